@@ -18,6 +18,8 @@ pub struct Arguments<'call> {
     input_size: usize,
     output: *mut u8,
     output_size: usize,
+    /// What addresses among the words are relative to: of what the method reads, and of what it writes.
+    bases: [u64; 2],
     borrows: PhantomData<&'call mut [u8]>,
 }
 
@@ -45,9 +47,23 @@ impl<'call> Arguments<'call> {
         input: (*const u8, usize),
         output: (*mut u8, usize),
     ) -> Arguments<'call> {
-        let (input, input_size) = input;
-        let (output, output_size) = output;
-        Arguments { method, input, input_size, output, output_size, borrows: PhantomData }
+        let bases = [input.0.expose_provenance() as u64, output.0.expose_provenance() as u64];
+        // SAFETY: as the caller promises.
+        unsafe { Arguments::with_bases(method, input, output, bases) }
+    }
+
+    /// Creates arguments as `new` does, with addresses among the words that are relative to `bases`.
+    ///
+    /// # Safety
+    /// As for `new`, but for the addresses.
+    #[inline]
+    pub(super) unsafe fn with_bases(
+        method: u32,
+        (input, input_size): (*const u8, usize),
+        (output, output_size): (*mut u8, usize),
+        bases: [u64; 2],
+    ) -> Arguments<'call> {
+        Arguments { method, input, input_size, output, output_size, bases, borrows: PhantomData }
     }
 
     /// Returns the number of the method.
@@ -69,8 +85,7 @@ impl<'call> Arguments<'call> {
         }
         // SAFETY: there are as many bytes, as was just checked.
         let words = unsafe { self.input.cast::<[u64; WORDS]>().read_unaligned() };
-        let input = self.input.expose_provenance() as u64;
-        let output = self.output.expose_provenance() as u64;
+        let [input, output] = self.bases;
         Ok(Words { words, next: 0, input, output, borrows: PhantomData })
     }
 

@@ -4,10 +4,12 @@
 //! gets a *packed* frame, in which copies of that memory follow the words; the addresses are offsets there.
 
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use core::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::PIECE_ALIGNMENT;
+use super::arguments::Arguments;
 use super::call_error::{CallError, Reply, Status};
 use super::shape::{ArgumentKind, MAX_ARGUMENTS, Shape};
 
@@ -110,38 +112,65 @@ impl<'call> Frame<'call> {
     /// That of `enter`.
     #[inline]
     pub fn call_in_place<E>(&mut self, enter: impl FnOnce(&[u8], &mut [u8]) -> Result<i32, E>) -> Result<Reply, E> {
-        if !self.shape.has_pieces() {
-            return self.call_with_scalars(enter);
-        }
-        let mut header = [0; MAX_REPLY_WORDS];
+        let (mut header, mut relative) = ([0; MAX_REPLY_WORDS], [const { MaybeUninit::uninit() }; MAX_WORDS]);
         let header = &mut header[..self.shape.reply_words()];
-        // A copy, since `enter` may be left by a panic: then the words are still absolute.
-        let mut relative = [0; MAX_WORDS];
-        let relative = &mut relative[..self.words.len()];
-        relative.copy_from_slice(self.words);
-        let bases = [relative.as_ptr().expose_provenance() as u64, header.as_mut_ptr().expose_provenance() as u64];
-        for (kind, words) in arguments(self.shape, relative) {
-            if let [address, _] = words {
-                *address = address.wrapping_sub(bases[side(kind) as usize]);
-            }
-        }
-        let bytes = size_of_val(header);
-        // SAFETY: words are bytes, and the slice is borrowed.
-        let output = unsafe { from_raw_parts_mut(header.as_mut_ptr().cast(), bytes) };
-        // SAFETY: as above.
-        let input = unsafe { from_raw_parts(relative.as_ptr().cast(), size_of_val(relative)) };
-        let result = enter(input, output)?;
+        let input = if self.shape.has_pieces() {
+            // A copy, since `enter` may be left by a panic: then the words are still absolute.
+            self.relative_words(&mut relative, header.as_mut_ptr().expose_provenance() as u64)
+        } else {
+            &*self.words
+        };
+        let result = enter(bytes_of(input), bytes_of_mut(header))?;
         Ok(self.finish(Status::of_entry(result), header))
     }
 
-    /// Calls a provider by its entry without any memory but the words.
+    /// Writes the words with relative addresses, of which those of what the provider may write are relative to `output`.
     #[inline]
-    fn call_with_scalars<E>(&self, enter: impl FnOnce(&[u8], &mut [u8]) -> Result<i32, E>) -> Result<Reply, E> {
-        let mut value = [0; WORD];
-        // SAFETY: words are bytes, and the slice is borrowed.
-        let input = unsafe { from_raw_parts(self.words.as_ptr().cast(), size_of_val(self.words)) };
-        let result = enter(input, &mut value)?;
-        Ok(Reply { status: Status::of_entry(result).number(), value: u64::from_le_bytes(value) })
+    fn relative_words<'words>(
+        &self,
+        relative: &'words mut [MaybeUninit<u64>; MAX_WORDS],
+        output: u64,
+    ) -> &'words [u64] {
+        let input = relative.as_ptr().expose_provenance() as u64;
+        let (mut source, mut target) = (self.words.iter(), relative.iter_mut());
+        let mut copy =
+            |base: u64| source.next().zip(target.next()).map(|(from, to)| _ = to.write(from.wrapping_sub(base)));
+        for kind in self.shape.kinds() {
+            if kind != ArgumentKind::Scalar {
+                copy(if kind.is_written() { output } else { input });
+            }
+            copy(0);
+        }
+        let count = self.words.len().min(MAX_WORDS);
+        // SAFETY: a frame has as many words as its shape says, and as many were just written.
+        unsafe { from_raw_parts(relative.as_ptr().cast(), count) }
+    }
+
+    /// Calls a provider that is part of the caller: `serve` reads the words as they are.
+    ///
+    /// # Safety
+    /// The shape is that of the interface's method with this number.
+    #[inline]
+    pub(super) unsafe fn serve(
+        &mut self,
+        method: u32,
+        serve: impl FnOnce(&Arguments<'_>) -> Result<u32, CallError>,
+    ) -> Reply {
+        let mut header = [0; MAX_REPLY_WORDS];
+        let header = match self.shape.has_outs() {
+            false => &mut header[..1],
+            true => &mut header[..self.shape.reply_words()],
+        };
+        let input = (self.words.as_ptr().cast(), size_of_val(self.words));
+        let output = (header.as_mut_ptr().cast(), size_of_val(header));
+        // SAFETY: a frame borrows all memory that its words lead to, and its shape is the method's, as the caller
+        // promises; addresses are absolute.
+        let arguments = unsafe { Arguments::with_bases(method, input, output, [0; 2]) };
+        let status = match serve(&arguments) {
+            Ok(number) => Status::from_number(number.into()),
+            Err(error) => Status::Failed(error),
+        };
+        self.finish(status, header)
     }
 
     /// Returns the lengths of the packed form: input and output.
@@ -149,6 +178,9 @@ impl<'call> Frame<'call> {
     /// `None` if they are larger than any memory.
     #[must_use]
     pub fn packed_sizes(&self) -> Option<(usize, usize)> {
+        if !self.shape.has_pieces() {
+            return Some((size_of_val(self.words), WORD));
+        }
         sizes(self.shape, self.words)
     }
 
@@ -201,6 +233,9 @@ impl<'call> Frame<'call> {
     ///
     /// What is not passed to it is to be zero, or is room.
     pub fn pack(&mut self, mut put: impl FnMut(Side, usize, &[u8])) {
+        if !self.shape.has_pieces() {
+            return put(Side::Input, 0, bytes_of(self.words));
+        }
         let mut layout = Layout::of(self.shape);
         let (mut packed, mut at) = ([0; MAX_WORDS], 0);
         for (kind, words) in arguments(self.shape, self.words) {
@@ -221,18 +256,20 @@ impl<'call> Frame<'call> {
                 }
             }
         }
-        // SAFETY: words are bytes, and the array is borrowed.
-        put(Side::Input, 0, unsafe { from_raw_parts(packed.as_ptr().cast(), at * WORD) });
+        put(Side::Input, 0, bytes_of(&packed[..at]));
     }
 
     /// Takes over what a provider with the packed form left behind, by `get`, which gets an offset in the output, and the
     /// bytes to fill.
     pub fn take_packed(&mut self, status: Status, mut get: impl FnMut(usize, &mut [u8])) -> Reply {
+        if !self.shape.has_pieces() {
+            let mut value = 0;
+            get(0, bytes_of_mut(core::slice::from_mut(&mut value)));
+            return Reply { status: status.number(), value };
+        }
         let mut header = [0; MAX_REPLY_WORDS];
         let header = &mut header[..self.shape.reply_words()];
-        let bytes = size_of_val(header);
-        // SAFETY: words are bytes, and the slice is borrowed.
-        get(0, unsafe { from_raw_parts_mut(header.as_mut_ptr().cast(), bytes) });
+        get(0, bytes_of_mut(header));
         let rooms = self.appended_rooms();
         let reply = self.finish(status, header);
         let mut layout = Layout::of(self.shape);
@@ -262,19 +299,24 @@ impl<'call> Frame<'call> {
         rooms
     }
 
+    /// Notes how much the provider appended, as its `header` says. Returns whether there was room for that.
+    fn note_lengths(&mut self, header: &[u64]) -> bool {
+        let (mut written, mut is_true) = (header.iter().skip(1), true);
+        for (kind, words) in arguments(self.shape, self.words) {
+            if let (ArgumentKind::Out, [_, length]) = (kind, words) {
+                let appended = written.next().copied().unwrap_or_default();
+                is_true &= appended <= *length;
+                *length = appended.min(*length);
+            }
+        }
+        is_true
+    }
+
     /// Returns the reply of a provider that wrote `header`, and notes how much it appended.
     #[inline]
     fn finish(&mut self, mut status: Status, header: &[u64]) -> Reply {
-        let mut written = header.iter().skip(1);
-        let outs = if self.shape.has_outs() { self.shape } else { Shape::EMPTY };
-        for (kind, words) in arguments(outs, self.words) {
-            if let (ArgumentKind::Out, [_, length]) = (kind, words) {
-                let appended = written.next().copied().unwrap_or_default();
-                if appended > *length {
-                    status = Status::Failed(CallError::BadAnswer);
-                }
-                *length = appended.min(*length);
-            }
+        if self.shape.has_outs() && !self.note_lengths(header) {
+            status = Status::Failed(CallError::BadAnswer);
         }
         Reply { status: status.number(), value: header.first().copied().unwrap_or_default() }
     }
@@ -292,10 +334,7 @@ pub enum Side {
 /// Returns the side on which an argument's memory lies.
 #[inline]
 const fn side(kind: ArgumentKind) -> Side {
-    match kind {
-        ArgumentKind::Scalar | ArgumentKind::Text | ArgumentKind::Slice => Side::Input,
-        ArgumentKind::SliceMut | ArgumentKind::Out => Side::Output,
-    }
+    if kind.is_written() { Side::Output } else { Side::Input }
 }
 
 /// Returns the words that a packed input begins with; `None` if they are not all there.
@@ -306,6 +345,20 @@ fn words_of<'words>(shape: Shape, words: &'words mut [u64; MAX_WORDS], input: &[
         *word = given.next()?;
     }
     Some(words)
+}
+
+/// Returns words as bytes.
+#[inline]
+fn bytes_of(words: &[u64]) -> &[u8] {
+    // SAFETY: words are bytes, and the slice is borrowed.
+    unsafe { from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
+}
+
+/// Returns words as bytes that may be written.
+#[inline]
+fn bytes_of_mut(words: &mut [u64]) -> &mut [u8] {
+    // SAFETY: as above, and any bytes are words.
+    unsafe { from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
 }
 
 /// Returns the lengths of the packed form of a call with these words, as far as they are lengths.

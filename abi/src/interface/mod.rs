@@ -136,15 +136,8 @@ fn serve_by<I: Interface + ?Sized>(
     if I::METHODS.get(method as usize).is_none_or(|known| known.shape != frame.shape()) {
         return CallError::NoSuchMethod.into();
     }
-    let done = frame.call_in_place(|input, output| {
-        // SAFETY: a frame borrows all memory that its words lead to, and its shape is the method's, as was just checked.
-        let arguments = unsafe { Arguments::new(method, input, output) };
-        Ok::<_, core::convert::Infallible>(entry_result(serve(&arguments)))
-    });
-    match done {
-        Ok(reply) => reply,
-        Err(never) => match never {},
-    }
+    // SAFETY: the shape is the method's, as was just checked.
+    unsafe { frame.serve(method, serve) }
 }
 
 /// Returns what an entry returns for a [served](Serve) call. [`Status::of_entry`] reads it.

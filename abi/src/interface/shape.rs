@@ -40,10 +40,19 @@ pub enum ArgumentKind {
 impl ArgumentKind {
     /// Returns the number of words that an argument of this kind takes in a frame.
     #[must_use]
+    #[inline]
     pub const fn words(self) -> usize {
         if matches!(self, ArgumentKind::Scalar) { 1 } else { 2 }
     }
 
+    /// Returns whether the provider may write what the argument leads to.
+    #[must_use]
+    #[inline]
+    pub const fn is_written(self) -> bool {
+        matches!(self, ArgumentKind::SliceMut | ArgumentKind::Out)
+    }
+
+    #[inline]
     const fn from_number(number: u32) -> Option<ArgumentKind> {
         Some(match number {
             1 => ArgumentKind::Scalar,
@@ -134,12 +143,14 @@ impl Shape {
 
     /// Returns whether no other call of the provider may overlap: the method takes `&mut self`.
     #[must_use]
+    #[inline]
     pub const fn is_exclusive(self) -> bool {
         self.0 & EXCLUSIVE != 0
     }
 
     /// Returns the kinds, in order.
     #[must_use]
+    #[inline]
     pub const fn kinds(self) -> Kinds {
         Kinds(self.0 & KINDS)
     }

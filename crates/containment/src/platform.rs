@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_abi::interface::Frame;
+use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::{
     Call, CallFailure, Callees, Diagnosis, Domain, FastExit, FastReturn, ImageSize, Name, PeakUse, Placement, Platform,
     PlatformError, TimedCall, TimedReply, Usage,
@@ -207,7 +207,7 @@ unsafe impl Platform for Contained {
     }
 
     #[inline(always)]
-    fn call_provider(&self, name: &Name, call: impl FnMut()) -> bool {
+    fn call_provider(&self, name: &Name, call: impl FnOnce() -> Reply) -> Option<Reply> {
         call::provider::call_provider(name, call)
     }
 

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use core::mem::offset_of;
 
 use bareflow_abi::call::CALL_OK;
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_INVOKE, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
@@ -111,14 +111,36 @@ extern "C" fn serve_ring_0(_: *mut Context<'_>, first: u64, second: u64, service
 
 /// Calls a method of an import for a module in ring 0 that asked from `caller`.
 extern "C" fn invoke_ring_0(_: *mut c_void, target: u64, words: u64, caller: u64) -> Reply {
+    invoke(target, words, |_| caller)
+}
+
+/// Calls a method of an import for a module in ring 3 with this stack pointer.
+pub extern "C" fn invoke_ring_3(_: *mut c_void, target: u64, words: u64, stack: u64) -> Reply {
+    invoke(target, words, |activation| caller(activation, stack))
+}
+
+/// Calls a method of an import for the running module. `find_caller` returns where it asked from.
+#[inline(always)]
+fn invoke(target: u64, words: u64, find_caller: impl FnOnce(&Activation) -> u64) -> Reply {
     let Some(activation) = call::current() else { return CallError::NotBound.into() };
     let done = bareflow_runtime::serve_invoke(activation, target, words);
     deferred_work::after_service();
-    if let Some(fault) = fault_at(activation, done.err(), || caller) {
-        call::end_call(activation, fault, caller);
+    match (done, call::requested_abort(activation)) {
+        (Ok(reply), None) => reply,
+        (done, requested) => end_invoke(activation, done.err().or(requested), find_caller(activation)),
+    }
+}
+
+/// Ends the call of a module whose `invoke` from `caller` was at fault.
+#[cold]
+#[inline(never)]
+fn end_invoke(activation: &Activation, fault: Option<Fault>, caller: u64) -> Reply {
+    if let Some(fault) = fault {
+        let offset = activation.segments().offset_of(caller);
+        call::end_call(activation, Fault { offset, ..fault }, caller);
     }
     // After a fault the call has already ended.
-    done.unwrap_or(CallError::Faulted.into())
+    CallError::Faulted.into()
 }
 
 /// Handles a `syscall` in ring 3.
@@ -127,7 +149,6 @@ pub fn handle_syscall(frame: &mut TrapFrame) {
     match service_at(frame.rip).filter(|_| activation.is_user()) {
         // The callee's services use the stack that this `syscall` arrived on.
         Some(SERVICE_CALL) => defer_to_kernel_stack(frame, activation, call_from_ring_3),
-        Some(SERVICE_INVOKE) => defer_to_kernel_stack(frame, activation, invoke_from_ring_3),
         Some(service) => {
             let done = services::serve(activation, service, [frame.rsi, frame.rdx]);
             if !return_to_ring_3(frame, activation, done) {
@@ -151,27 +172,16 @@ extern "C" fn call_from_ring_3(frame: &mut TrapFrame) {
     return_to_ring_3(frame, activation, done);
 }
 
-/// Calls a method of an import from ring 3, on the kernel's stack.
-extern "C" fn invoke_from_ring_3(frame: &mut TrapFrame) {
-    let Some(activation) = call::current() else { return };
-    let done = bareflow_runtime::serve_invoke(activation, frame.rsi, frame.rdx);
-    deferred_work::after_service();
-    if let Ok(reply) = done {
-        frame.rdx = reply.value;
-    }
-    return_to_ring_3(frame, activation, done.map(|reply| reply.status));
-}
-
 /// Returns a service's result to a module in ring 3, or ends its call. Returns whether it ends.
 fn return_to_ring_3(frame: &mut TrapFrame, activation: &Activation, done: Result<u64, Fault>) -> bool {
     frame.rax = done.unwrap_or(frame.rax);
-    let fault = fault_at(activation, done.err(), || caller(activation, frame));
+    let fault = fault_at(activation, done.err(), || caller(activation, frame.rsp));
     fault.inspect(|&fault| leave_module(frame, activation, fault)).is_some()
 }
 
 /// Returns the address from which a stub was called: the word on top of the module's stack.
-fn caller(activation: &Activation, frame: &TrapFrame) -> u64 {
-    let word = activation.bytes(frame.rsp, 8).and_then(|bytes| bytes.try_into().ok());
+fn caller(activation: &Activation, stack: u64) -> u64 {
+    let word = activation.bytes(stack, 8).and_then(|bytes| bytes.try_into().ok());
     word.map_or(0, u64::from_le_bytes)
 }
 
@@ -204,7 +214,7 @@ unsafe impl services::ServedCall for Activation {
 
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
         let done = match self.callees() {
-            Some(callees) => call::with_nested_call(|| callees.call(name, input, output)),
+            Some(callees) => call::with_nested_call(self, || callees.call(name, input, output)),
             None => Err(CallRefusal::NotDeclared),
         };
         let (told, written) = match &done {
@@ -215,14 +225,16 @@ unsafe impl services::ServedCall for Activation {
         done
     }
 
+    #[inline(always)]
     fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {
         self.callees().map_or(Err(CallError::NotBound), |callees| callees.shape(import, method))
     }
 
+    #[inline(always)]
     fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
         observe(|observer| observer.begin_invoke(import, method, frame));
         let reply = match self.callees() {
-            Some(callees) => call::with_nested_call(|| callees.invoke(import, method, frame)),
+            Some(callees) => call::with_nested_call(self, || callees.invoke(import, method, frame)),
             None => CallError::NotBound.into(),
         };
         observe(|observer| observer.end_invoke(reply, frame));

@@ -3,7 +3,7 @@
 use core::mem::offset_of;
 
 use bareflow_abi::Services;
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_INVOKE, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 
 use crate::layout::user::{STUB_SIZE, STUBS, SYSCALL_SIZE};
 
@@ -14,20 +14,18 @@ const CLOCK_STUB: u64 = 2;
 const CALL_STUB: u64 = 3;
 const INVOKE_STUB: u64 = 4;
 
+/// The address behind the `syscall` of `invoke`, which has an entry of its own.
+pub const INVOKE_RETURNS: u64 = STUBS + INVOKE_STUB * STUB_SIZE + SYSCALL_SIZE;
+
 /// The number of stubs.
 const STUB_COUNT: u64 = 5;
 
 /// `syscall; ret`
 const STUB: [u8; 3] = [0x0f, 0x05, 0xc3];
 
-/// Returns the service whose stub's `syscall` ends at `rip`.
+/// Returns the service whose stub's `syscall` ends at `rip`; `invoke` has an entry of its own.
 pub fn service_at(rip: u64) -> Option<u32> {
-    let stubs = [
-        (LOG_STUB, SERVICE_LOG),
-        (CLOCK_STUB, SERVICE_CLOCK),
-        (CALL_STUB, SERVICE_CALL),
-        (INVOKE_STUB, SERVICE_INVOKE),
-    ];
+    let stubs = [(LOG_STUB, SERVICE_LOG), (CLOCK_STUB, SERVICE_CLOCK), (CALL_STUB, SERVICE_CALL)];
     let found = stubs.into_iter().find(|(number, _)| rip == STUBS + number * STUB_SIZE + SYSCALL_SIZE);
     found.map(|(_, service)| service)
 }

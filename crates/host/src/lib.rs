@@ -45,7 +45,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_abi::interface::Frame;
+use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
     Call, CallFailure, Callees, Counters, Diagnosis, Domain, FastExit, FastReturn, ImageSize, Name, PeakUse, Placement,
@@ -303,12 +303,12 @@ unsafe impl Platform for HostPlatform {
     }
 
     /// Ends a panic, so that it does not unwind through the module.
-    fn call_provider(&self, name: &Name, call: impl FnMut()) -> bool {
-        let returned = catch_unwind(AssertUnwindSafe(call)).is_ok();
-        if let (false, LogSink::Log(log)) = (returned, &self.thread.log_sink) {
+    fn call_provider(&self, name: &Name, call: impl FnOnce() -> Reply) -> Option<Reply> {
+        let reply = catch_unwind(AssertUnwindSafe(call)).ok();
+        if let (None, LogSink::Log(log)) = (reply, &self.thread.log_sink) {
             log(format_args!("[ERROR] provider {name} panicked; it is not called again"));
         }
-        returned
+        reply
     }
 
     fn peak_use(&self, image: &Image) -> PeakUse {

@@ -1,6 +1,7 @@
 //! The cycle clock.
 
-use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::arch::asm;
+use core::arch::x86_64::_rdtsc;
 
 use bareflow_loader::Timing;
 
@@ -27,7 +28,8 @@ pub fn now() -> u64 {
 #[must_use]
 #[inline(always)]
 pub fn now_fenced() -> u64 {
-    // SAFETY: as above. The fence waits for the earlier instructions (Intel SDM volume 2, RDTSC).
-    unsafe { _mm_lfence() };
+    // SAFETY: as above. The fence waits for the earlier instructions (Intel SDM volume 2, RDTSC). As an intrinsic it would
+    // be called as a function in a kernel that is compiled without vector registers.
+    unsafe { asm!("lfence", options(nostack, preserves_flags)) };
     now()
 }

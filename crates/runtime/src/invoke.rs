@@ -1,7 +1,7 @@
 //! The service `invoke`: the checks of a frame that a module passes.
 
 use core::mem::MaybeUninit;
-use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use core::ptr::with_exposed_provenance_mut;
 
 use bareflow_abi::header::SERVICE_INVOKE;
 use bareflow_abi::interface::{ArgumentKind, Frame, MAX_WORDS, PIECE_ALIGNMENT, Reply, Shape};
@@ -17,6 +17,8 @@ use crate::services::{ServedCall, bad_argument, check_declared};
 ///
 /// # Errors
 /// As for [`serve`](crate::services::serve).
+#[expect(clippy::inline_always, reason = "a platform has one or two entries of the service, which pass registers on")]
+#[inline(always)]
 pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Result<Reply, Fault> {
     check_declared(caller, SERVICE_INVOKE, [target, address])?;
     let (import, method) = ((target >> 32) as u32, target as u32);
@@ -25,73 +27,134 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
         Err(error) => return Ok(error.into()),
     };
     let mut words = [const { MaybeUninit::uninit() }; MAX_WORDS];
-    let count = shape.words();
-    let bytes = 8 * count as u64;
-    let own = if count == 0 { 0 } else { caller.writable(address, bytes).ok_or(bad_argument(address))? };
-    let words = words.get_mut(..count).unwrap_or_default();
-    for (index, word) in words.iter_mut().enumerate() {
-        let word_at = with_exposed_provenance::<u64>(own as usize).wrapping_add(index);
-        // SAFETY: `writable` just found that the words are mapped and the module's, which waits.
-        word.write(unsafe { word_at.read_unaligned() });
-    }
-    // SAFETY: all of them were just written.
-    let words = unsafe { &mut *(core::ptr::from_mut(words) as *mut [u64]) };
+    let words = &mut words[..shape.words().min(MAX_WORDS)];
+    let own = match words {
+        [] => 0,
+        _ => caller.writable(address, size_of_val(words) as u64).ok_or(bad_argument(address))?,
+    };
+    // SAFETY: `writable` just found that the words are mapped and the module's, which waits.
+    let words = unsafe { copy_words(word_of(own, 0), words) };
     if shape.has_pieces()
-        && let Err(fault) = find_pieces(caller, shape, words)
+        && let Err(index) = find_pieces(caller, shape, words)
     {
         caller.log_service(ServiceCall { service: SERVICE_INVOKE, arguments: [target, address] });
-        return Err(fault);
+        // SAFETY: as for the reading before. The address is named as the module sees it.
+        return Err(bad_argument(unsafe { word_of(own, index).read_unaligned() }));
     }
     // SAFETY: `find_pieces` has replaced each address by that of bytes which are mapped, the module's, and writable if
     // the method writes them, and has found that those overlap no others; the module waits, and `ServedCall` promises
     // that `invoke` accesses nothing else of its memory.
     let Some(mut frame) = (unsafe { Frame::new(shape, words) }) else { return Err(bad_argument(address)) };
     let reply = caller.invoke(import, method, &mut frame);
-    if !shape.has_outs() {
-        return Ok(reply);
-    }
-    let (mut appended, mut end) = (frame.appended(), 0);
-    for kind in shape.kinds() {
-        end += kind.words();
-        if kind == ArgumentKind::Out
-            && let Some(bytes) = appended.next()
-        {
-            let length = with_exposed_provenance_mut::<u64>(own as usize).wrapping_add(end - 1);
-            // SAFETY: as for the reading; the module still waits.
-            unsafe { length.write_unaligned(bytes) };
-        }
+    if shape.has_outs() {
+        tell_lengths(&frame, own);
     }
     Ok(reply)
 }
 
+/// Copies as many words as there is room for, by four at a time: most methods have no more.
+///
+/// # Safety
+/// So many words are mapped from `source` on.
+#[expect(clippy::inline_always, reason = "a call copies two or three words")]
+#[inline(always)]
+unsafe fn copy_words(source: *const u64, target: &mut [MaybeUninit<u64>]) -> &mut [u64] {
+    let mut at = 0;
+    let mut copy = |word: &mut MaybeUninit<u64>| {
+        // SAFETY: as the caller promises; `at` stays below the number of words.
+        word.write(unsafe { source.add(at).read_unaligned() });
+        at += 1;
+    };
+    let (fours, rest) = target.as_chunks_mut::<4>();
+    for four in fours {
+        let [a, b, c, d] = four;
+        copy(a);
+        copy(b);
+        copy(c);
+        copy(d);
+    }
+    match rest {
+        [] => {}
+        [a] => copy(a),
+        [a, b] => {
+            copy(a);
+            copy(b);
+        }
+        rest => rest.iter_mut().for_each(copy),
+    }
+    // SAFETY: all of them were just written.
+    unsafe { &mut *(core::ptr::from_mut(target) as *mut [u64]) }
+}
+
 /// Replaces each address among the words, which are as the module sees them, by the kernel's.
-#[inline(never)]
-fn find_pieces(caller: &impl ServedCall, shape: Shape, words: &mut [u64]) -> Result<(), Fault> {
-    let mut ranges: [(u64, u64, bool); MAX_WORDS / 2] = [(0, 0, false); MAX_WORDS / 2];
-    let (mut rest, mut found) = (words, 0);
+///
+/// # Errors
+/// The index of an address of bytes that are not the module's, may not be written, or are written and overlap others.
+#[inline]
+fn find_pieces(caller: &impl ServedCall, shape: Shape, words: &mut [u64]) -> Result<(), usize> {
+    let (mut index, mut written, mut count) = (0, false, 0);
     for kind in shape.kinds() {
-        let Some((words, behind)) = core::mem::take(&mut rest).split_at_mut_checked(kind.words()) else { break };
-        rest = behind;
-        let [address, length] = words else { continue };
-        if *length == 0 {
-            // The address of nothing is meaningless, but not null, and aligned for all types.
-            *address = PIECE_ALIGNMENT as u64;
+        if kind == ArgumentKind::Scalar {
+            index += 1;
             continue;
         }
-        let is_written = matches!(kind, ArgumentKind::SliceMut | ArgumentKind::Out);
-        let own = if is_written { caller.writable(*address, *length) } else { caller.readable(*address, *length) };
-        let own = own.ok_or(bad_argument(*address))?;
-        let earlier = ranges.get(..found).unwrap_or_default();
-        if earlier.iter().any(|&(start, size, written)| {
-            (written || is_written) && own < start.saturating_add(size) && start < own.saturating_add(*length)
-        }) {
-            return Err(bad_argument(*address));
+        let Some([address, length]) = words.get_mut(index..).and_then(|words| words.first_chunk_mut()) else { break };
+        *address = match (*length, kind.is_written()) {
+            // The address of nothing is meaningless, but not null, and aligned for all types.
+            (0, _) => PIECE_ALIGNMENT as u64,
+            (_, true) => caller.writable(*address, *length).ok_or(index)?,
+            (_, false) => caller.readable(*address, *length).ok_or(index)?,
+        };
+        (index, written, count) = (index + 2, written | kind.is_written(), count + 1);
+    }
+    if written && count > 1 { find_overlaps(shape, words) } else { Ok(()) }
+}
+
+/// Checks that no piece that is written overlaps another one.
+///
+/// # Errors
+/// The index of the address of one that does.
+#[inline(never)]
+fn find_overlaps(shape: Shape, words: &[u64]) -> Result<(), usize> {
+    let mut index = 0;
+    let mut pieces = shape.kinds().filter_map(move |kind| {
+        let start = index;
+        index += kind.words();
+        match words.get(start..index) {
+            Some(&[address, length]) => Some((start, kind.is_written(), address, length)),
+            _ => None,
         }
-        if let Some(range) = ranges.get_mut(found) {
-            *range = (own, *length, is_written);
-            found += 1;
+    });
+    while let Some((_, is_written, start, length)) = pieces.next() {
+        let overlaps = |&(_, other_is_written, other, size): &(usize, bool, u64, u64)| {
+            (is_written || other_is_written)
+                && start < other.saturating_add(size)
+                && other < start.saturating_add(length)
+        };
+        if let Some((index, ..)) = pieces.clone().find(overlaps) {
+            return Err(index);
         }
-        *address = own;
     }
     Ok(())
+}
+
+/// Returns the address of a word of the module's frame, which lies at `own`.
+#[inline]
+fn word_of(own: u64, index: usize) -> *mut u64 {
+    with_exposed_provenance_mut::<u64>(own as usize).wrapping_add(index)
+}
+
+/// Tells the module how much was appended: in its frame, whose address is `own`.
+#[inline(never)]
+fn tell_lengths(frame: &Frame<'_>, own: u64) {
+    let (mut appended, mut end) = (frame.appended(), 0);
+    for kind in frame.shape().kinds() {
+        end += kind.words();
+        if kind == ArgumentKind::Out
+            && let Some(bytes) = appended.next()
+        {
+            // SAFETY: `serve_invoke` has found that the words are mapped, writable and the module's, which waits.
+            unsafe { word_of(own, end - 1).write_unaligned(bytes) };
+        }
+    }
 }

@@ -10,6 +10,7 @@ use bareflow_runtime::{Reach, RunningCall};
 
 use super::this_processor;
 use crate::image::Image;
+use crate::layout::user as layout;
 
 /// The event of a service's call. The flags below end the call when the kernel's work for it is done; `TICK` counts
 /// ticks.
@@ -126,6 +127,41 @@ impl Activation {
         image.alias_of(address.wrapping_sub(shift), length).map(|alias| alias + shift)
     }
 
+    /// Returns the kernel's address of bytes on the call's stack.
+    #[inline(always)]
+    fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
+        let image = self.image();
+        let (top, alias) = match image.user() {
+            None => (self.module_stack, self.module_stack),
+            Some(user) => (layout::STACK_TOP, user.stack_alias_top()),
+        };
+        let from_top = top.wrapping_sub(address);
+        (from_top <= image.stack_size() && length <= from_top).then(|| alias - from_top)
+    }
+
+    #[inline(never)]
+    fn readable_off_stack(&self, address: u64, length: u64) -> Option<u64> {
+        let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
+        self.alias_of(address, length).or_else(|| match self.is_user() {
+            true => self.image().buffer_alias(address, length).filter(|_| lent),
+            false => (lent || self.is_lent(address, length, false)).then_some(address),
+        })
+    }
+
+    #[inline(never)]
+    fn writable_off_stack(&self, address: u64, length: u64) -> Option<u64> {
+        let image = self.image();
+        if image.is_data(address, length) {
+            return image.alias_of(address, length);
+        }
+        let (output, room) = self.output;
+        match is_within(address, length, output, room) {
+            true if self.is_user() => image.buffer_alias(address, length),
+            true => Some(address),
+            false => (!self.is_user() && self.is_lent(address, length, true)).then_some(address),
+        }
+    }
+
     /// Returns the distance of this call's stack from the first stack of the kernel domain.
     fn stack_shift(&self) -> u64 {
         if self.is_user() { 0 } else { self.module_stack - self.image().stack_top() }
@@ -156,36 +192,18 @@ unsafe impl RunningCall for Activation {
         self.image().guards(address.wrapping_sub(self.stack_shift()))
     }
 
+    // Most of what a module passes lies on its stack.
+    #[inline(always)]
     fn readable(&self, address: u64, length: u64) -> Option<u64> {
-        let shift = self.stack_shift();
-        if let Some(alias) = self.image().stack_alias(address.wrapping_sub(shift), length) {
-            return Some(alias + shift);
-        }
-        let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
-        self.alias_of(address, length).or_else(|| match self.is_user() {
-            true => self.image().buffer_alias(address, length).filter(|_| lent),
-            false => (lent || self.is_lent(address, length, false)).then_some(address),
-        })
+        self.stack_alias(address, length).or_else(|| self.readable_off_stack(address, length))
     }
 
-    #[inline]
+    #[inline(always)]
     fn writable(&self, address: u64, length: u64) -> Option<u64> {
-        let (image, shift) = (self.image(), self.stack_shift());
-        // Most of what a module passes lies on its stack.
-        if let Some(alias) = image.stack_alias(address.wrapping_sub(shift), length) {
-            return Some(alias + shift);
-        }
-        let (output, room) = self.output;
-        if image.is_data(address, length) {
-            return image.alias_of(address, length);
-        }
-        match is_within(address, length, output, room) {
-            true if self.is_user() => image.buffer_alias(address, length),
-            true => Some(address),
-            false => (!self.is_user() && self.is_lent(address, length, true)).then_some(address),
-        }
+        self.stack_alias(address, length).or_else(|| self.writable_off_stack(address, length))
     }
 
+    #[inline(never)]
     fn log_service(&self, call: ServiceCall) {
         let mut log = this_processor().services.lock();
         if !self.has(CALLED) {
@@ -218,11 +236,14 @@ pub fn request_abort(activation: &Activation, reason: u64) {
 }
 
 /// Returns the fault by which the running call must end, if that was requested. Checked at the end of a service.
+#[inline]
 pub fn requested_abort(activation: &Activation) -> Option<Fault> {
+    if !activation.has(NMI_ARRIVED | BUDGET_EXPIRED) {
+        return None;
+    }
     let kind = match () {
         () if activation.has(NMI_ARRIVED) => FaultKind::NonMaskable,
-        () if activation.has(BUDGET_EXPIRED) => FaultKind::TimeBudget,
-        () => return None,
+        () => FaultKind::TimeBudget,
     };
     Some(Fault { kind, offset: None, address: None })
 }

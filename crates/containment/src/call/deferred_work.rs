@@ -42,12 +42,14 @@ pub fn after_syscall(frame: &mut TrapFrame, activation: &Activation) {
 
 /// Does work that waits. Called after a service, on the kernel's stack, with flags and control words as compiled code
 /// requires.
+#[inline(always)]
 pub fn after_service() {
     if is_waiting() {
         work();
     }
 }
 
+#[inline(always)]
 fn is_waiting() -> bool {
     let waiting = &this_processor().is_work_waiting;
     waiting.load(Ordering::Relaxed) && may_run_modules() && waiting.swap(false, Ordering::Relaxed)

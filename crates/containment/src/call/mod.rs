@@ -144,37 +144,49 @@ pub fn with_current<T>(work: impl FnOnce(&Activation) -> T) -> Option<T> {
 /// Does `work` of the kernel that the running call does not know of. No ticks count for that call, modules that run
 /// during the work have a stack of their own, and the services they call are not logged for that call.
 pub fn with_call_suspended(work: impl FnOnce()) {
-    let has_log = current().is_some_and(Activation::has_log);
+    let caller = current();
     let current = &this_processor().current;
     let call = current.swap(core::ptr::null_mut(), Ordering::Relaxed);
-    nested(has_log, work);
+    match caller {
+        Some(caller) => with_nested_call(caller, work),
+        None => on_next_stack(work),
+    }
     current.store(call, Ordering::Relaxed);
 }
 
-/// Does `work` that a service of the running call asked for and that calls other modules. They have a stack of their
-/// own, and the services they call are not logged for the calling one. Ticks count for the calling one when none of
-/// them runs.
-pub fn with_nested_call<T>(work: impl FnOnce() -> T) -> T {
-    nested(current().is_some_and(Activation::has_log), work)
+/// Does `work` that a service of the running call, `caller`, asked for and that calls other modules. They have a stack
+/// of their own, and the services they call are not logged for the calling one. Ticks count for the calling one when none
+/// of them runs.
+#[inline(always)]
+pub fn with_nested_call<T>(caller: &Activation, work: impl FnOnce() -> T) -> T {
+    // The log is long, and most calls that call others have none.
+    if caller.has_log() { with_log_kept(work) } else { on_next_stack(work) }
 }
 
-/// Does `work` on the next stack, and keeps the log of the running call if it has one.
-fn nested<T>(has_log: bool, work: impl FnOnce() -> T) -> T {
-    // The log is long, and most calls that call others have none.
-    let processor = this_processor();
-    let services = has_log.then(|| *processor.services.lock());
-    let shift = processor.stack_shift.load(Ordering::Relaxed);
-    processor.stack_shift.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
+#[cold]
+#[inline(never)]
+fn with_log_kept<T>(work: impl FnOnce() -> T) -> T {
+    let services = &this_processor().services;
+    let log = *services.lock();
+    let done = on_next_stack(work);
+    *services.lock() = log;
+    done
+}
+
+/// Does `work`. The modules that it calls run on the stack behind that of the running call.
+#[inline(always)]
+fn on_next_stack<T>(work: impl FnOnce() -> T) -> T {
+    let stack_shift = &this_processor().stack_shift;
+    let shift = stack_shift.load(Ordering::Relaxed);
+    stack_shift.store(shift + MODULE_STACK_DISTANCE, Ordering::Relaxed);
     let done = work();
-    processor.stack_shift.store(shift, Ordering::Relaxed);
-    if let Some(services) = services {
-        *processor.services.lock() = services;
-    }
+    stack_shift.store(shift, Ordering::Relaxed);
     done
 }
 
 /// Ends the running call, `activation`, from inside a service that holds no resources any more, and was called from
 /// `caller`. Returns only if no call is running.
+#[cold]
 pub fn end_call(activation: &Activation, fault: Fault, caller: u64) {
     let diagnosis = Diagnosis { services: activation.services(), ..Diagnosis::at(caller) };
     if recover(fault, Some(diagnosis)).is_some() {

@@ -3,11 +3,12 @@
 //! The kernel is compiled without unwinding. So a call of a provider saves what a function must preserve, and a panic
 //! continues there: nothing between the two runs on.
 
-use core::arch::global_asm;
-use core::ffi::c_void;
+use core::arch::{asm, global_asm};
+use core::mem::ManuallyDrop;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
+use bareflow_abi::interface::Reply;
 use bareflow_loader::Name;
 use x86_64::registers::control::Cr8;
 
@@ -16,7 +17,7 @@ use crate::kernel::kernel;
 
 /// A running call of a provider.
 pub struct ProviderCall {
-    /// The stack pointer, below the registers that were saved; 0 before that.
+    /// The stack pointer, below the registers that were saved and above the return address; 0 before that.
     stack: u64,
     /// The provider's name.
     name: *const Name,
@@ -26,63 +27,67 @@ pub struct ProviderCall {
     outer: *mut ProviderCall,
 }
 
-/// A function that makes the call.
-type Enter = unsafe extern "C" fn(*mut c_void);
-
 unsafe extern "C" {
-    /// Calls `enter` with `call`, and writes its own stack pointer to `stack` before. Returns 0 if `enter` returned, 1 if
-    /// it was abandoned.
-    fn bareflow_call_provider(stack: *mut u64, enter: Enter, call: *mut c_void) -> u32;
+    /// Goes on where a call of a provider would have returned to, with the status `ABANDONED`.
     fn bareflow_abandon_provider(stack: u64) -> !;
 }
 
 global_asm!(
-    ".global bareflow_call_provider",
-    "bareflow_call_provider:",
-    "push rbx",
-    "push rbp",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    // The provider may have turned interrupts off when it panics.
-    "pushfq",
-    "mov [rdi], rsp",
-    "mov rdi, rdx",
-    "call rsi",
-    "xor eax, eax",
-    "2: popfq",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop rbp",
-    "pop rbx",
-    "ret",
     ".global bareflow_abandon_provider",
     "bareflow_abandon_provider:",
-    "mov rsp, rdi",
-    "mov eax, 1",
-    "jmp 2b",
+    // The provider may have turned interrupts off when it panicked. They are on when a module calls a service.
+    "push 0x202",
+    "popfq",
+    // The return address of `enter` is still where the call pushed it.
+    "lea rsp, [rdi - 8]",
+    "mov rax, {abandoned}",
+    "ret",
+    abandoned = const ABANDONED,
 );
 
-/// Calls a provider by `call`. Returns whether it came to its end, and was not abandoned.
+/// Calls a provider by `call`. Returns `None` if it was abandoned.
 #[inline(always)]
-pub fn call_provider<F: FnMut()>(name: &Name, mut call: F) -> bool {
+pub fn call_provider<F: FnOnce() -> Reply>(name: &Name, call: F) -> Option<Reply> {
     let innermost = &this_processor().provider;
     let outer = innermost.load(Ordering::Relaxed);
     let mut running = ProviderCall { stack: 0, name, caller: current(), outer };
     innermost.store(&raw mut running, Ordering::Relaxed);
-    // SAFETY: `enter` gets the closure that it expects. Registers and stack are as after a return in both cases; what
-    // an abandoned call leaves is what `abandon_provider` demands.
-    let abandoned = unsafe { bareflow_call_provider(&raw mut running.stack, enter::<F>, (&raw mut call).cast()) };
+    let mut call = ManuallyDrop::new(call);
+    let (status, value);
+    // SAFETY: `enter` gets the closure that it expects, which is dropped by nothing else. Whether it returns or is
+    // abandoned, the stack pointer is as before the call, and all registers that it may have changed are saved or declared
+    // clobbered; what an abandoned call leaves is what `abandon_provider` demands.
+    unsafe {
+        asm!(
+            "push rbx",
+            "push rbp",
+            "mov [rsi], rsp",
+            "call {enter}",
+            "pop rbp",
+            "pop rbx",
+            enter = sym enter::<F>,
+            in("rdi") &raw mut call,
+            in("rsi") &raw mut running.stack,
+            lateout("rax") status,
+            lateout("rdx") value,
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+            clobber_abi("C"),
+        );
+    }
     innermost.store(outer, Ordering::Relaxed);
-    abandoned == 0
+    (status != ABANDONED).then_some(Reply { status, value })
 }
 
-unsafe extern "C" fn enter<F: FnMut()>(call: *mut c_void) {
-    // SAFETY: `call_provider` passes such a pointer, to a closure that it holds.
-    unsafe { (*call.cast::<F>())() }
+/// The status of an abandoned call, which is none of a reply.
+const ABANDONED: u64 = u64::MAX;
+
+/// Makes the call.
+unsafe extern "C" fn enter<F: FnOnce() -> Reply>(call: *mut ManuallyDrop<F>) -> Reply {
+    // SAFETY: `call_provider` passes the address of a closure that it holds, once.
+    unsafe { ManuallyDrop::take(&mut *call)() }
 }
 
 /// Does `work` for a provider that is not the provider's own: whatever it wants of a manager. A panic of `work` is the
@@ -127,7 +132,7 @@ pub unsafe fn abandon_provider(note: impl FnOnce(&Name)) {
         note(unsafe { &*running.name });
         // As the services leave it; the provider may have changed it.
         Cr8::write(None);
-        // SAFETY: the frame of `bareflow_call_provider` is there, since the provider has not returned; the caller
+        // SAFETY: the frame of `call_provider` is there, since the provider has not returned; the caller
         // answers for the frames below.
         unsafe { bareflow_abandon_provider(running.stack) }
     }

@@ -174,6 +174,12 @@ impl Image {
         MODULE_STACK.bottom() + self.stack as u64
     }
 
+    /// Returns the stack's size, in bytes.
+    #[inline(always)]
+    pub const fn stack_size(&self) -> u64 {
+        self.stack as u64
+    }
+
     /// Returns the top of the stack, as the module sees it.
     pub fn stack_top(&self) -> u64 {
         if self.user().is_some() { layout::STACK_TOP } else { self.kernel_stack_top() }

@@ -87,6 +87,12 @@ impl UserMappings {
         self.stack.start
     }
 
+    /// Returns the kernel's address of the stack's end.
+    #[inline]
+    pub const fn stack_alias_top(&self) -> u64 {
+        self.stack.start + self.stack.size
+    }
+
     /// Returns the bytes of the stack that calls have used so far. It was full of zeros at first.
     pub fn peak_stack(&self) -> u64 {
         // SAFETY: these pages are mapped and belong to this module only, which is not running now.

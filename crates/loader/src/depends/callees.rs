@@ -27,6 +27,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Does `call`, which calls another module, one level deeper; `None` if there are too many levels.
+    #[inline]
     pub(crate) fn one_deeper<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
         let depth = self.depth.get();
         if depth + 1 >= MAX_DEPTH {
@@ -75,14 +76,15 @@ impl<P: Platform> Callees for CalleeResolver<'_, P> {
     }
 
     fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {
-        let import = self.metadata.import(import).ok_or(CallError::NotBound)?;
-        Ok(import.method(method).ok_or(CallError::NoSuchMethod)?.shape)
+        let interfaces = self.metadata.interfaces().ok_or(CallError::NotBound)?;
+        interfaces.method(import, method).map(|(_, method)| method.shape)
     }
 
     fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
-        match self.metadata.import(import) {
-            Some(import) => self.manager.invoke(import, method, frame),
-            None => CallError::NotBound.into(),
+        let found = self.metadata.interfaces().ok_or(CallError::NotBound);
+        match found.and_then(|interfaces| interfaces.method(import, method)) {
+            Ok((import, method)) => self.manager.invoke(import, method, frame),
+            Err(error) => error.into(),
         }
     }
 }

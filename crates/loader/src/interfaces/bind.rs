@@ -5,7 +5,7 @@ use bareflow_abi::interface::bindings::{Entry, MAX_SELECTOR, Method};
 use super::provider::Export;
 use crate::error::{ImportError, LoadError};
 use crate::manager::ModuleManager;
-use crate::module::interfaces::{BoundMethod, Import, ProviderId};
+use crate::module::interfaces::{BoundMethod, Interfaces, ProviderId};
 use crate::module::{Module, ModuleId};
 #[cfg(feature = "semver")]
 use crate::name::requirement::Requirement;
@@ -47,9 +47,10 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(never)]
     pub(crate) fn bind_imports(&self, module: &Module<P>, replaced: Option<ModuleId>) -> Result<(), LoadError> {
         let Some(interfaces) = module.metadata.interfaces() else { return Ok(()) };
-        for (import, entry) in interfaces.imports.iter().zip(module.metadata.bindings().imports()) {
-            let bound =
-                self.find_provider(&entry, replaced).and_then(|provider| self.bind_to(import, &entry, provider));
+        for (number, entry) in module.metadata.bindings().imports().enumerate() {
+            let bound = self
+                .find_provider(&entry, replaced)
+                .and_then(|provider| self.bind_to(interfaces, number, &entry, provider));
             // The names in a valid record are well-formed.
             if let (Err(error), Some(import)) = (bound, Name::new(entry.name)) {
                 return Err(LoadError::Import { import, error });
@@ -61,20 +62,24 @@ impl<P: Platform> ModuleManager<P> {
     /// Binds an import to a provider, method by method.
     pub(super) fn bind_to(
         &self,
-        import: &Import<P::Alloc>,
+        interfaces: &Interfaces<P::Alloc>,
+        number: usize,
         entry: &Entry<'_>,
         provider: ProviderId,
     ) -> Result<(), ImportError> {
-        let number = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
         let bound = self.with_export(provider, entry.interface, |export| {
             check_export(&export, entry.version, entry.methods())?;
-            for (index, (bound, method)) in import.methods.iter().zip(entry.methods()).enumerate() {
-                let function = export.function(&method).ok_or(ImportError::Method { number: number(index) })?;
+            for (index, (bound, method)) in interfaces.methods_of(number).iter().zip(entry.methods()).enumerate() {
+                let function = export
+                    .function(&method)
+                    .ok_or(ImportError::Method { number: u16::try_from(index).unwrap_or(u16::MAX) })?;
                 bound.set(BoundMethod { function, shape: method.shape });
             }
             Ok(())
         });
-        bound.unwrap_or_else(|| Err(no_provider(entry.interface, entry.version)))?;
+        let missing = || no_provider(entry.interface, entry.version);
+        bound.unwrap_or_else(|| Err(missing()))?;
+        let import = interfaces.imports.get(number).ok_or_else(missing)?;
         import.provider.set(Some(provider));
         import.restarts.set(self.restarts_of(provider));
         Ok(())

@@ -4,28 +4,28 @@ use bareflow_abi::interface::{CallError, FIRST_FUNCTION, Frame, Reply};
 
 use crate::fault::FaultKind;
 use crate::manager::ModuleManager;
-use crate::module::interfaces::{Import, ProviderId};
+use crate::module::interfaces::{BoundMethod, Import, ProviderId};
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Failure, Module, ModuleId};
 use crate::platform::{Call, CallFailure, Callees, Platform, TimedReply};
 use crate::profile::Timing;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a method of an import.
-    pub(crate) fn invoke(&self, import: &Import<P::Alloc>, method: u32, frame: &mut Frame<'_>) -> Reply {
-        let (Some(provider), Some(bound)) = (import.provider.get(), import.method(method)) else {
-            return CallError::NotBound.into();
-        };
-        if bound.shape != frame.shape() {
+    /// Calls a method of an import by a frame.
+    #[inline]
+    pub(crate) fn invoke(&self, import: &Import, method: BoundMethod, frame: &mut Frame<'_>) -> Reply {
+        let Some(provider) = import.provider.get() else { return CallError::NotBound.into() };
+        let BoundMethod { function, shape } = method;
+        if shape != frame.shape() {
             return CallError::BadArgument.into();
         }
         // One of the embedder's may call modules in turn, so its calls count as levels, too.
         let called = self.one_deeper(|| match provider {
             ProviderId::Embedder(number) => match self.embedder.get(number) {
-                Some(found) => found.call(&self.platform, bound.function, frame),
+                Some(found) => found.call(&self.platform, function, frame),
                 None => CallError::NotBound.into(),
             },
-            ProviderId::Module(id) => self.call_method(id, bound.function, frame, Some(import)),
+            ProviderId::Module(id) => self.call_method(id, function, frame, Some(import)),
         });
         called.unwrap_or(CallError::TooDeep.into())
     }
@@ -37,7 +37,7 @@ impl<P: Platform> ModuleManager<P> {
         id: ModuleId,
         function: u32,
         frame: &mut Frame<'_>,
-        import: Option<&Import<P::Alloc>>,
+        import: Option<&Import>,
     ) -> Reply {
         let called = self.call_function(id, function, |module, call, callees| {
             if let Some(import) = import {
@@ -103,8 +103,8 @@ impl<P: Platform> ModuleManager<P> {
             check_abi: timing != Timing::Untimed && samples.is_flushed(),
         };
         module.lifecycle.set(ModuleState::Running);
-        let callees = self.callees_of(&module.metadata);
-        let callees = callees.as_ref().map(|callees| callees as &dyn Callees);
+        let resolver = self.callees_of(&module.metadata);
+        let callees = resolver.as_ref().map(|resolver| resolver as &dyn Callees);
         let done = enter(module, &call, callees);
         module.lifecycle.set(state);
         match done {

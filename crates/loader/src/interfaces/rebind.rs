@@ -50,14 +50,16 @@ impl<P: Platform> ModuleManager<P> {
         for by in self.users(from) {
             let Some(user) = self.get(by) else { continue };
             let Some(interfaces) = user.metadata.interfaces() else { continue };
-            for (import, entry) in interfaces.imports.iter().zip(user.metadata.bindings().imports()) {
+            for (number, (import, entry)) in
+                (0..).zip(interfaces.imports.iter().zip(user.metadata.bindings().imports()))
+            {
                 if import.provider.get() != Some(ProviderId::Module(from)) {
                     continue;
                 }
                 // What was not said yet of the old one is said of the new one.
                 let is_news = lost_state || import.restarts.get() != self.restarts_of(ProviderId::Module(from));
                 // It was checked that the new one serves. One that does not is never called by a wrong number.
-                if self.bind_to(import, &entry, ProviderId::Module(to)).is_err() {
+                if self.bind_to(interfaces, number, &entry, ProviderId::Module(to)).is_err() {
                     import.provider.set(None);
                 }
                 if is_news {

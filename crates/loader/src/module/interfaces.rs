@@ -2,12 +2,13 @@
 
 use core::cell::Cell;
 use core::num::NonZeroU32;
+use core::ops::Range;
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
-use bareflow_abi::interface::Shape;
 use bareflow_abi::interface::bindings::Entries;
+use bareflow_abi::interface::{CallError, Shape};
 
 use crate::module::ModuleId;
 use crate::profile::ProfileBuffer;
@@ -18,35 +19,21 @@ pub(crate) struct Interfaces<A: Allocator> {
     /// The record, then the signatures.
     bytes: Vec<u8, A>,
     record: usize,
-    pub imports: Vec<Import<A>, A>,
+    pub imports: Vec<Import, A>,
+    /// The methods of all imports, one import behind the other.
+    pub methods: Vec<Cell<BoundMethod>, A>,
     pub functions: Vec<Function<A>, A>,
 }
 
 /// An import.
-pub(crate) struct Import<A: Allocator> {
+#[derive(Debug)]
+pub(crate) struct Import {
     /// The provider; `None` until it is bound.
     pub provider: Cell<Option<ProviderId>>,
     /// The number of the provider's restarts that the module knows of.
     pub restarts: Cell<u32>,
-    /// The methods of the interface, as the module knows it.
-    pub methods: Vec<Cell<BoundMethod>, A>,
-}
-
-impl<A: Allocator> Import<A> {
-    /// Returns the method with this number.
-    #[inline]
-    pub fn method(&self, number: u32) -> Option<BoundMethod> {
-        self.methods.get(number as usize).map(Cell::get)
-    }
-}
-
-/// A provider of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProviderId {
-    /// A module.
-    Module(ModuleId),
-    /// The embedder's provider with this number.
-    Embedder(u32),
+    /// The place of its methods among those of all imports.
+    pub methods: Range<u64>,
 }
 
 /// A method of an import.
@@ -56,6 +43,15 @@ pub(crate) struct BoundMethod {
     pub function: u32,
     /// The shape that both sides agree on.
     pub shape: Shape,
+}
+
+/// A provider of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProviderId {
+    /// A module.
+    Module(ModuleId),
+    /// The embedder's provider with this number.
+    Embedder(u32),
 }
 
 /// A function that a module exports: its profile.
@@ -92,11 +88,16 @@ impl<A: Allocator + Clone> Interfaces<A> {
         let entries = Entries::new(bindings);
         let mut imports = Vec::new_in(allocator.clone());
         imports.try_reserve_exact(entries.imports().count()).ok()?;
+        let mut methods = Vec::new_in(allocator.clone());
+        methods.try_reserve_exact(entries.imports().map(|entry| entry.method_count()).sum()).ok()?;
         for entry in entries.imports() {
-            let mut methods = Vec::new_in(allocator.clone());
-            methods.try_reserve_exact(entry.method_count()).ok()?;
+            let first = methods.len() as u64;
             methods.extend(entry.methods().map(|method| Cell::new(BoundMethod { function: 0, shape: method.shape })));
-            imports.push(Import { provider: Cell::new(None), restarts: Cell::new(0), methods });
+            imports.push(Import {
+                provider: Cell::new(None),
+                restarts: Cell::new(0),
+                methods: first..methods.len() as u64,
+            });
         }
         let mut functions = Vec::new_in(allocator.clone());
         let count = entries.function_count();
@@ -107,12 +108,30 @@ impl<A: Allocator + Clone> Interfaces<A> {
             faults: Cell::new(0),
             last_result: Cell::new(0),
         });
-        let interfaces = Interfaces { bytes, record: bindings.len(), imports, functions };
+        let interfaces = Interfaces { bytes, record: bindings.len(), imports, methods, functions };
         Box::try_new_in(interfaces, allocator.clone()).ok()
     }
 }
 
 impl<A: Allocator> Interfaces<A> {
+    /// Returns the methods of the import with this number.
+    pub fn methods_of(&self, import: usize) -> &[Cell<BoundMethod>] {
+        let range = self.imports.get(import).map(|import| import.methods.start as usize..import.methods.end as usize);
+        range.and_then(|range| self.methods.get(range)).unwrap_or_default()
+    }
+
+    /// Returns a method of an import, both by their numbers.
+    ///
+    /// # Errors
+    /// There is no such.
+    #[inline]
+    pub fn method(&self, import: u32, method: u32) -> Result<(&Import, BoundMethod), CallError> {
+        let import = self.imports.get(import as usize).ok_or(CallError::NotBound)?;
+        let index = import.methods.start + u64::from(method);
+        let bound = if index < import.methods.end { self.methods.get(index as usize) } else { None };
+        Ok((import, bound.ok_or(CallError::NoSuchMethod)?.get()))
+    }
+
     /// Returns the record of imports and exports.
     pub fn bindings(&self) -> &[u8] {
         self.bytes.get(..self.record).unwrap_or_default()
@@ -125,11 +144,10 @@ impl<A: Allocator> Interfaces<A> {
 
     /// Returns the bytes of the loader's tables that they use.
     pub fn table_bytes(&self) -> u64 {
-        let methods: usize = self.imports.iter().map(|import| import.methods.len()).sum();
         let sizes = size_of::<Interfaces<A>>()
             + self.bytes.len()
-            + self.imports.len() * size_of::<Import<A>>()
-            + methods * size_of::<Cell<BoundMethod>>()
+            + self.imports.len() * size_of::<Import>()
+            + self.methods.len() * size_of::<Cell<BoundMethod>>()
             + self.functions.len() * size_of::<Function<A>>();
         sizes as u64 + self.functions.iter().map(|function| function.profile_buffer.table_bytes()).sum::<u64>()
     }

@@ -20,7 +20,7 @@ use crate::diagnosis::{Diagnosis, InFunction};
 use crate::error::LoadError;
 use crate::fault::{Fault, FaultKind};
 use crate::format::valid::ValidModule;
-use crate::module::interfaces::{Import, Interfaces};
+use crate::module::interfaces::Interfaces;
 use crate::module::lifecycle::{Lifecycle, ModuleState};
 use crate::module::placed::PlacedModule;
 use crate::name::{Name, Version};
@@ -270,12 +270,6 @@ impl<A: Allocator> Metadata<A> {
     #[inline]
     pub(crate) fn interfaces(&self) -> Option<&Interfaces<A>> {
         if cfg!(feature = "interfaces") { self.0.as_ref()?.interfaces.as_deref() } else { None }
-    }
-
-    /// Returns the import with this number.
-    #[inline]
-    pub(crate) fn import(&self, number: u32) -> Option<&Import<A>> {
-        self.interfaces()?.imports.get(number as usize)
     }
 
     /// Returns whether it may call other modules or imports.

@@ -11,7 +11,7 @@ pub mod range_allocator;
 
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
-use bareflow_abi::interface::Frame;
+use bareflow_abi::interface::{Frame, Reply};
 
 use crate::diagnosis::Diagnosis;
 pub use crate::error::PlatformError;
@@ -160,7 +160,7 @@ pub trait WritableImage {
 /// - a module in the user domain accesses only its own image and the call's input and output, and runs no code but its
 ///   own;
 /// - the input is read only, and only `output`, at its length, and the memory that a frame lends to be written are written;
-/// - `call_provider` calls what it gets once, and says truly whether that returned;
+/// - `call_provider` calls what it gets once, and returns its reply, or `None` if it did not return;
 /// - `callees` is used only during the call it was passed to, and only by that call's thread.
 #[expect(unsafe_code, reason = "declares a contract")]
 pub unsafe trait Platform {
@@ -314,17 +314,15 @@ pub unsafe trait Platform {
         Ok(TimedReply { reply, cycles })
     }
 
-    /// Calls a provider of the embedder on behalf of a module: calls `call`, once. Returns whether that came to its end.
+    /// Calls a provider of the embedder on behalf of a module: calls `call`, once.
     ///
-    /// A platform that can end a panic returns `false` after one, and the module's call is
+    /// A platform that can end a panic returns `None` after one, and the module's call is
     /// [`Faulted`](bareflow_abi::interface::CallError::Faulted), as are all later ones of that provider. By default a
     /// panic is what it is elsewhere in the embedder.
     #[inline(always)]
-    fn call_provider(&self, name: &Name, call: impl FnMut()) -> bool {
-        let mut call = call;
+    fn call_provider(&self, name: &Name, call: impl FnOnce() -> Reply) -> Option<Reply> {
         let _ = name;
-        call();
-        true
+        Some(call())
     }
 
     /// Returns the memory of an image, counted as [`usage`](Self::usage) counts it.

@@ -62,15 +62,18 @@ impl<A: Allocator> Provider<A> {
     /// Calls a method, whose shape the frame has.
     #[inline]
     pub fn call<P: Platform>(&self, platform: &P, method: u32, frame: &mut Frame<'_>) -> Reply {
-        let mut reply = CallError::Faulted.into();
         if self.has_panicked.get() {
             let last = self.last();
-            return if last.has_panicked.get() { reply } else { last.call(platform, method, frame) };
+            return match last.has_panicked.get() {
+                true => CallError::Faulted.into(),
+                false => last.call(platform, method, frame),
+            };
         }
-        if !platform.call_provider(&self.name, || reply = self.provider.call(method, frame)) {
+        let reply = platform.call_provider(&self.name, move || self.provider.call(method, frame));
+        reply.unwrap_or_else(|| {
             self.has_panicked.set(true);
-        }
-        reply
+            CallError::Faulted.into()
+        })
     }
 
     /// Returns the list to which one that exports `exported` can be added in place of this one: it has panicked, and the
