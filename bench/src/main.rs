@@ -5,6 +5,7 @@
 mod boot;
 mod empty_kernel;
 mod gallery;
+mod interfaces;
 mod live;
 mod measure;
 mod price;
@@ -27,11 +28,12 @@ const OUR_OWN: KernelDomain = unsafe { KernelDomain::trust_all_blobs() };
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
 /// All tables, by the names that select them as arguments.
-const ALL: [(&str, Show); 6] = [
+const ALL: [(&str, Show); 7] = [
     ("twins", twins::show),
     ("gallery", gallery::show),
     ("profiled", profiled::show),
     ("price", price::show),
+    ("interfaces", interfaces::show),
     ("live", live::show),
     ("boot", boot::show),
 ];
