@@ -270,7 +270,7 @@ macro_rules! module {
     (@migrate $other:ident $value:tt $($rest:tt)*) => { $crate::module!(@migrate $($rest)*) };
     (@migrate) => { ::core::option::Option::None };
     (@plain $($other:tt)*) => {
-        ::core::compile_error!("module!: expected a function and settings: `module!(run, key = value, ..)`")
+        ::core::compile_error!("module!: expected a function first, and then settings: `module!(run, key = value, ..)`")
     };
     // Settings of interfaces are no expressions, so they are looked for first.
     (@find [$($all:tt)*] imports = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };

@@ -89,12 +89,16 @@ pub fn set_parameters<P: DeclaredParameters>(context: &mut Context<'_>) -> i32 {
 /// ```
 #[macro_export]
 macro_rules! parameters {
-    (@range $type:ty, $default:expr) => { ::core::option::Option::None };
-    (@range $type:ty, $default:expr, $range:expr) => {{
+    (@range $field:ident, $type:ty, $default:expr) => { ::core::option::Option::None };
+    (@range $field:ident, $type:ty, $default:expr, $range:expr) => {{
         const RANGE: ::core::ops::RangeInclusive<$type> = $range;
         const DEFAULT: $type = $default;
         ::core::assert!(
-            *RANGE.start() <= DEFAULT && DEFAULT <= *RANGE.end(), "parameters!: a default outside of its range"
+            *RANGE.start() <= DEFAULT && DEFAULT <= *RANGE.end(),
+            ::core::concat!(
+                "parameters!: the default of `", ::core::stringify!($field), "` lies outside of its range, ",
+                ::core::stringify!($range)
+            )
         );
         ::core::option::Option::Some((*RANGE.start(), *RANGE.end()))
     }};
@@ -129,7 +133,7 @@ macro_rules! parameters {
                     ::core::stringify!($field),
                     ::core::concat!($($doc, "\n",)*),
                     $default,
-                    $crate::parameters!(@range $type, $default $(, $range)?),
+                    $crate::parameters!(@range $field, $type, $default $(, $range)?),
                 ),
             )+];
 

@@ -13,6 +13,11 @@ pub struct WithContext;
 /// A function that can be a module's: `fn() -> i32` or `fn(&mut Context) -> i32`.
 ///
 /// `Form` distinguishes the two and is inferred.
+#[diagnostic::on_unimplemented(
+    message = "this is no function of a module",
+    label = "not a `fn(..) -> i32` whose arguments are a module's",
+    note = "expected `fn() -> i32` or `fn(&mut Context) -> i32`; a state needs `state = ..` in `module!`"
+)]
 pub trait Entry<Form> {
     /// Calls the function.
     fn enter(self, context: &mut Context<'_>) -> i32;
@@ -33,6 +38,11 @@ impl<F: FnOnce(&mut Context<'_>) -> i32> Entry<WithContext> for F {
 }
 
 /// A function of a module with state: it may take the state, or the arguments of functions in other modules.
+#[diagnostic::on_unimplemented(
+    message = "this is no function of a module",
+    label = "not a `fn(..) -> i32` whose arguments are a module's",
+    note = "expected `fn() -> i32`, `fn(&mut Context) -> i32` or `fn(&mut Context, &mut {S}) -> i32`, in this order"
+)]
 pub trait StatefulEntry<S, Form> {
     /// Calls the function.
     fn enter_with(self, context: &mut Context<'_>, state: &mut S) -> i32;
@@ -69,8 +79,9 @@ impl<S, F: FnOnce(&mut Context<'_>) -> i32> StatefulEntry<S, WithContext> for F 
 #[diagnostic::on_unimplemented(
     message = "this is no function of a module",
     label = "not a `fn(..) -> i32` whose arguments are a module's",
-    note = "expected `fn() -> i32` or `fn(&mut Context) -> i32`, with state also `fn(&mut Context, &mut {S}) -> i32`, with \
-            imports these or `fn(&mut Context, &mut {S}, Imports) -> i32` with `Imports` as the last argument"
+    note = "it takes, in this order, `&mut Context`, then `&mut {S}` for the state, then `Imports`; the last two may be left \
+            out, or all three",
+    note = "there is a state only with `state = ..` in `module!`, and `Imports` only with `imports = ..`"
 )]
 pub trait Function<S, I, Form> {
     /// Calls the function.

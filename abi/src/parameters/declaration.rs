@@ -10,6 +10,11 @@ use crate::state::PlainData;
 const MAX_SIZE: usize = 256;
 
 /// The types that parameters may have.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no type of a parameter",
+    label = "not a parameter's type",
+    note = "expected `u8` to `u64`, `i8` to `i64`, `f32`, `f64`, `bool`, `char` or `Text<N>`"
+)]
 pub trait ParameterValue: PlainData + sealed::Sealed {
     /// The type.
     const TYPE: ParameterType;

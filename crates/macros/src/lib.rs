@@ -31,7 +31,15 @@ pub fn interface(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as ItemTrait);
     let added = interface::expand(attribute.into(), &item).unwrap_or_else(|error| error.to_compile_error());
     // The trait stays even if it is refused, so that its users cause no errors of their own.
-    quote!(#item #added).into()
+    quote! {
+        #[diagnostic::on_unimplemented(
+            note = "in `module!`, the type of `state = ..` implements the `exports`, or else the structure that \
+                    `provider = Server` makes"
+        )]
+        #item
+        #added
+    }
+    .into()
 }
 
 /// Makes an enum an interface's error.

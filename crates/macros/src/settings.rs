@@ -3,6 +3,7 @@
 use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
+use syn::token::Brace;
 use syn::{Error, Expr, Ident, Path, Result, Token, Type, braced, bracketed};
 
 /// The settings of a module with imports or exports.
@@ -32,7 +33,10 @@ pub(crate) struct Import {
 
 impl Parse for Import {
     fn parse(input: ParseStream<'_>) -> Result<Import> {
-        let name = input.parse()?;
+        let name: Ident = input.parse()?;
+        if !input.peek(Token![:]) || input.peek(Token![::]) {
+            return Err(Error::new(name.span(), "module!: an import has a name of its own: write `name: Interface`"));
+        }
         input.parse::<Token![:]>()?;
         Ok(Import { name, interface: input.parse()? })
     }
@@ -68,6 +72,13 @@ impl Parse for Settings {
             if seen.contains(&key) {
                 return Err(Error::new(key.span(), format!("module!: `{key}` is there twice")));
             }
+            if !input.peek(Token![=]) {
+                let message = format!(
+                    "module!: expected a setting, `{key} = ..`; a function to run comes first, before all settings, and others \
+                     are among the `exports`"
+                );
+                return Err(Error::new(key.span(), message));
+            }
             input.parse::<Token![=]>()?;
             settings.setting(&key, input)?;
             seen.push(key);
@@ -88,6 +99,9 @@ impl Settings {
             "reentrant" => self.reentrant = Some(input.parse()?),
             "provider" => self.provider = Some(input.parse()?),
             "imports" => {
+                if !input.peek(Brace) {
+                    return Err(Error::new(input.span(), "module!: write `imports = { name: Interface }`"));
+                }
                 let list;
                 braced!(list in input);
                 self.imports.extend(Punctuated::<Import, Token![,]>::parse_terminated(&list)?);

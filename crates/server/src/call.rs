@@ -143,7 +143,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 Err(error) => {
                     let id = callee.module();
                     let text = match error {
-                        ExecuteError::NoRun => error_text!("{error} ({})", FunctionNames(&self.manager, id)),
+                        ExecuteError::NoRun => error_text!("{error}; {}", FunctionNames(&self.manager, id)),
                         error => self.explain(id, &error).unwrap_or_else(|| error_text!("{error}")),
                     };
                     let code = if error.is_for_memory() { RefusalCode::NoMemory } else { RefusalCode::CallFailed };

@@ -15,7 +15,14 @@ impl Sensors for Board {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: embed-host FILE.mod")?;
     let blob = std::fs::read(&path)?;
     let platform = HostPlatform::new(Box::new(|line| println!("{line}")))?;

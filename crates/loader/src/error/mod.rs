@@ -267,7 +267,7 @@ pub enum ExecuteError {
     #[error("no memory for the profile; unload a module or give the system more memory")]
     ProfileFull,
     /// The module has no `run`.
-    #[error("no run: the module only exports functions; call one of them (see `inspect`)")]
+    #[error("no run: the module only exports functions; call one of them")]
     NoRun,
     /// Memory for the call's input and output ran out.
     #[error(

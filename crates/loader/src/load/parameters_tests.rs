@@ -82,7 +82,7 @@ fn rejects_by_name_what_can_not_be_set() {
         ("net.mtu=-1", "mtu: \"-1\", expected u32, 68 to 9000; set it to such a value"),
         ("net.mtu=", "mtu: \"\", expected u32, 68 to 9000; set it to such a value"),
         ("net.gain=nan", "gain: \"nan\", expected f32, 0.5 to 2; set it to such a value"),
-        ("net.verbose=yes", "verbose: \"yes\", expected bool; set it to such a value"),
+        ("net.verbose=yes", "verbose: \"yes\", expected true or false; set it to such a value"),
         ("net.hostname=ninebytes", "hostname: \"ninebytes\", expected Text of at most 8 bytes; set it to such a value"),
         ("mtu=1", "\"mtu=1\" sets no parameter, expected MODULE.PARAMETER=VALUE without control characters"),
     ] {

@@ -219,6 +219,9 @@ impl Expected {
 impl fmt::Display for Expected {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Expected { kind, size, bounds } = self;
+        if *kind == ParameterType::Bool {
+            return out.write_str("true or false");
+        }
         let [least, greatest] = bounds.each_ref().map(|bytes| Value::decode(*kind, bytes.get(..usize::from(*size))?));
         let bounds = least.zip(greatest).filter(|_| kind.is_number()).map(|(least, greatest)| [least, greatest]);
         let default = Value::Bool(false);
