@@ -33,6 +33,9 @@ const CRATES: [&str; 15] = [
 /// The modules of the gallery that show what interfaces and functions are for.
 const MODULES: [&str; 5] = ["aes-cipher", "chacha-cipher", "sort", "store", "vault"];
 
+/// Those of them that call others, which costs more from ring 3, or wait for the disk, which takes what it takes.
+const CALLERS: [&str; 2] = ["store", "vault"];
+
 /// The largest difference between the costs of a call in ring 3 and in ring 0, in instructions.
 const CALL: u64 = 200;
 
@@ -52,7 +55,8 @@ fn passes_everywhere(arguments: &[&str]) -> Vec<Value> {
         // These counts are from a kernel in which a tick is an instruction: the two rings differ only by the cost of a
         // call.
         let counts = [2, 3].map(|place: usize| module["trials"][place]["instructions"].as_u64().unwrap());
-        assert!(counts[0].abs_diff(counts[1]) <= counts[0] / 100 + CALL * examples, "{module}");
+        let is_caller = CALLERS.iter().any(|name| module["name"] == *name);
+        assert!(is_caller || counts[0].abs_diff(counts[1]) <= counts[0] / 100 + CALL * examples, "{module}");
         let places = module["trials"].as_array().unwrap().iter().map(|trial| {
             assert_eq!(trial["failures"], Value::Array(Vec::new()));
             [&trial["where"], &trial["domain"]].map(|word| word.as_str().unwrap().to_owned())
