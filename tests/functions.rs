@@ -107,7 +107,7 @@ fn functions_share_the_state_of_a_module_without_run() {
         let called = local.call("net.packet_handler", b"abc");
         assert_eq!((called.result, &*called.output), (3, &b"cba"[..]), "{domain:?}");
         let refused = local.refused(Request::Call { module: "net", input: b"", repeat: 1 });
-        assert!(refused.ends_with("(it exports net_init, packet_handler)"), "{refused}");
+        assert!(refused.ends_with("; it exports net_init, packet_handler"), "{refused}");
     }
 }
 
@@ -200,7 +200,7 @@ fn rejects_arguments_that_are_none() {
         (&["kinds.letters", "--input", "a"], 2, "takes arguments, not an input"),
         (&["net.net_init", "[]"], 2, "takes an input, not arguments such as []"),
         (&["net", "[]"], 2, "takes an input, not arguments"),
-        (&["net"], 1, "(it exports net_init, packet_handler)"),
+        (&["net"], 1, "call one of them; it exports net_init, packet_handler"),
         (&["net.none", "[]"], 1, "no function of that name"),
         (&["net.none"], 1, "no function of that name"),
         (&["none.reset"], 1, "no module of that name is loaded"),
