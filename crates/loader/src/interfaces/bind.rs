@@ -1,6 +1,8 @@
 //! Binding: the search for the provider of each import when a module is loaded.
 
-use bareflow_abi::interface::bindings::{Entry, MAX_SELECTOR, Method};
+#[cfg(feature = "parameters")]
+use bareflow_abi::interface::bindings::MAX_SELECTOR;
+use bareflow_abi::interface::bindings::{Entry, Method};
 
 use super::provider::Export;
 use crate::error::{ImportError, LoadError};
@@ -160,6 +162,7 @@ pub(super) fn check_export(
 }
 
 /// Returns whether a text names a provider, with a version requirement or without.
+#[cfg(feature = "parameters")]
 pub(crate) fn is_selector(text: &str) -> bool {
     (1..=MAX_SELECTOR).contains(&text.len()) && Selector::parse(text).is_some()
 }
