@@ -67,12 +67,12 @@ fn no_figure_of_microvm_grows() {
 /// The calls by an interface: the line of the module that measures them, the recorded count in each domain, the kernel's
 /// first, and the counts that were aimed at.
 const INTERFACES: [(&str, [u64; 2], [u64; 2]); 6] = [
-    ("kernel add", [466, 667], [40, 100]),
-    ("kernel one slice", [722, 923], [50, 110]),
-    ("kernel two slices", [895, 1096], [60, 120]),
-    ("module add", [709, 1265], [70, 220]),
-    ("module one slice", [959, 1464], [80, 230]),
-    ("module two slices", [1132, 1791], [90, 240]),
+    ("kernel add", [389, 430], [40, 100]),
+    ("kernel one slice", [484, 528], [50, 110]),
+    ("kernel two slices", [549, 596], [60, 120]),
+    ("module add", [618, 723], [70, 220]),
+    ("module one slice", [763, 1177], [80, 230]),
+    ("module two slices", [856, 1441], [90, 240]),
 ];
 
 #[test]
