@@ -18,7 +18,7 @@ pub struct Arguments<'call> {
     input_size: usize,
     output: *mut u8,
     output_size: usize,
-    /// What addresses among the words are relative to: of what the method reads, and of what it writes.
+    /// The bases of addresses among the words: of what the method reads, and of what it writes.
     bases: [u64; 2],
     borrows: PhantomData<&'call mut [u8]>,
 }
@@ -107,13 +107,12 @@ impl<'call> Arguments<'call> {
     }
 }
 
-/// The words of a call. Each getter takes the next ones, so no memory is given out twice.
+/// The words of a call. Each getter takes the next ones, so no memory is given out twice. Addresses are relative to a base
+/// for what the method reads, and to another one for what it writes.
 ///
 /// # Safety
 /// Each call of a getter that is unsafe demands: the method's shape has an argument of that kind at this place, and no
 /// other `Words` of this call exist.
-///
-/// Addresses are relative: to the input for what the provider reads, to the output for what it writes.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Words<'call, const WORDS: usize> {

@@ -17,7 +17,7 @@ use crate::call::{self, Activation, Processor, defer_to_kernel_stack, deferred_w
 use crate::frame::TrapFrame;
 use crate::kernel::{kernel, observe, observers};
 use crate::layout::user::SYSCALL_SIZE;
-use crate::syscall_stubs::service_at;
+use crate::syscall_stubs::{INVOKE_RETURNS, service_at};
 
 unsafe extern "C" {
     fn bareflow_log(context: *mut Context<'_>, text: *const u8, length: usize);
@@ -77,7 +77,54 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
+    // The service `invoke` from ring 3, where its `syscall` arrives, on the kernel's stack, below what the trampoline saved. A caller expects no more than rbx, rbp,
+    // r12 to r15 and the control words to be preserved (System V ABI 3.2.1). All else is cleared, and the selectors as
+    // well, since another module may have run.
+    ".global bareflow_syscall_invoke",
+    "bareflow_syscall_invoke:",
+    "mov r8, rsp",
+    on_this_processor!("mov rax, ", "current"),
+    "mov r9, cr3",
+    "mov r10, [rip + bareflow_kernel_root]",
+    "mov rsp, [rax]",
+    "mov cr3, r10",
+    "and rsp, -16",
+    "push r8",
+    "push r9",
+    "push r11",
+    "push 0",
+    "mov rcx, r8",
+    call_with_initial_fpu!("{invoke_ring_3}"),
+    "mov r8, rax",
+    "mov r10, rdx",
+    "sub rsp, 8",
+    "stmxcsr [rsp]",
+    "fnstcw [rsp + 4]",
+    "call bareflow_clear_vectors",
+    "fldcw [rsp + 4]",
+    "ldmxcsr [rsp]",
+    "add rsp, 16",
+    "xor edi, edi",
+    "xor esi, esi",
+    "mov ds, edi",
+    "mov es, edi",
+    "mov fs, edi",
+    "mov gs, edi",
+    "pop r11",
+    "pop r9",
+    "pop rcx",
+    "mov cr3, r9",
+    "mov rsp, rcx",
+    "mov ecx, {invoke_returns}",
+    "mov rax, r8",
+    "mov rdx, r10",
+    "xor r8d, r8d",
+    "xor r9d, r9d",
+    "xor r10d, r10d",
+    "sysretq",
     current = const offset_of!(Processor, current),
+    invoke_returns = const INVOKE_RETURNS,
+    invoke_ring_3 = sym invoke_ring_3,
     log = const SERVICE_LOG,
     clock = const SERVICE_CLOCK,
     call = const SERVICE_CALL,
@@ -115,7 +162,7 @@ extern "C" fn invoke_ring_0(_: *mut c_void, target: u64, words: u64, caller: u64
 }
 
 /// Calls a method of an import for a module in ring 3 with this stack pointer.
-pub extern "C" fn invoke_ring_3(_: *mut c_void, target: u64, words: u64, stack: u64) -> Reply {
+extern "C" fn invoke_ring_3(_: *mut c_void, target: u64, words: u64, stack: u64) -> Reply {
     invoke(target, words, |activation| caller(activation, stack))
 }
 
@@ -127,17 +174,16 @@ fn invoke(target: u64, words: u64, find_caller: impl FnOnce(&Activation) -> u64)
     deferred_work::after_service();
     match (done, call::requested_abort(activation)) {
         (Ok(reply), None) => reply,
-        (done, requested) => end_invoke(activation, done.err().or(requested), find_caller(activation)),
+        (done, _) => end_invoke(activation, done.err(), find_caller(activation)),
     }
 }
 
-/// Ends the call of a module whose `invoke` from `caller` was at fault.
+/// Ends the call of a module after its `invoke` from `caller`: for the fault that the service found, or on request.
 #[cold]
 #[inline(never)]
 fn end_invoke(activation: &Activation, fault: Option<Fault>, caller: u64) -> Reply {
-    if let Some(fault) = fault {
-        let offset = activation.segments().offset_of(caller);
-        call::end_call(activation, Fault { offset, ..fault }, caller);
+    if let Some(fault) = fault_at(activation, fault, || caller) {
+        call::end_call(activation, fault, caller);
     }
     // After a fault the call has already ended.
     CallError::Faulted.into()

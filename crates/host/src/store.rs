@@ -3,12 +3,16 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bareflow_abi::Out;
 use bareflow_store::{MAX_VALUE_BYTES, Store, StoreError, is_key, list};
 
 /// The file that becomes a value's when all of it is on the disk. It has no key's name.
 const NEW: &str = ".new";
+
+/// The number of values that this process has begun to write. Other processes may write to the same folder.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
 
 /// A store in a folder, for [`provide`](bareflow_loader::ModuleManager::provide).
 #[derive(Clone, Debug)]
@@ -33,9 +37,14 @@ impl FolderStore {
 
     /// Opens a key's file, and returns it with its length in bytes.
     fn open(&self, key: &str) -> Result<(File, u64), StoreError> {
-        let file = File::open(self.path(key)?).map_err(reason)?;
-        let metadata = file.metadata().map_err(reason)?;
-        if metadata.is_file() { Ok((file, metadata.len())) } else { Err(StoreError::Failed) }
+        let path = self.path(key)?;
+        // Something else, such as a pipe, might not even open.
+        if !fs::metadata(&path).map_err(reason)?.is_file() {
+            return Err(StoreError::NoSuchKey);
+        }
+        let file = File::open(path).map_err(reason)?;
+        let length = file.metadata().map_err(reason)?.len();
+        Ok((file, length))
     }
 }
 
@@ -69,7 +78,7 @@ impl Store for FolderStore {
             return Err(StoreError::TooLarge);
         }
         let (path, folder) = (self.path(key)?, self.folder()?);
-        let new = folder.join(NEW);
+        let new = folder.join(format!("{NEW}.{}.{}", std::process::id(), BEGUN.fetch_add(1, Ordering::Relaxed)));
         let put = || {
             let mut file = File::create(&new)?;
             file.write_all(value)?;
@@ -77,7 +86,11 @@ impl Store for FolderStore {
             fs::rename(&new, path)?;
             File::open(folder)?.sync_all()
         };
-        put().map_err(reason)
+        put().map_err(|error| {
+            // It is of no use, and there may be no more room than it takes.
+            let _ = fs::remove_file(&new);
+            reason(error)
+        })
     }
 
     fn remove(&mut self, key: &str) -> Result<(), StoreError> {
@@ -88,7 +101,8 @@ impl Store for FolderStore {
 
     fn keys(&mut self, prefix: &str, into: &mut Out<'_, u8>) -> Result<u32, StoreError> {
         let entries = fs::read_dir(self.folder()?).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(reason)?;
-        let mut keys: Vec<_> = entries.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let files = entries.iter().filter(|entry| entry.path().is_file());
+        let mut keys: Vec<_> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         keys.retain(|key| is_key(key));
         keys.sort_unstable();
         Ok(list(keys.iter().map(String::as_str), prefix, into))

@@ -52,7 +52,8 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
     Ok(reply)
 }
 
-/// Copies as many words as there is room for, by four at a time: most methods have no more.
+/// Copies as many words as there is room for. A loop over single words would be unrolled by eight, with more code before
+/// and behind it than two or three words are worth.
 ///
 /// # Safety
 /// So many words are mapped from `source` on.

@@ -60,7 +60,7 @@ pub enum StoreError {
 }
 
 /// Returns whether a text is a key: up to [`MAX_KEY_BYTES`] of `a` to `z`, `0` to `9`, `_`, `-` and `.`, not beginning with
-/// `.`. Such a text is also a file's name on any system.
+/// `.`. Such a text is also a file's name on Unix.
 #[must_use]
 pub fn is_key(text: &str) -> bool {
     let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');

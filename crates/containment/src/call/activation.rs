@@ -117,16 +117,6 @@ impl Activation {
         unsafe { self.kernel_stack.assume_init() }
     }
 
-    /// Returns the kernel's address of bytes that are the module's own.
-    fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
-        let image = self.image();
-        if image.segments.contains(address, length) {
-            return image.alias_of(address, length);
-        }
-        let shift = self.stack_shift();
-        image.alias_of(address.wrapping_sub(shift), length).map(|alias| alias + shift)
-    }
-
     /// Returns the kernel's address of bytes on the call's stack.
     #[inline(always)]
     fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
@@ -142,7 +132,7 @@ impl Activation {
     #[inline(never)]
     fn readable_off_stack(&self, address: u64, length: u64) -> Option<u64> {
         let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
-        self.alias_of(address, length).or_else(|| match self.is_user() {
+        self.image().alias_of(address, length).or_else(|| match self.is_user() {
             true => self.image().buffer_alias(address, length).filter(|_| lent),
             false => (lent || self.is_lent(address, length, false)).then_some(address),
         })

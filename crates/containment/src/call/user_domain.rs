@@ -9,7 +9,7 @@ use core::mem::offset_of;
 
 use bareflow_abi::interface::{Frame, Status};
 use bareflow_loader::{Call, CallFailure, CallOutcome, FastReturn, TimedCall, TimedReply};
-use bareflow_runtime::{Reach, call_with_initial_fpu};
+use bareflow_runtime::Reach;
 
 use super::{Activation, OptionalReach, Processor, call_trampoline, decode_return, on_this_processor, run_timed};
 use crate::image::Image;
@@ -87,7 +87,7 @@ global_asm!(
     "4: fxrstor64 [rip + bareflow_clear_state]",
     "jmp 3b",
     "2: cmp rcx, {invoke_returns}",
-    "je 5f",
+    "je bareflow_syscall_invoke",
     // Any other one is a service, or a violation: continue as a trap, on a stack of its own.
     on_this_processor!("mov ", "user_stack", ", rsp"),
     on_this_processor!("mov rsp, ", "service_stack_end"),
@@ -99,49 +99,6 @@ global_asm!(
     "push 0",
     "push {syscall}",
     "jmp bareflow_trap",
-    // The service `invoke`, on the kernel's stack, below what the trampoline saved. A caller expects no more than rbx, rbp,
-    // r12 to r15 and the control words to be preserved (System V ABI 3.2.1). All else is cleared, and the selectors as
-    // well, since another module may have run.
-    "5: mov r8, rsp",
-    on_this_processor!("mov rax, ", "current"),
-    "mov r9, cr3",
-    "mov r10, [rip + bareflow_kernel_root]",
-    "mov rsp, [rax]",
-    "mov cr3, r10",
-    "and rsp, -16",
-    "push r8",
-    "push r9",
-    "push r11",
-    "push 0",
-    "mov rcx, r8",
-    call_with_initial_fpu!("{invoke}"),
-    "mov r8, rax",
-    "mov r10, rdx",
-    "sub rsp, 8",
-    "stmxcsr [rsp]",
-    "fnstcw [rsp + 4]",
-    "call bareflow_clear_vectors",
-    "fldcw [rsp + 4]",
-    "ldmxcsr [rsp]",
-    "add rsp, 16",
-    "xor edi, edi",
-    "xor esi, esi",
-    "mov ds, edi",
-    "mov es, edi",
-    "mov fs, edi",
-    "mov gs, edi",
-    "pop r11",
-    "pop r9",
-    "pop rcx",
-    "mov cr3, r9",
-    "mov rsp, rcx",
-    "mov ecx, {invoke_returns}",
-    "mov rax, r8",
-    "mov rdx, r10",
-    "xor r8d, r8d",
-    "xor r9d, r9d",
-    "xor r10d, r10d",
-    "sysretq",
     // Resets the registers of all vector units, and sets the control words as the System V ABI requires. Changes rax,
     // rcx and rdx.
     ".global bareflow_clear_vectors",
@@ -159,7 +116,6 @@ global_asm!(
     service_stack_end = const offset_of!(Processor, service_stack_end),
     returned = const layout::STUBS + layout::SYSCALL_SIZE,
     invoke_returns = const crate::syscall_stubs::INVOKE_RETURNS,
-    invoke = sym crate::services::invoke_ring_3,
     user_data = const crate::selectors::USER_DATA,
     user_code = const crate::selectors::USER_CODE,
     syscall = const crate::frame::SYSCALL,

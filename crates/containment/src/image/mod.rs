@@ -129,20 +129,10 @@ impl Image {
         is_within(address, 1, self.stack().0.saturating_sub(PAGE_SIZE), PAGE_SIZE)
     }
 
-    /// Returns the kernel's address of `length` bytes that the module sees at `address`, if they lie in its segments,
-    /// its heap or its stack.
+    /// Returns the kernel's address of `length` bytes that the module sees at `address`, if they lie in its segments or its
+    /// heap.
     pub fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
-        if self.segments.contains(address, length) {
-            return Some(address - self.segments.base + self.alias().base);
-        }
-        self.stack_alias(address, length)
-    }
-
-    /// Returns the kernel's address of bytes on the module's stack.
-    pub fn stack_alias(&self, address: u64, length: u64) -> Option<u64> {
-        let (start, size) = self.stack();
-        let stack = self.user().map_or(start, UserMappings::stack_alias);
-        is_within(address, length, start, size).then(|| address - start + stack)
+        self.segments.contains(address, length).then(|| address - self.segments.base + self.alias().base)
     }
 
     /// Returns whether `length` bytes at `address` lie in its data or its heap.

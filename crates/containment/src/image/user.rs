@@ -82,11 +82,6 @@ impl UserMappings {
         self.space.root()
     }
 
-    /// Returns the kernel's address of the stack's lowest byte.
-    pub const fn stack_alias(&self) -> u64 {
-        self.stack.start
-    }
-
     /// Returns the kernel's address of the stack's end.
     #[inline]
     pub const fn stack_alias_top(&self) -> u64 {

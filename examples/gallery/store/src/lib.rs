@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use bareflow_abi::{Context, Out};
-use bareflow_store::{MAX_KEY_BYTES, Store, StoreError};
+use bareflow_store::{MAX_KEY_BYTES, Store, StoreError, is_key};
 
 /// The number of values that are kept.
 const SLOTS: usize = 8;
@@ -135,9 +135,10 @@ impl Cache {
     }
 }
 
+/// Returns a key as it is kept; `None` if the text is none, which could equal another one's padding.
 fn padded(key: &str) -> Option<[u8; MAX_KEY_BYTES]> {
     let mut padded = [0; MAX_KEY_BYTES];
-    padded.get_mut(..key.len()).filter(|room| !room.is_empty())?.copy_from_slice(key.as_bytes());
+    padded.get_mut(..key.len()).filter(|_| is_key(key))?.copy_from_slice(key.as_bytes());
     Some(padded)
 }
 
@@ -156,7 +157,8 @@ mod tests {
         assert_eq!(cache.hits, 1);
         cache.keep("long", &[0; ROOM + 1]);
         cache.forget("i");
-        for key in ["long", "i", ""] {
+        cache.keep("b", &[1]);
+        for key in ["long", "i", "", "\0", "b\0"] {
             assert_eq!(cache.find(key), None, "{key}");
         }
     }
