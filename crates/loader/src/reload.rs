@@ -89,13 +89,13 @@ impl<P: Platform> ModuleManager<P> {
         let from = self.active(&module.name).filter(|&from| from != id);
         let new = Candidate::from(&*module);
         self.check_dependencies(&new, from)?;
-        self.check_dependents(from, || new)?;
         if let Some(from) = from
             && self.users(from).any(|by| by == id)
         {
             // It would use itself.
             return Err(LoadError::DependencyCycle { name: module.name });
         }
+        self.check_dependents(from, || new)?;
         let state = from.map_or(Ok(StateTransfer::Nothing), |from| self.transfer_state(from, &module))?;
         drop(module);
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);

@@ -138,7 +138,7 @@ impl<P: Platform> ModuleManager<P> {
                 return Err(LoadError::StillNeeded { by, versions });
             }
         }
-        self.check_users(from, new.bindings)
+        self.check_users(from, new.version, new.bindings)
     }
 
     /// Counts a module that is added or removed, if it may call others, or passes something on to the one that replaces it.

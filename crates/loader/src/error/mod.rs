@@ -214,6 +214,17 @@ pub enum LoadError {
         /// The interface.
         interface: Name,
     },
+    /// An import of another module is bound to the old one by a version requirement that the new one does not meet.
+    #[error(
+        "still needed: import {import} of {by} asks for a version of the old one that this is not; load this one beside \
+         it, or unload {by} first"
+    )]
+    StillBound {
+        /// The module that uses it.
+        by: Name,
+        /// The import's own name.
+        import: Name,
+    },
     /// The candidate that was to be promoted is gone.
     #[error("the candidate was unloaded meanwhile; load it again")]
     CandidateGone,

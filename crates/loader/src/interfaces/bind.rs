@@ -168,7 +168,7 @@ pub(crate) fn is_selector(text: &str) -> bool {
 }
 
 /// The provider that an import asks for.
-struct Selector<'text> {
+pub(super) struct Selector<'text> {
     name: &'text str,
     /// The part behind the `@`, if there is one.
     requirement: Option<Requirement>,
@@ -176,7 +176,7 @@ struct Selector<'text> {
 
 impl<'text> Selector<'text> {
     /// Reads a name, with a version requirement behind an `@` or without; empty for any provider.
-    fn parse(text: &'text str) -> Option<Selector<'text>> {
+    pub fn parse(text: &'text str) -> Option<Selector<'text>> {
         let (name, requirement) = match text.split_once('@') {
             Some((name, requirement)) => (name, Some(Requirement::parse(requirement)?)),
             None => (text, None),
@@ -185,7 +185,7 @@ impl<'text> Selector<'text> {
     }
 
     /// Returns whether a provider will do. The embedder's have no version, and meet no requirement.
-    fn admits(&self, name: &Name, version: Option<&Version>) -> bool {
+    pub fn admits(&self, name: &Name, version: Option<&Version>) -> bool {
         let required = self.requirement.as_ref();
         let meets = required.is_none_or(|wanted| version.is_some_and(|version| wanted.admits(version)));
         meets && (self.name.is_empty() || self.name == name.as_str())

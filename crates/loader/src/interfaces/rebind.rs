@@ -2,25 +2,33 @@
 
 use bareflow_abi::interface::bindings::Entries;
 
-use super::bind::check_export;
+use super::bind::{Selector, check_export};
 use super::provider::Export;
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::module::interfaces::ProviderId;
-use crate::name::Name;
+use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::registry::embedder::Exported;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Checks that all users of the module `from` can use the one with these bindings, which will replace it.
-    pub(crate) fn check_users(&self, from: ModuleId, new: Entries<'_>) -> Result<(), LoadError> {
+    /// Checks that all users of the module `from` can use the one of this version and with these bindings, which will
+    /// replace it.
+    pub(crate) fn check_users(&self, from: ModuleId, version: Version, new: Entries<'_>) -> Result<(), LoadError> {
+        let Some(name) = self.get(from).map(|old| old.name) else { return Ok(()) };
         for by in self.users(from) {
             let Some(user) = self.get(by) else { continue };
             let Some(interfaces) = user.metadata.interfaces() else { continue };
             for (import, entry) in interfaces.imports.iter().zip(user.metadata.bindings().imports()) {
                 if import.provider.get() != Some(ProviderId::Module(from)) {
                     continue;
+                }
+                let admits = |wanted: Selector<'_>| wanted.admits(&name, Some(&version));
+                if !Selector::parse(entry.provider).is_some_and(admits)
+                    && let Some(import) = Name::new(entry.name)
+                {
+                    return Err(LoadError::StillBound { by: user.name, import });
                 }
                 let mut exports = new.exports();
                 let export = exports.find(|(_, export)| export.interface == entry.interface);

@@ -310,6 +310,26 @@ fn a_reload_binds_the_users_anew_or_is_refused() {
 }
 
 #[test]
+fn a_reload_keeps_to_the_version_that_users_ask_for() {
+    let (platform, manager) = manager();
+    let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
+    let user = manager.load(&bound("user", 0, [USE_FILES], "disk@<1.2")).unwrap();
+    let outside = module("disk", 2, [FILES]);
+    let refused = LoadError::StillBound { by: name("user"), import: name("source") };
+    assert_eq!(manager.replace(&outside, &options()).unwrap_err(), refused);
+    let candidate = manager.load_versioned(&outside, &options()).unwrap();
+    assert_eq!(manager.promote(candidate).unwrap_err(), refused);
+    manager.unload(candidate).unwrap();
+    assert_eq!((manager.find("disk"), provider_of(manager, user)), (Some(disk), Some(Provider::Module(disk))));
+    let inside = manager.replace(&module("disk", 1, [FILES]), &options()).unwrap().id;
+    assert_eq!(provider_of(manager, user), Some(Provider::Module(inside)));
+    gets(platform, manager, user, ANSWERED);
+    // What it is bound to by a later load counts.
+    manager.replace(&bound("user", 1, [USE_FILES], "disk"), &options()).unwrap();
+    assert!(manager.replace(&outside, &options()).is_ok());
+}
+
+#[test]
 fn a_provider_that_is_replaced_while_it_is_called_ends_that_call() {
     let (platform, manager) = manager();
     manager.load(&module("disk", 0, [FILES])).unwrap();
