@@ -67,7 +67,7 @@ pub struct Plan<'run> {
     pub repeat: u32,
     /// The options of all loads.
     pub load: LoadOptions,
-    /// The parameters to set and the imports to bind, one [`Assignment`](bareflow_loader::Assignment) on each line.
+    /// The parameters to set and the imports to bind, one [`Assignment`] on each line.
     pub parameters: &'run str,
     /// The place of the run, in its report: `host` or `kernel`.
     pub place: &'static str,
