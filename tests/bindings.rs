@@ -88,6 +88,20 @@ fn a_module_waits_at_the_start_for_what_it_is_bound_to() {
 }
 
 #[test]
+fn a_module_waits_at_the_start_for_the_version_that_it_asks_for() {
+    let server = Local::new(LoadOptions::default()).server.with_parameters("bind kinds-user.kinds=tape@^2\n");
+    let loads = |name: &str, blob: Vec<u8>| {
+        server.load_at_startup(name, blob.leak());
+        server.manager().profiles().count()
+    };
+    assert_eq!(loads("user", user()), 0);
+    assert_eq!(loads("tape", provider("tape")), 1);
+    assert_eq!(loads("disk", provider("disk")), 2);
+    server.manager().replace(&renamed("kinds", "tape", (2, 0, 0)), &LoadOptions::default()).unwrap();
+    assert_eq!(loads("drum", provider("drum")), 4);
+}
+
+#[test]
 fn the_command_line_binds_them_on_the_host() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {

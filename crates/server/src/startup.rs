@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use bareflow_loader::{ImportError, LoadError, Platform};
+use bareflow_loader::{ImportError, LoadError, ModuleId, Platform};
 use bareflow_suite::console::{explain_unused, unused_parameters};
 use bareflow_suite::dependency_cycles::DependencyGraph;
 use bareflow_suite::fallible::{ErrorText, NO_MEMORY};
@@ -24,6 +24,8 @@ pub(crate) struct PendingLoad<'blobs> {
     replaces: bool,
     /// The reason for which it was not loaded yet.
     misses: Option<LoadError>,
+    /// The module that its import asks for by name, which was there in another version.
+    unfit: Option<ModuleId>,
 }
 
 impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
@@ -62,7 +64,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
 
     fn start_load(&self, label: &str, blob: Cow<'blobs, [u8]>, replaces: bool) {
         let Ok(text) = text!("{label}") else { return self.log_refusal(label, &NO_MEMORY) };
-        if !self.try_load(PendingLoad { label: text, blob, replaces, misses: None }) {
+        if !self.try_load(PendingLoad { label: text, blob, replaces, misses: None, unfit: None }) {
             return;
         }
         // A loaded module may satisfy blobs that wait, and these may satisfy others. A blob that misses the same as before
@@ -83,7 +85,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 self.manager.find_version(name.as_str(), |version| versions.admits(version)).is_some()
             }
             Some(LoadError::Import { error: ImportError::NotLoaded { provider }, .. }) => {
-                self.manager.find_version(provider.as_str(), |_| true).is_some()
+                self.manager.find(provider.as_str()).is_some_and(|id| one.unfit != Some(id))
             }
             Some(error) => self.manager.explain_import(&one.blob, error).is_some_and(|import| import.is_exported()),
             None => false,
@@ -113,6 +115,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 return true;
             }
             Err(error) if error.is_for_another_module() => {
+                if let LoadError::Import { error: ImportError::NotLoaded { provider }, .. } = error {
+                    one.unfit = self.manager.find(provider.as_str());
+                }
                 one.misses = Some(error);
                 self.wait(one);
             }

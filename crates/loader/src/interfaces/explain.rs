@@ -47,8 +47,15 @@ impl<P: Platform> ModuleManager<P> {
                 Refused::User(bindings.imports().find(|import| import.name == name.as_str())?, wanted)
             }
             LoadError::StillUsed { by, interface } => {
-                let uses = |id: &ModuleId| self.get(*id).is_some_and(|user| user.name == *by && user.published.get());
-                Refused::Provider(bindings, self.ids().find(uses)?, *interface)
+                // Several versions of the user may be loaded.
+                let uses = |id: &ModuleId| {
+                    self.get(*id).is_some_and(|user| {
+                        let mut imports = user.metadata.bindings().imports();
+                        user.name == *by && imports.any(|import| import.interface == interface.as_str())
+                    })
+                };
+                let replaced = self.active(&Name::from_field(*raw.name())?)?;
+                Refused::Provider(bindings, self.users(replaced).find(uses)?, *interface)
             }
             _ => return None,
         };

@@ -310,6 +310,21 @@ fn a_reload_binds_the_users_anew_or_is_refused() {
 }
 
 #[test]
+fn a_refused_reload_is_explained_by_the_version_of_the_user_that_uses_it() {
+    let (_, manager) = manager();
+    manager.load(&module("tape", 0, [FILES])).unwrap();
+    manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    manager.load(&module("disk", 0, [export("files", (1, 5), &[READ, SIZE])])).unwrap();
+    let second = bound("user", 1, [import("files", (1, 4), &[READ])], "disk");
+    manager.load_versioned(&second, &options()).unwrap();
+    let lacking = module("disk", 1, [export("files", (1, 3), &[READ])]);
+    let refused = manager.replace(&lacking, &options()).unwrap_err();
+    assert_eq!(refused, LoadError::StillUsed { by: name("user"), interface: name("files") });
+    let details = manager.explain_import(&lacking, &refused).unwrap().to_string();
+    assert_eq!(details, "files 1.4 is needed; the new one exports files 1.3");
+}
+
+#[test]
 fn a_reload_keeps_to_the_version_that_users_ask_for() {
     let (platform, manager) = manager();
     let disk = manager.load(&module("disk", 0, [FILES])).unwrap();
