@@ -108,6 +108,9 @@ impl Random for Nested {
 /// The result of the module `random` if its provider has panicked.
 const PANICKED: i32 = -256 - CallError::Faulted as i32;
 
+/// The result of the module `random` if its provider was replaced since its last call.
+const RESTARTED: i32 = -256 - CallError::Restarted as i32;
+
 /// A manager in this process that stays, and the lines of its log.
 fn manager() -> (&'static Manager, Rc<RefCell<Vec<String>>>) {
     let lines = Rc::new(RefCell::new(Vec::new()));
@@ -143,14 +146,16 @@ fn a_provider_that_panics_fails_the_call_alone_in_a_process() {
         let expected = ["panicking-inside", "panicking"]
             .map(|name| format!("[ERROR] provider {name} panicked; it is not called again"));
         assert_eq!(*lines.borrow(), expected);
-        // What panicked can be replaced, and its user is bound to what took its place; what did not is in use.
+        // What panicked can be replaced, and its user is bound to what took its place, which it is told once; what did not is
+        // in use.
         for _ in 0..2 {
             assert_eq!(manager.provide::<dyn Random, _>("nested", Nested), Err(ProvideError::Taken));
             assert_eq!(manager.provide::<dyn Random, _>("panicking", Panicking), Ok(()));
-            assert_eq!(manager.execute(direct), Ok(PANICKED));
+            assert_eq!([manager.execute(direct), manager.execute(direct)], [Ok(RESTARTED), Ok(PANICKED)]);
         }
         assert_eq!(manager.provide::<dyn Random, _>("panicking", Nested), Ok(()));
         assert_eq!(manager.provide::<dyn Random, _>("panicking", Nested), Err(ProvideError::Taken));
+        assert_eq!(manager.execute(direct), Ok(RESTARTED));
         let mut output = [0; 8];
         assert_eq!(manager.execute_with(direct, b"", &mut output).map(|outcome| outcome.result), Ok(8));
     }

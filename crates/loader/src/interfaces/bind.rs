@@ -87,11 +87,11 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Returns the number of restarts of a provider so far.
+    /// Returns the number of restarts of a provider so far, or of those that took its place.
     pub(super) fn restarts_of(&self, provider: ProviderId) -> u32 {
         match provider {
             ProviderId::Module(id) => self.get(id).map_or(0, |module| module.faults.restarts.get()),
-            ProviderId::Embedder(_) => 0,
+            ProviderId::Embedder(number) => self.embedder.get(number).map_or(0, |found| found.replacement_count()),
         }
     }
 

@@ -106,7 +106,8 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// If a method panics, and the platform can end that ([`Platform::call_provider`]), the call is
     /// [`Faulted`](CallError::Faulted), and so is each later one of this provider, until another one with the same methods
-    /// is provided under its name, which takes its place also for the modules that use it.
+    /// is provided under its name, which takes its place also for the modules that use it. The first call of each
+    /// of their imports after that is [`Restarted`](CallError::Restarted).
     ///
     /// # Errors
     /// The name is none, or taken, or there is no memory.

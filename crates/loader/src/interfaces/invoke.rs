@@ -22,7 +22,7 @@ impl<P: Platform> ModuleManager<P> {
         // One of the embedder's may call modules in turn, so its calls count as levels, too.
         let called = self.one_deeper(|| match provider {
             ProviderId::Embedder(number) => match self.embedder.get(number) {
-                Some(found) => found.call(&self.platform, function, frame),
+                Some(found) => found.call(&self.platform, function, frame, &import.restarts),
                 None => CallError::NotBound.into(),
             },
             ProviderId::Module(id) => self.call_method(id, function, frame, Some(import)),

@@ -59,21 +59,42 @@ impl<A: Allocator, T> Provider<A, T> {
 }
 
 impl<A: Allocator> Provider<A> {
-    /// Calls a method, whose shape the frame has.
+    /// Calls a method, whose shape the frame has. `known` is the number of replacements that the user knows of.
     #[inline]
-    pub fn call<P: Platform>(&self, platform: &P, method: u32, frame: &mut Frame<'_>) -> Reply {
+    pub fn call<P: Platform>(&self, platform: &P, method: u32, frame: &mut Frame<'_>, known: &Cell<u32>) -> Reply {
         if self.has_panicked.get() {
-            let last = self.last();
-            return match last.has_panicked.get() {
-                true => CallError::Faulted.into(),
-                false => last.call(platform, method, frame),
-            };
+            return self.call_replacement(platform, method, frame, known);
         }
         let reply = platform.call_provider(&self.name, move || self.provider.call(method, frame));
         reply.unwrap_or_else(|| {
             self.has_panicked.set(true);
             CallError::Faulted.into()
         })
+    }
+
+    /// Calls a method of the last that took its place, unless the user does not know of it yet.
+    #[cold]
+    #[inline(never)]
+    fn call_replacement<P: Platform>(
+        &self,
+        platform: &P,
+        method: u32,
+        frame: &mut Frame<'_>,
+        known: &Cell<u32>,
+    ) -> Reply {
+        let (last, count) = (self.last(), self.replacement_count());
+        if last.has_panicked.get() {
+            CallError::Faulted.into()
+        } else if known.replace(count) != count {
+            CallError::Restarted.into()
+        } else {
+            last.call(platform, method, frame, known)
+        }
+    }
+
+    /// Returns the number of those that took its place so far.
+    pub fn replacement_count(&self) -> u32 {
+        self.replacements.all().count() as u32
     }
 
     /// Returns the list to which one that exports `exported` can be added in place of this one: it has panicked, and the
