@@ -31,7 +31,7 @@ pub trait Cipher {
         tag: &mut [u8; TAG_BYTES],
     ) -> Result<(), CipherError>;
 
-    /// Decrypts what [`seal`](Cipher::seal) made of a message, in place.
+    /// Decrypts what [`seal`](Cipher::seal) made of a message, in place. After an error the bytes are unspecified.
     fn open(
         &self,
         key: &[u8; KEY_BYTES],

@@ -15,11 +15,11 @@ use store::DiskStore;
 /// Provides all of them under the name `kernel`.
 pub fn provide(manager: &Manager) {
     // A processor without a generator provides none, and a module that imports it is refused.
-    let provided = Processor::find().map(|processor| manager.provide::<dyn Random, _>("kernel", processor));
-    if let Some(Err(_)) = provided {
-        line!(&KernelConsole, Warning, "[WARN] no memory for the provider of random numbers");
-    }
-    if manager.provide::<dyn Store, _>("kernel", DiskStore).is_err() {
-        line!(&KernelConsole, Warning, "[WARN] no memory for the provider of the store");
+    let random = Processor::find().map(|processor| manager.provide::<dyn Random, _>("kernel", processor));
+    let store = manager.provide::<dyn Store, _>("kernel", DiskStore);
+    for (name, provided) in [("random", random.unwrap_or(Ok(()))), ("store", store)] {
+        if let Err(error) = provided {
+            line!(&KernelConsole, Warning, "[WARN] interface {name}: {error}");
+        }
     }
 }

@@ -13,7 +13,8 @@ const LONGEST: usize = 16 << 10;
 /// The data that each message is sealed with: only a vault's messages are opened.
 const LABEL: &[u8] = b"vault 1";
 
-/// The negative results: the input is too short or too long, the message is forged, and a provider gave no answer.
+/// The negative results: the input is too short or too long or the output has no room, the message is forged, and a provider
+/// gave no answer.
 const INPUT: i32 = -1;
 const FORGED: i32 = -2;
 const NO_ANSWER: i32 = -3;
@@ -30,8 +31,11 @@ pub fn lock(context: &mut Context<'_>, with: Imports<'_>) -> i32 {
     if with.random.fill(&mut Out::new(&mut nonce)).is_err() {
         return NO_ANSWER;
     }
+    let length = NONCE_BYTES + TAG_BYTES + message.len();
     match with.cipher.seal(key, &nonce, LABEL, message, &mut tag) {
-        Ok(()) => (context.write(&nonce) + context.write(&tag) + context.write(message)) as i32,
+        // What does not fit is cut off, and nothing unlocks what is left.
+        Ok(()) if context.write(&nonce) + context.write(&tag) + context.write(message) < length => INPUT,
+        Ok(()) => length as i32,
         Err(CipherError::TooLong) => INPUT,
         Err(_) => NO_ANSWER,
     }
