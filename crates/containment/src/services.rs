@@ -77,9 +77,9 @@ global_asm!(
     "mov rsp, rbp",
     "pop rbp",
     "ret",
-    // The service `invoke` from ring 3, where its `syscall` arrives, on the kernel's stack, below what the trampoline saved. A caller expects no more than rbx, rbp,
-    // r12 to r15 and the control words to be preserved (System V ABI 3.2.1). All else is cleared, and the selectors as
-    // well, since another module may have run.
+    // The service `invoke` from ring 3, where its `syscall` arrives. Like those above, it runs on the kernel's stack,
+    // below what the trampoline saved. A caller expects no more than rbx, rbp, r12 to r15 and the control words to be
+    // preserved (System V ABI 3.2.1). All else is cleared, selectors as well, since another module may have run.
     ".global bareflow_syscall_invoke",
     "bareflow_syscall_invoke:",
     "mov r8, rsp",
