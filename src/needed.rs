@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Error, Result};
 use bareflow_abi::interface::bindings::Entries;
-use bareflow_abi::record::BINDINGS;
 use bareflow_builder::discover::around;
 use bareflow_builder::{ModuleCrate, build_module};
-use bareflow_loader::records::first_record;
+use bareflow_loader::records::bindings;
 use bareflow_loader::{Assignment, Name, RawModule};
 use bareflow_suite::archive::Archive;
 
@@ -70,7 +69,7 @@ pub(crate) fn needed_by(
 impl Search<'_> {
     /// Adds the blobs that `module`, of which `blob` was built, needs and that were not visited yet.
     ///
-    /// What is not found is no error here; it is reported when the module is loaded.
+    /// A module that is not found is no error here; it is reported when the one that needs it is loaded.
     fn visit(&mut self, module: &ModuleCrate, blob: &[u8]) -> Result<()> {
         for index in self.needs(module, blob) {
             let Some(found) = self.modules.get(index).filter(|found| !self.seen.contains(&found.name)).cloned() else {
@@ -112,7 +111,7 @@ impl Search<'_> {
 
 /// Returns a module's imports and exports.
 fn bindings_of(blob: &[u8]) -> Entries<'_> {
-    Entries::new(RawModule::parse(blob).map_or(&[], |raw| first_record(raw.records, BINDINGS)))
+    bindings(RawModule::parse(blob).map_or(&[], |raw| raw.records))
 }
 
 fn imports_of(blob: &[u8]) -> impl Iterator<Item = bareflow_abi::interface::bindings::Entry<'_>> {

@@ -12,7 +12,7 @@ pub(super) const MAX_DEPTH: usize = 64;
 /// Parses a line.
 ///
 /// # Errors
-/// It is too long, nests too deeply, or is no `T`.
+/// The line is too long, nests too deeply, or is no `T`.
 pub(super) fn parse<T: Parse>(line: &str) -> Result<T> {
     ensure!(line.len() <= MAX_LINE, "{} bytes, expected at most {MAX_LINE}", line.len());
     check_depth(line)?;

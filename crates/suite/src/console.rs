@@ -2,11 +2,9 @@
 
 use core::fmt;
 
-use bareflow_abi::interface::bindings::Entries;
-use bareflow_abi::record::BINDINGS;
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::parameters::parameters_of;
-use bareflow_loader::records::first_record;
+use bareflow_loader::records::bindings;
 use bareflow_loader::{Assignment, BadAssignment, LoadError, LoadOptions, ModuleManager, Platform, RawModule};
 
 use crate::error_text;
@@ -117,8 +115,7 @@ impl fmt::Display for NamesIn<'_> {
         let mut separator = "it has";
         let mut show = |name: &str| write!(out, "{} {name}", core::mem::replace(&mut separator, ","));
         if self.imports {
-            let record = raw.map_or(&[][..], |raw| first_record(raw.records, BINDINGS));
-            Entries::new(record).imports().try_for_each(|import| show(import.name))?;
+            raw.iter().flat_map(|raw| bindings(raw.records).imports()).try_for_each(|import| show(import.name))?;
         } else {
             raw.iter().flat_map(parameters_of).try_for_each(|parameter| show(parameter.name))?;
         }

@@ -1,6 +1,6 @@
 //! The interface `cipher`: authenticated encryption with associated data (AEAD), by keys of 256 bits.
 //!
-//! Which algorithm that is, its provider decides. Two modules of the gallery provide it: `chacha-cipher`, and `aes-cipher`.
+//! The provider decides which algorithm that is. Two modules of the gallery provide it: `chacha-cipher`, and `aes-cipher`.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -109,7 +109,7 @@ fn map_image(tables: &mut OffsetPageTable<'_>, early_offset: u64) -> Result<(), 
 /// Returns the table of the last level in which `page` is mapped.
 ///
 /// # Safety
-/// It is mapped, all tables are mapped at `offset`, and nothing else uses that one.
+/// The page is mapped, all tables are mapped at `offset`, and nothing else uses that one.
 unsafe fn last_table<'table>(tables: &OffsetPageTable<'_>, offset: u64, page: Page) -> &'table mut PageTable {
     let mut table = core::ptr::from_ref(tables.level_4_table());
     for index in [page.p4_index(), page.p3_index(), page.p2_index()] {

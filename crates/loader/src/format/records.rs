@@ -1,6 +1,7 @@
 //! The records at the end of a blob: kind, length, bytes.
 
-use bareflow_abi::record::RECORD_HEADER_SIZE;
+use bareflow_abi::interface::bindings::Entries;
+use bareflow_abi::record::{BINDINGS, RECORD_HEADER_SIZE};
 
 use crate::error::InvalidModule;
 
@@ -18,6 +19,13 @@ pub struct Record<'blob> {
 #[must_use]
 pub fn first_record(records: &[u8], kind: u32) -> &[u8] {
     Records::new(records).flatten().find(|record| record.kind == kind).map_or(&[], |record| record.bytes)
+}
+
+/// Returns the imports and exports among the records.
+#[cold]
+#[must_use]
+pub fn bindings(records: &[u8]) -> Entries<'_> {
+    Entries::new(first_record(records, BINDINGS))
 }
 
 /// An iterator over the records; it ends with the first one that is cut off.

@@ -17,7 +17,7 @@ use bareflow_abi::variant::MAX_LEVEL;
 use crate::error::{BadVariant, Differences, InvalidModule};
 use crate::format::code::CodeVariant;
 use crate::format::raw::RawModule;
-use crate::format::records::{Record, Records, first_record};
+use crate::format::records::{Record, Records, bindings, first_record};
 use crate::name::{Name, Version, is_name};
 
 /// The capabilities that a machine offers to modules.
@@ -283,7 +283,7 @@ fn take_each_record<'blob>(
         return Err(InvalidModule::StateSchema);
     }
     let has_run = header.flags & FLAG_NO_RUN == 0;
-    let exports = || Entries::new(first_record(records, BINDINGS)).function_count();
+    let exports = || bindings(records).function_count();
     let can_be_called = has_run || optional.has_bindings && exports() > 0;
     if !can_be_called {
         return Err(InvalidModule::NothingToCall);
@@ -307,7 +307,7 @@ fn check_bindings(bytes: &[u8], optional: &mut OptionalRecords<'_>) -> Result<()
 #[cold]
 #[inline(never)]
 fn has_imports(records: &[u8]) -> bool {
-    Entries::new(first_record(records, BINDINGS)).imports().next().is_some()
+    bindings(records).imports().next().is_some()
 }
 
 /// Checks that the bytes are those that the packer wrote.

@@ -3,13 +3,13 @@
 use core::fmt;
 
 use bareflow_abi::interface::bindings::{Entries, Entry};
-use bareflow_abi::record::{BINDINGS, SIGNATURES};
+use bareflow_abi::record::SIGNATURES;
 
 use super::provider::Export;
 use super::signatures::{changed_type, first_difference, method_lines, name_in};
 use crate::error::{ImportError, LoadError};
 use crate::format::raw::RawModule;
-use crate::format::records::first_record;
+use crate::format::records::{bindings, first_record};
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::module::interfaces::ProviderId;
@@ -39,7 +39,7 @@ impl<P: Platform> ModuleManager<P> {
     #[must_use]
     pub fn explain_import<'all>(&'all self, blob: &'all [u8], error: &LoadError) -> Option<ImportDetails<'all, P>> {
         let raw = RawModule::parse(blob).ok()?;
-        let bindings = Entries::new(first_record(raw.records, BINDINGS));
+        let bindings = bindings(raw.records);
         let refused = match error {
             LoadError::Import { error: ImportError::NoProvider { .. }, .. } => return None,
             LoadError::Import { import: name, error } => {
