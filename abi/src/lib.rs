@@ -24,6 +24,7 @@ pub mod depends;
 #[doc(hidden)]
 pub mod driver;
 pub mod entry;
+pub mod events;
 mod field_layout;
 mod fields;
 pub mod fingerprint;
@@ -62,7 +63,7 @@ pub use bareflow_macros::{Failure, Plain, Scalar, interface};
 pub const ABI_MAJOR: u16 = 1;
 
 /// The minor version of the ABI: a blob's minor version must not be above the loader's.
-pub const ABI_MINOR: u16 = 3;
+pub const ABI_MINOR: u16 = 4;
 
 /// The parts that the macros need. They are not for authors, and change without notice.
 #[doc(hidden)]

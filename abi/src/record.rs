@@ -14,6 +14,9 @@ pub const DEPENDENCIES: u32 = 1;
 /// The interfaces that the module imports and exports: [`Entries`](crate::interface::bindings::Entries). Since ABI 1.3.
 pub const BINDINGS: u32 = 2;
 
+/// The timers, subscriptions and notifications of the module: [`Events`](crate::events::Events). Since ABI 1.4.
+pub const EVENTS: u32 = 3;
+
 /// The expected result of the module's run, as a little-endian `i32`.
 ///
 /// Tests of the module may compare it; loaders ignore it.

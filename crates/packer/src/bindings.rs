@@ -9,8 +9,10 @@ use bareflow_abi::interface::bindings::{Entries, MAX_SELECTOR};
 
 use crate::error::PackError;
 
-/// The first minor version of the ABI that has interfaces.
-const FIRST_MINOR: u16 = 3;
+/// The minor version of the ABI before interfaces, and the first ones with interfaces and with events.
+const PLAIN_MINOR: u16 = 2;
+const INTERFACES_MINOR: u16 = 3;
+const EVENTS_MINOR: u16 = 4;
 
 /// Returns bindings with the providers that the settings name for imports.
 pub(crate) fn bind(bindings: &[u8], providers: &BTreeMap<String, String>) -> Result<Vec<u8>, PackError> {
@@ -56,14 +58,16 @@ pub(crate) fn services(bindings: &[u8]) -> u32 {
 
 /// Returns the lowest minor version that a module needs, and its fingerprint.
 ///
-/// A module without interfaces runs with loaders that do not know them, whatever it was built against.
-pub(crate) fn abi(descriptor: &Descriptor, bindings: &[u8], services: u32) -> (u16, u64) {
-    let needs_interfaces =
-        !bindings.is_empty() || descriptor.flags & FLAG_NO_RUN != 0 || services & SERVICE_INVOKE != 0;
-    match FINGERPRINTS.get(usize::from(FIRST_MINOR) - 1) {
-        Some(&fingerprint) if descriptor.abi_minor == FIRST_MINOR && !needs_interfaces => {
-            (FIRST_MINOR - 1, fingerprint)
-        }
+/// A module without interfaces or events runs with loaders that do not know them, whatever it was built against.
+pub(crate) fn abi(descriptor: &Descriptor, bindings: &[u8], has_events: bool, services: u32) -> (u16, u64) {
+    let has_interfaces = !bindings.is_empty() || descriptor.flags & FLAG_NO_RUN != 0 || services & SERVICE_INVOKE != 0;
+    let needed = match (has_events, has_interfaces) {
+        (true, _) => EVENTS_MINOR,
+        (false, true) => INTERFACES_MINOR,
+        (false, false) => PLAIN_MINOR,
+    };
+    match FINGERPRINTS.get(usize::from(needed)) {
+        Some(&fingerprint) if descriptor.abi_minor > needed => (needed, fingerprint),
         _ => (descriptor.abi_minor, descriptor.abi_fingerprint),
     }
 }
@@ -121,13 +125,14 @@ mod tests {
 
     #[test]
     fn stamps_the_lowest_version() {
-        let [.., older, newest] = FINGERPRINTS;
-        let descriptor = Descriptor { abi_fingerprint: newest, abi_major: 1, abi_minor: 3, flags: 0 };
-        assert_eq!(abi(&descriptor, &[], 1), (2, older));
-        assert_eq!(abi(&descriptor, &BYTES, 0), (3, newest));
-        assert_eq!(abi(&descriptor, &[], SERVICE_INVOKE), (3, newest));
-        assert_eq!(abi(&Descriptor { flags: FLAG_NO_RUN, ..descriptor }, &[], 0), (3, newest));
-        assert_eq!(abi(&Descriptor { abi_minor: 1, abi_fingerprint: 5, ..descriptor }, &[], 0), (1, 5));
+        let [.., plain, interfaces, newest] = FINGERPRINTS;
+        let descriptor = Descriptor { abi_fingerprint: newest, abi_major: 1, abi_minor: 4, flags: 0 };
+        assert_eq!(abi(&descriptor, &[], false, 1), (2, plain));
+        assert_eq!(abi(&descriptor, &BYTES, false, 0), (3, interfaces));
+        assert_eq!(abi(&descriptor, &[], false, SERVICE_INVOKE), (3, interfaces));
+        assert_eq!(abi(&Descriptor { flags: FLAG_NO_RUN, ..descriptor }, &[], false, 0), (3, interfaces));
+        assert_eq!(abi(&descriptor, &BYTES, true, 0), (4, newest));
+        assert_eq!(abi(&Descriptor { abi_minor: 1, abi_fingerprint: 5, ..descriptor }, &[], false, 0), (1, 5));
         assert_eq!((services(&BYTES), services(&[])), (SERVICE_INVOKE, 0));
     }
 }

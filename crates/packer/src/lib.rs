@@ -116,7 +116,7 @@ pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) 
     records.extend(variants::records(&elf, settings, variants)?);
     let (version_major, version_minor, version_patch) = settings.version;
     let descriptor = elf.descriptor;
-    let (abi_minor, abi_fingerprint) = bindings::abi(&descriptor, &bindings, services);
+    let (abi_minor, abi_fingerprint) = bindings::abi(&descriptor, &bindings, false, services);
     let header = Header {
         magic: MAGIC,
         format: FORMAT_VERSION,
