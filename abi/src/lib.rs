@@ -42,6 +42,7 @@ mod panic;
 pub mod parameters;
 mod prepare;
 pub mod record;
+pub mod shared;
 mod signature;
 pub mod state;
 pub mod symbols;
