@@ -28,8 +28,11 @@ pub trait Target {
 #[must_use]
 pub fn client<I: Interface + ?Sized, T: Target>(target: &T) -> I::Client<'_> {
     let first = core::ptr::from_ref(target).cast_mut().cast();
-    I::client(Port { first, invoke: forward::<I, T>, import: 0, borrows: PhantomData })
+    I::client(Port { first, invoke: forward::<I, T>, import: NO_IMPORT, borrows: PhantomData })
 }
+
+/// The number in the port of an embedder's client, which is none of an import.
+const NO_IMPORT: u64 = (u32::MAX as u64) << 32;
 
 /// The place that calls by a client of the interface `I` go to. It lives as long as the call that the client was made for.
 pub struct Port<'call, I: ?Sized> {
@@ -56,6 +59,13 @@ impl<'call, I: ?Sized> Port<'call, I> {
     #[inline]
     pub(crate) const unsafe fn of_import(first: *mut c_void, invoke: InvokeService, import: u32) -> Port<'call, I> {
         Port { first, invoke, import: (import as u64) << 32, borrows: PhantomData }
+    }
+
+    /// Returns whether this is the port of a module's import, so that the loader decides who answers.
+    #[must_use]
+    #[inline]
+    pub const fn is_import(&self) -> bool {
+        self.import != NO_IMPORT
     }
 
     /// Calls a method. For the macro.

@@ -46,8 +46,10 @@ pub const ALIAS_RANGE: u64 = 0xffff_ffff_f000_0000;
 /// Pages of that range.
 pub const ALIAS_RANGE_PAGES: u64 = 0xffff;
 
-/// Addresses of a module in ring 3: all below 2 GiB, so that the trampoline compares them with constants.
+/// Addresses of a module in ring 3: all but regions below 2 GiB, so that the trampoline compares them with constants.
 pub mod user {
+    use super::{ALIAS_RANGE, ALIAS_RANGE_PAGES, PAGE_SIZE};
+
     /// The image's base.
     pub const BASE: u64 = 0x0040_0000;
     /// The input; the output begins where its room ends.
@@ -66,6 +68,13 @@ pub mod user {
     pub const SERVICES: u64 = 0x7fff_e000;
     /// The page of the stubs.
     pub const STUBS: u64 = 0x7fff_f000;
+    /// The regions that it shares with others, each as far from here as the kernel's alias is from the first of all. So a
+    /// region has the same address in every module.
+    pub const REGIONS: u64 = 0x1_0000_0000;
+    /// Bytes of room for them.
+    pub const REGIONS_ROOM: u64 = ALIAS_RANGE_PAGES * PAGE_SIZE;
+    /// The distance from the kernel's alias of a region to its address in a module, wrapping.
+    pub const REGION_SHIFT: u64 = REGIONS.wrapping_sub(ALIAS_RANGE);
     /// The distance of the stubs from each other: the one that ends a call, those of `log`, `clock`, `call` and `invoke`.
     pub const STUB_SIZE: u64 = 16;
     /// Bytes of the instruction `syscall`: the processor reports the address after it.
@@ -132,4 +141,5 @@ const _: () = assert!(are_apart(&[
     (user::CONTEXT, PAGE_SIZE),
     (user::SERVICES, PAGE_SIZE),
     (user::STUBS, PAGE_SIZE),
+    (user::REGIONS, user::REGIONS_ROOM),
 ]));

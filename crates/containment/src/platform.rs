@@ -9,7 +9,7 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::{
     Call, CallFailure, Callees, Diagnosis, Domain, FastExit, FastReturn, ImageSize, Name, PeakUse, Placement, Platform,
-    PlatformError, TimedCall, TimedReply, Usage,
+    PlatformError, RegionMemory, TimedCall, TimedReply, Usage,
 };
 use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
@@ -204,6 +204,26 @@ unsafe impl Platform for Contained {
         let done = call::call_method(call, frame, callees);
         observe(|observer| observer.end_method(done.as_ref(), frame));
         done
+    }
+
+    fn has_regions(&self, _: Domain) -> bool {
+        true
+    }
+
+    fn allocate_region(&self, pages: u32) -> Result<RegionMemory, PlatformError> {
+        image::allocate_region(pages)
+    }
+
+    fn free_region(&self, memory: RegionMemory) {
+        image::free_region(&memory);
+    }
+
+    fn map_region(&self, memory: &RegionMemory, image: &Image, is_writable: bool) -> Result<u64, PlatformError> {
+        image.map_region(memory, is_writable)
+    }
+
+    fn unmap_region(&self, memory: &RegionMemory, image: &Image) {
+        image.unmap_region(memory);
     }
 
     #[inline(always)]

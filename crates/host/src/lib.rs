@@ -49,7 +49,7 @@ use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
     Call, CallFailure, Callees, Counters, Diagnosis, Domain, FastExit, FastReturn, ImageSize, Name, PeakUse, Placement,
-    Platform, PlatformError, TimedCall, TimedReply,
+    Platform, PlatformError, RegionMemory, TimedCall, TimedReply,
 };
 
 use bareflow_runtime::clock;
@@ -300,6 +300,26 @@ unsafe impl Platform for HostPlatform {
         let Some(child) = &call.image().child else { return self.call_method_in_place(call, frame, callees) };
         let (reply, cycles) = call.timing().measure(self, || child.call_method(call, frame, &self.thread, callees));
         Ok(TimedReply { reply: reply?, cycles })
+    }
+
+    /// A child process may make no system call, and so can't be told to map anything.
+    fn has_regions(&self, domain: Domain) -> bool {
+        domain == Domain::Kernel
+    }
+
+    fn allocate_region(&self, pages: u32) -> Result<RegionMemory, PlatformError> {
+        memory::allocate_region(pages)
+    }
+
+    fn free_region(&self, memory: RegionMemory) {
+        memory::free_region(&memory);
+    }
+
+    fn map_region(&self, memory: &RegionMemory, image: &Image, _: bool) -> Result<u64, PlatformError> {
+        match image.domain {
+            Domain::Kernel => Ok(memory.address),
+            Domain::User => Err(PlatformError { what: "map shared memory", bytes: memory.bytes() as usize }),
+        }
     }
 
     /// Ends a panic, so that it does not unwind through the module.

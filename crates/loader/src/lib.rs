@@ -97,7 +97,7 @@ pub use platform::range_allocator;
 pub use platform::range_allocator::RangeAllocator;
 pub use platform::{
     Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError,
-    TimedCall, TimedReply, WritableImage,
+    RegionMemory, TimedCall, TimedReply, WritableImage,
 };
 pub use policy::allowed::{Allowed, MAX_INTERFACES};
 #[cfg(feature = "parameters")]

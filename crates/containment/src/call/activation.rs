@@ -132,10 +132,11 @@ impl Activation {
     #[inline(never)]
     fn readable_off_stack(&self, address: u64, length: u64) -> Option<u64> {
         let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
-        self.image().alias_of(address, length).or_else(|| match self.is_user() {
+        let found = self.image().alias_of(address, length).or_else(|| match self.is_user() {
             true => self.image().buffer_alias(address, length).filter(|_| lent),
             false => (lent || self.is_lent(address, length, false)).then_some(address),
-        })
+        });
+        found.or_else(|| self.callees()?.find_in_region(address, length, false))
     }
 
     #[inline(never)]
@@ -148,7 +149,8 @@ impl Activation {
         match is_within(address, length, output, room) {
             true if self.is_user() => image.buffer_alias(address, length),
             true => Some(address),
-            false => (!self.is_user() && self.is_lent(address, length, true)).then_some(address),
+            false if !self.is_user() && self.is_lent(address, length, true) => Some(address),
+            false => self.callees()?.find_in_region(address, length, true),
         }
     }
 
@@ -167,8 +169,8 @@ impl Activation {
     }
 }
 
-// SAFETY: what both find is mapped in the kernel for this module, or lent to its call, which borrows it; the kernel's
-// code runs, so the module does not.
+// SAFETY: what both find is mapped in the kernel for this module, lent to its call, which borrows it, or in a region that
+// it has open, which stays mapped until it closes it; the kernel's code runs, so the module does not.
 unsafe impl RunningCall for Activation {
     fn segments(&self) -> &Segments {
         &self.image().segments

@@ -13,12 +13,16 @@ pub mod user;
 use allocator_api2::boxed::Box;
 use bareflow_abi::Services;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
-use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, Usage, WritableImage};
+use bareflow_loader::{
+    Domain, ImageSize, PeakUse, Placement, PlatformError, RegionMemory, Segments, Usage, WritableImage,
+};
 
 use crate::layout::{MODULE_STACK, user as layout};
+use crate::memory::address_space::{READ, WRITE};
 use crate::memory::page_tables;
 use crate::timer::ticks_of;
 use dedicated::DedicatedPages;
+use pages::Pages;
 use user::UserMappings;
 
 pub use user::RESERVED_OUTPUT_BYTES;
@@ -146,6 +150,20 @@ impl Image {
         self.user()?.buffer_alias(address, length)
     }
 
+    /// Maps a region for the module, which has the kernel's own in ring 0. Returns its address there.
+    pub(crate) fn map_region(&self, memory: &RegionMemory, is_writable: bool) -> Result<u64, PlatformError> {
+        let Some(user) = self.user() else { return Ok(memory.address) };
+        let flags = if is_writable { WRITE } else { READ };
+        user.map_region(memory.address, memory.bytes(), flags).map_err(|_| no_pages(memory.pages.into()))
+    }
+
+    /// Unmaps a region for the module. In ring 0 there is nothing to unmap.
+    pub(crate) fn unmap_region(&self, memory: &RegionMemory) {
+        if let Some(user) = self.user() {
+            user.unmap_region(memory.address, memory.bytes());
+        }
+    }
+
     /// Returns the bytes that images take of shared pages.
     #[inline]
     pub(crate) fn shared_bytes() -> u64 {
@@ -197,6 +215,17 @@ impl Image {
             ]
         }
     }
+}
+
+/// Allocates the memory of a region, at the kernel's alias of it.
+pub fn allocate_region(pages: u32) -> Result<RegionMemory, PlatformError> {
+    let pages = u64::from(pages);
+    Pages::new(pages * PAGE_SIZE).map(Pages::into_region).map_err(|_| no_pages(pages))
+}
+
+/// Frees the memory of a region.
+pub fn free_region(memory: &RegionMemory) {
+    drop(Pages::from_region(memory));
 }
 
 /// Returns the error that `pages` pages can't be mapped.

@@ -1,8 +1,8 @@
 //! Pages of the kernel's that a module of the user domain sees at another address.
 
 use allocator_api2::alloc::Global;
-use bareflow_loader::RangeAllocator;
 use bareflow_loader::segments::PAGE_SIZE;
+use bareflow_loader::{RangeAllocator, RegionMemory};
 use spin::Mutex;
 
 use crate::layout::{ALIAS_RANGE, ALIAS_RANGE_PAGES};
@@ -32,6 +32,18 @@ impl Pages {
         let pages = Pages { start: ALIAS_RANGE + first * PAGE_SIZE, size };
         page_tables::map_zeroed_range(pages.start, size)?;
         Ok(pages)
+    }
+
+    /// Gives the pages away as a region.
+    pub fn into_region(self) -> RegionMemory {
+        let memory = RegionMemory { address: self.start, pages: (self.size / PAGE_SIZE) as u32 };
+        core::mem::forget(self);
+        memory
+    }
+
+    /// Takes the pages of a region back.
+    pub const fn from_region(memory: &RegionMemory) -> Pages {
+        Pages { start: memory.address, size: memory.bytes() }
     }
 
     /// Copies `bytes` to the beginning.

@@ -8,6 +8,7 @@ use bareflow_abi::interface::Side;
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{PeakUse, Segments, Usage};
 use spin::Once;
+use x86_64::structures::paging::PageTableFlags;
 
 use super::buffer::MappedBuffer;
 use super::pages::Pages;
@@ -74,6 +75,19 @@ impl UserMappings {
         }
         self.write_context(segments.heap());
         Ok(())
+    }
+
+    /// Maps a region that the kernel has at `alias` for the module. Returns its address there.
+    pub fn map_region(&self, alias: u64, size: u64, flags: PageTableFlags) -> Result<u64, MapError> {
+        let address = alias.wrapping_add(layout::REGION_SHIFT);
+        self.space.map(address, alias, size, flags).inspect_err(|_| self.space.unmap(address, size))?;
+        Ok(address)
+    }
+
+    /// Unmaps a region that the kernel has at `alias`. Page tables become active by a write to CR3 alone, so the module
+    /// finds nothing there when it goes on.
+    pub fn unmap_region(&self, alias: u64, size: u64) {
+        self.space.unmap(alias.wrapping_add(layout::REGION_SHIFT), size);
     }
 
     /// Returns the physical address of the root of its page tables.

@@ -3,7 +3,10 @@
 use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
 
-use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE};
+use libc::{
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ,
+    PROT_WRITE,
+};
 
 use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
 
@@ -30,6 +33,13 @@ pub fn reserve_span() -> io::Result<u64> {
 /// Maps fresh zeroed pages over a part of a span.
 pub fn map_over(start: u64, bytes: u64, protection: i32, flags: i32) -> io::Result<()> {
     map(start, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, None).map(|_| ())
+}
+
+/// Maps fresh zeroed pages at an address that the system chooses, of which processes of modules get no copy.
+pub fn map_fresh(bytes: u64) -> io::Result<u64> {
+    let start = map(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, None)?;
+    keep_from_copies(start, bytes).inspect_err(|_| unmap(start, bytes))?;
+    Ok(start)
 }
 
 /// Maps a part of a file over a part of a span, or at an address that the system chooses if `start` is 0.

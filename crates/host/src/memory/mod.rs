@@ -13,12 +13,25 @@ use std::io;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use bareflow_abi::{Context, Services};
-use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, WritableImage};
+use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, RegionMemory, Segments, WritableImage};
 
 use crate::process::Child;
 use dedicated_arena::DedicatedArena;
 pub(crate) use dedicated_arena::unmap_image;
 use shared_arena::SharedArena;
+
+/// Allocates the memory of a region.
+pub(crate) fn allocate_region(pages: u32) -> Result<RegionMemory, PlatformError> {
+    let mut memory = RegionMemory { address: 0, pages };
+    let failed = |_| PlatformError { what: "map pages", bytes: RegionMemory { address: 0, pages }.bytes() as usize };
+    memory.address = map::map_fresh(memory.bytes()).map_err(failed)?;
+    Ok(memory)
+}
+
+/// Frees the memory of a region.
+pub(crate) fn free_region(memory: &RegionMemory) {
+    map::unmap(memory.address, memory.bytes());
+}
 
 /// A module's memory.
 #[derive(Debug)]

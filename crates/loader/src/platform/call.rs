@@ -141,6 +141,13 @@ pub trait Callees {
         let _ = (import, method, frame);
         CallError::NotBound.into()
     }
+
+    /// Returns where the embedder has the `length` bytes that the caller sees at `address`, if they lie in a region that it
+    /// has open, and may lend as a slice; `to_write`: one to be written. By default there are no regions.
+    fn find_in_region(&self, address: u64, length: u64, to_write: bool) -> Option<u64> {
+        let _ = (address, length, to_write);
+        None
+    }
 }
 
 /// The maximum depth of nested calls, the outermost included.

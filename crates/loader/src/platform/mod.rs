@@ -8,6 +8,7 @@ mod capabilities;
 mod clock_cost;
 mod outcome;
 pub mod range_allocator;
+mod region;
 
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
@@ -23,6 +24,7 @@ use crate::profile::counters::Counters;
 use crate::profile::peak::PeakUse;
 pub use call::{Call, Callees, MAX_DEPTH};
 pub use outcome::{CallFailure, CallOutcome, FastExit, FastReturn, TimedCall, TimedReply};
+pub use region::RegionMemory;
 
 /// An image's memory while the loader fills it: zeroed, writable, never executable.
 ///
@@ -49,6 +51,7 @@ pub trait WritableImage {
 /// | receipts with figures | [`image_usage`](Self::image_usage), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
 /// | panics in the embedder's own interfaces | [`call_provider`](Self::call_provider) |
+/// | memory that modules share | [`has_regions`](Self::has_regions), and the four methods behind it |
 ///
 /// A platform for a process, without containment:
 ///
@@ -160,6 +163,8 @@ pub trait WritableImage {
 /// - a module in the user domain accesses only its own image and the call's input and output, and runs no code but its
 ///   own;
 /// - the input is read only, and only `output`, at its length, and the memory that a frame lends to be written are written;
+/// - the memory of a region belongs to no one else from `allocate_region` to `free_region`, and a module reaches it at the
+///   address that `map_region` returned until `unmap_region`, if not longer;
 /// - `call_provider` calls what it gets once, and returns its reply, or `None` if it did not return;
 /// - `callees` is used only during the call it was passed to, and only by that call's thread.
 #[expect(unsafe_code, reason = "declares a contract")]
@@ -323,6 +328,41 @@ pub unsafe trait Platform {
     fn call_provider(&self, name: &Name, call: impl FnOnce() -> Reply) -> Option<Reply> {
         let _ = name;
         Some(call())
+    }
+
+    /// Returns whether modules in `domain` can share regions of memory; by default they can't.
+    fn has_regions(&self, domain: Domain) -> bool {
+        let _ = domain;
+        false
+    }
+
+    /// Allocates zeroed memory of whole pages, which is mapped for no module.
+    ///
+    /// # Errors
+    /// There is not enough memory; by default there is none.
+    fn allocate_region(&self, pages: u32) -> Result<RegionMemory, PlatformError> {
+        Err(PlatformError { what: "share memory", bytes: RegionMemory { address: 0, pages }.bytes() as usize })
+    }
+
+    /// Frees the memory of a region, which is mapped for no module any more.
+    fn free_region(&self, memory: RegionMemory) {
+        let _ = memory;
+    }
+
+    /// Maps a region for the module of `image`, to be read, or written as well. Returns its address there.
+    ///
+    /// # Errors
+    /// Memory for page tables ran out, and nothing is mapped; by default always.
+    fn map_region(&self, memory: &RegionMemory, image: &Self::Image, is_writable: bool) -> Result<u64, PlatformError> {
+        let _ = (image, is_writable);
+        Err(PlatformError { what: "map shared memory", bytes: memory.bytes() as usize })
+    }
+
+    /// Unmaps a region for the module of `image`.
+    ///
+    /// In a domain with an address space of its own, the module's next access is a fault, even if a call of it is running.
+    fn unmap_region(&self, memory: &RegionMemory, image: &Self::Image) {
+        let _ = (memory, image);
     }
 
     /// Returns the memory of an image, counted as [`usage`](Self::usage) counts it.

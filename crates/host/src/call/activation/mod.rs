@@ -274,7 +274,7 @@ impl Activation {
 }
 
 // SAFETY: what both find is mapped in this process: the image and the buffers as long as the call, which borrows them,
-// and the thread's stack. The module waits, since its thread runs this code.
+// and the thread's stack; regions until it closes them. The module waits, since its thread runs this code.
 unsafe impl RunningCall for Activation {
     fn segments(&self) -> &Segments {
         &self.image().segments
@@ -293,7 +293,8 @@ unsafe impl RunningCall for Activation {
         let lies_in = |(start, size)| is_within(address, length, start, size);
         let readable =
             self.segments().contains(address, length) || [input, output, self.stack()].into_iter().any(lies_in);
-        (readable || self.is_lent(address, length, false)).then_some(address)
+        let found = (readable || self.is_lent(address, length, false)).then_some(address);
+        found.or_else(|| self.callees()?.find_in_region(address, length, false))
     }
 
     fn writable(&self, address: u64, length: u64) -> Option<u64> {
@@ -301,7 +302,8 @@ unsafe impl RunningCall for Activation {
         let [_, output] = self.buffers.get();
         let lies_in = |(start, size)| is_within(address, length, start, size);
         let writable = [(data, size as u64), heap, output, self.stack()].into_iter().any(lies_in);
-        (writable || self.is_lent(address, length, true)).then_some(address)
+        let found = (writable || self.is_lent(address, length, true)).then_some(address);
+        found.or_else(|| self.callees()?.find_in_region(address, length, true))
     }
 
     fn log_service(&self, call: ServiceCall) {
