@@ -72,11 +72,10 @@ fn leave(passed: bool) -> ! {
 }
 
 /// Does the work that `options` ask for, and returns whether all went well.
-#[cfg_attr(not(feature = "rigs"), expect(unused_mut, reason = "the recorder changes it"))]
-fn work(mut platform: Contained, boot: &BootFacts, archive: &Archive<'static>, options: &KernelOptions) -> bool {
+fn work(platform: Contained, boot: &BootFacts, archive: &Archive<'static>, options: &KernelOptions) -> bool {
     #[cfg(feature = "rigs")]
     if options.task == Task::Record {
-        rigs::recorder::start(&mut platform);
+        rigs::recorder::start();
     }
     // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
     let trusted = unsafe { KernelDomain::trust_all_blobs() };

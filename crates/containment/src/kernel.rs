@@ -1,11 +1,11 @@
 //! The kernel around the containment: what it provides, and what it is told.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::{CallFailure, Name, TimedCall, TimedReply};
-use spin::Once;
+use spin::{Mutex, Once};
 use x86_64::structures::paging::PhysFrame;
 
 use crate::frame::TrapFrame;
@@ -177,26 +177,54 @@ pub trait Observer: Sync {
     fn note_call(&self, name: &[u8], input: &[u8], capacity: usize, told: (u32, i32), output: &[u8]);
 }
 
-static OBSERVER: Once<&'static dyn Observer> = Once::new();
+static OBSERVER: Mutex<Option<&'static dyn Observer>> = Mutex::new(None);
 
-/// The number of observers.
-static OBSERVERS: AtomicU32 = AtomicU32::new(0);
+/// Whether there is an observer. Reading it is cheaper than the observer itself.
+static IS_OBSERVED: AtomicBool = AtomicBool::new(false);
 
-/// Sets the observer, unless there is one.
-pub fn install_observer(observer: &'static dyn Observer) {
-    OBSERVER.call_once(|| observer);
-    OBSERVERS.store(1, Ordering::Relaxed);
+/// Another observer observes already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlreadyObserved;
+
+/// Lets `observer` note all calls that begin from now on, and all services.
+///
+/// # Errors
+/// [`AlreadyObserved`].
+pub fn start_observing(observer: &'static dyn Observer) -> Result<(), AlreadyObserved> {
+    let mut slot = OBSERVER.lock();
+    if slot.is_some() {
+        return Err(AlreadyObserved);
+    }
+    *slot = Some(observer);
+    IS_OBSERVED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
-/// Returns the number of observers: none, or one. Reading it is cheaper than the observer itself.
+/// Ends what [`start_observing`] began; the ends of calls that are running then are not noted.
+pub fn stop_observing() {
+    IS_OBSERVED.store(false, Ordering::Relaxed);
+    *OBSERVER.lock() = None;
+}
+
+/// Returns whether there is an observer.
 #[inline(always)]
-pub fn observers() -> u32 {
-    OBSERVERS.load(Ordering::Relaxed)
+pub fn is_observed() -> bool {
+    IS_OBSERVED.load(Ordering::Relaxed)
 }
 
 /// Lets the observer, if there is one, note something.
+#[inline(always)]
 pub fn observe(note: impl FnOnce(&dyn Observer)) {
-    if let Some(observer) = OBSERVER.get() {
-        note(*observer);
+    if is_observed()
+        && let Some(observer) = observer()
+    {
+        note(observer);
     }
+}
+
+/// Returns the observer. Its lock is free again when something is noted.
+#[cold]
+#[inline(never)]
+fn observer() -> Option<&'static dyn Observer> {
+    *OBSERVER.lock()
 }

@@ -33,7 +33,7 @@
 //! | [`cpu`], `memory`, [`timer`] | processor, page tables, ticks |
 //! | `syscall_stubs`, `image` | the memory of modules |
 //! | `call` | the state of a processor, the running call: trampolines, recovery, deferred work, the kernel's own providers |
-//! | `services` | what modules may ask for |
+//! | `services`, `observed` | what modules may ask for, and calls that an observer notes |
 //! | `traps` | what interrupts them |
 //! | `platform`, `self_test` | all of it, for the loader |
 #![no_std]
@@ -47,6 +47,7 @@ mod image;
 mod kernel;
 pub mod layout;
 mod memory;
+mod observed;
 mod platform;
 pub mod selectors;
 mod self_test;
@@ -61,7 +62,7 @@ pub use call::provider::{abandon_provider, outside_provider};
 pub use call::{Activation, last_fault_time, with_current};
 pub use frame::TrapFrame;
 pub use image::{Image, RESERVED_OUTPUT_BYTES};
-pub use kernel::{HEAP_BYTES, Kernel, Observer, Ticks};
+pub use kernel::{AlreadyObserved, HEAP_BYTES, Kernel, Observer, Ticks, start_observing, stop_observing};
 pub use memory::page_tables;
 pub use platform::Contained;
 pub use self_test::self_test;

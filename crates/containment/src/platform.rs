@@ -17,10 +17,10 @@ use bareflow_runtime::{Reach, Serializer};
 use x86_64::instructions::interrupts;
 
 use crate::image::{self, Image, UnsealedImage};
-use crate::kernel::{self, HEAP_BYTES, Kernel, Observer, Ticks, observe};
+use crate::kernel::{self, HEAP_BYTES, Kernel, Ticks, is_observed};
 use crate::memory::{frames, page_tables};
 use crate::services::table_of;
-use crate::{call, cpu};
+use crate::{call, cpu, observed};
 
 /// The platform: modules run in ring 0 or ring 3, and their faults end their calls.
 #[derive(Debug)]
@@ -29,7 +29,6 @@ pub struct Contained {
     checksum: Crc32c,
     serializer: Serializer,
     has_ticks: bool,
-    is_observed: bool,
     /// Calls share a stack and the word for the running call, so no two threads may use the platform.
     not_sync: PhantomData<Cell<()>>,
 }
@@ -55,31 +54,12 @@ impl Contained {
         // Interrupts are safe from here on: every vector has a stack of its own, and no handler waits for a lock.
         interrupts::enable();
         let (cpu_level, checksum, serializer) = (cpu::level(), Crc32c::detect(), Serializer::detect());
-        Some(Contained { cpu_level, checksum, serializer, has_ticks, is_observed: false, not_sync: PhantomData })
+        Some(Contained { cpu_level, checksum, serializer, has_ticks, not_sync: PhantomData })
     }
 
     /// Returns whether there are ticks. Without them, calls may take any time.
     pub const fn has_ticks(&self) -> bool {
         self.has_ticks
-    }
-
-    /// Lets `observer` note all calls and services, unless there is one already.
-    pub fn observe(&mut self, observer: &'static dyn Observer) {
-        kernel::install_observer(observer);
-        self.is_observed = true;
-    }
-
-    /// Makes a call by `enter`, and lets the observer note it.
-    #[cold]
-    fn call_observed(
-        call: &Call<'_, Image>,
-        output: &mut [u8],
-        enter: impl FnOnce(&mut [u8]) -> Result<TimedCall, CallFailure>,
-    ) -> Result<TimedCall, CallFailure> {
-        observe(|observer| observer.begin_call(call.module(), call.reason(), call.input(), output.len()));
-        let done = enter(output);
-        observe(|observer| observer.end_call(done.as_ref(), output));
-        done
     }
 }
 
@@ -162,15 +142,15 @@ unsafe impl Platform for Contained {
 
     #[inline(always)]
     fn call(&self, call: &Call<'_, Image>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
-        if self.is_observed {
-            return Contained::call_observed(call, output, |output| call::call(call, output, None));
+        if is_observed() {
+            return observed::call(call, output, None);
         }
-        call::call(call, output, None)
+        call::call(call, call.image().services, output, None)
     }
 
     #[inline(always)]
     fn call_fast(&self, call: &Call<'_, Image>) -> Result<FastReturn, FastExit> {
-        if self.is_observed { Err(FastExit::NOT_CALLED) } else { call::kernel_domain::call_fast(call) }
+        if is_observed() { Err(FastExit::NOT_CALLED) } else { call::kernel_domain::call_fast(call) }
     }
 
     fn finish_fast(&self, call: &Call<'_, Image>, exit: FastExit) -> Result<TimedCall, CallFailure> {
@@ -183,12 +163,10 @@ unsafe impl Platform for Contained {
         output: &mut [u8],
         callees: &dyn Callees,
     ) -> Result<TimedCall, CallFailure> {
-        if self.is_observed {
-            return Contained::call_observed(call, output, |output| {
-                call::call(call, output, Some(&Reach::of(callees)))
-            });
+        if is_observed() {
+            return observed::call(call, output, Some(callees));
         }
-        call::call(call, output, Some(&Reach::of(callees)))
+        call::call(call, call.image().services, output, Some(&Reach::of(callees)))
     }
 
     fn call_method(
@@ -197,13 +175,10 @@ unsafe impl Platform for Contained {
         frame: &mut Frame<'_>,
         callees: Option<&dyn Callees>,
     ) -> Result<TimedReply, CallFailure> {
-        if !self.is_observed {
-            return call::call_method(call, frame, callees);
+        if is_observed() {
+            return observed::call_method(call, frame, callees);
         }
-        observe(|observer| observer.begin_method(call.module(), call.reason(), frame));
-        let done = call::call_method(call, frame, callees);
-        observe(|observer| observer.end_method(done.as_ref(), frame));
-        done
+        call::call_method(call, frame, callees)
     }
 
     fn has_regions(&self, _: Domain) -> bool {

@@ -4,7 +4,6 @@ use core::arch::global_asm;
 use core::ffi::c_void;
 use core::mem::offset_of;
 
-use bareflow_abi::call::CALL_OK;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
@@ -15,7 +14,7 @@ use bareflow_runtime::{RunningCall, call_with_initial_fpu, clock};
 
 use crate::call::{self, Activation, Processor, defer_to_kernel_stack, deferred_work, leave_module, on_this_processor};
 use crate::frame::TrapFrame;
-use crate::kernel::{kernel, observe, observers};
+use crate::kernel::{kernel, observe};
 use crate::layout::user::SYSCALL_SIZE;
 use crate::syscall_stubs::{INVOKE_RETURNS, service_at};
 
@@ -132,16 +131,19 @@ global_asm!(
     invoke = sym invoke_ring_0,
 );
 
-/// The tables of services in ring 0: with the processor's clock, and with one that is undeclared or recorded.
+/// The tables of services in ring 0: with the processor's clock, and with one that is undeclared or observed.
 static TABLES: [Services; 2] = [
     Services::new(bareflow_log, read_clock).with_call(bareflow_call).with_invoke(bareflow_invoke),
     Services::new(bareflow_log, bareflow_clock).with_call(bareflow_call).with_invoke(bareflow_invoke),
 ];
 
+/// The table of services in ring 0 for calls that are observed.
+pub static OBSERVED_TABLE: &Services = &TABLES[1];
+
 /// Returns the table of a module that declares `services`.
 #[inline(always)]
 pub fn table_of(services: u32) -> &'static Services {
-    &TABLES[(observers() | u32::from(services & SERVICE_CLOCK == 0)) as usize % TABLES.len()]
+    &TABLES[usize::from(services & SERVICE_CLOCK == 0)]
 }
 
 /// Serves a module in ring 0 that called `service` from `caller`.
@@ -259,16 +261,10 @@ unsafe impl services::ServedCall for Activation {
     }
 
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal> {
-        let done = match self.callees() {
+        match self.callees() {
             Some(callees) => call::with_nested_call(self, || callees.call(name, input, output)),
             None => Err(CallRefusal::NotDeclared),
-        };
-        let (told, written) = match &done {
-            Ok(outcome) => ((CALL_OK, outcome.result), output.get(..outcome.output_length).unwrap_or_default()),
-            Err(refused) => ((*refused as u32, 0), &[][..]),
-        };
-        observe(|observer| observer.note_call(name, input, output.len(), told, written));
-        done
+        }
     }
 
     #[inline(always)]
@@ -278,12 +274,9 @@ unsafe impl services::ServedCall for Activation {
 
     #[inline(always)]
     fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
-        observe(|observer| observer.begin_invoke(import, method, frame));
-        let reply = match self.callees() {
+        match self.callees() {
             Some(callees) => call::with_nested_call(self, || callees.invoke(import, method, frame)),
             None => CallError::NotBound.into(),
-        };
-        observe(|observer| observer.end_invoke(reply, frame));
-        reply
+        }
     }
 }

@@ -2,10 +2,9 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use bareflow_abi::interface::{Frame, Reply, Side};
-use bareflow_containment::{Contained, Observer};
+use bareflow_containment::{Observer, start_observing, stop_observing};
 use bareflow_loader::{CallFailure, ModuleManager, Name, Platform, TimedCall, TimedReply};
 use bareflow_protocol::Message;
 use bareflow_protocol::recording::{End, Event, RecordedCall, RecordedModule};
@@ -16,9 +15,6 @@ const ROOM: usize = 2 << 20;
 
 /// The bytes that a call or an event is counted for besides its data.
 const EACH: usize = 96;
-
-/// Whether calls are recorded.
-static ON: AtomicBool = AtomicBool::new(false);
 
 /// The recorded calls.
 static RECORDER: Mutex<Recorder> = Mutex::new(Recorder { calls: Vec::new(), open: Vec::new(), left: ROOM, cut: false });
@@ -31,10 +27,9 @@ struct Recorder {
     cut: bool,
 }
 
-/// Starts to record calls.
-pub fn start(platform: &mut Contained) {
-    ON.store(true, Ordering::Relaxed);
-    platform.observe(&Recording);
+/// Starts to record calls, if nothing else observes them.
+pub fn start() {
+    let _ = start_observing(&Recording);
 }
 
 impl Recorder {
@@ -173,17 +168,15 @@ impl Observer for Recording {
     }
 
     fn end_invoke(&self, reply: Reply, frame: &mut Frame<'_>) {
-        if ON.load(Ordering::Relaxed) {
-            with(|recorder| {
-                let told = recorder.results(reply.value, frame)?;
-                let call = recorder.calls.get_mut(*recorder.open.last()?)?;
-                // The caller stood still, so this is its last event.
-                if let Some(Event::Invoke { status, results, .. }) = call.events.last_mut() {
-                    (*status, *results) = (reply.status, told);
-                }
-                Some(())
-            });
-        }
+        with(|recorder| {
+            let told = recorder.results(reply.value, frame)?;
+            let call = recorder.calls.get_mut(*recorder.open.last()?)?;
+            // The caller stood still, so this is its last event.
+            if let Some(Event::Invoke { status, results, .. }) = call.events.last_mut() {
+                (*status, *results) = (reply.status, told);
+            }
+            Some(())
+        });
     }
 
     fn note_log(&self, line: &[u8]) {
@@ -203,17 +196,15 @@ impl Observer for Recording {
     }
 }
 
-/// Notes an event of the innermost running call, while calls are recorded.
+/// Notes an event of the innermost running call.
 fn note(event: impl FnOnce(&mut Recorder) -> Option<Event>) {
-    if ON.load(Ordering::Relaxed) {
-        with(|recorder| recorder.note(event));
-    }
+    with(|recorder| recorder.note(event));
 }
 
 /// Sends all that was recorded of the modules that are loaded, and clears it. Calls that the loader itself made to
 /// measure belong to no module and are left out.
 pub fn send<P: Platform>(manager: &ModuleManager<P>, send: impl Fn(&Message)) {
-    ON.store(false, Ordering::Relaxed);
+    stop_observing();
     let mut recorder = RECORDER.lock();
     let cut = recorder.cut;
     let modules: Vec<_> = manager

@@ -5,7 +5,7 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
-use bareflow_abi::Context;
+use bareflow_abi::{Context, Services};
 use bareflow_loader::{Call, CallFailure, CallOutcome, FastExit, FastReturn, TimedCall};
 
 use super::{
@@ -104,17 +104,18 @@ global_asm!(
     current = const offset_of!(Processor, current),
 );
 
-/// Calls a module in ring 0.
+/// Calls a module in ring 0, which sees `services`.
 #[inline(always)]
 pub(super) fn call(
     call: &Call<'_, Image>,
+    services: &Services,
     output: &mut [u8],
     reach: OptionalReach<'_>,
 ) -> Result<TimedCall, CallFailure> {
     let capacity = output.len();
     let input = (call.input().as_ptr() as u64, call.input().len() as u64);
     let buffers = (input, (output.as_ptr() as u64, capacity as u64));
-    let mut context = context(call, output);
+    let mut context = context(call, services, output);
     let (exit_reason, returned) = enter(call, &mut context, buffers, reach);
     let FastReturn { result, cycles } = decode_return(exit_reason, returned)?;
     // The module could have written any length.
@@ -125,7 +126,7 @@ pub(super) fn call(
 /// Calls a module in ring 0 without input, output, or other modules that it may call.
 #[inline(always)]
 pub fn call_fast(call: &Call<'_, Image>) -> Result<FastReturn, FastExit> {
-    let (code, returned) = enter(call, &mut context(call, &mut []), ((0, 0), (0, 0)), None);
+    let (code, returned) = enter(call, &mut context(call, call.image().services, &mut []), ((0, 0), (0, 0)), None);
     if code == RETURNED { Ok(returned) } else { Err(FastExit { code, returned }) }
 }
 
@@ -136,9 +137,9 @@ pub fn finish_fast(FastExit { code, returned }: FastExit) -> Result<TimedCall, C
 }
 
 #[inline(always)]
-fn context<'call>(call: &Call<'call, Image>, output: &'call mut [u8]) -> Context<'call> {
+fn context<'call>(call: &Call<'call, Image>, services: &'call Services, output: &'call mut [u8]) -> Context<'call> {
     let (heap, heap_size) = call.image().segments.heap();
-    Context::new(call.image().services, call.input(), output).with_heap(heap, heap_size)
+    Context::new(services, call.input(), output).with_heap(heap, heap_size)
 }
 
 #[inline(always)]

@@ -12,6 +12,7 @@ pub mod user_domain;
 
 use core::sync::atomic::Ordering;
 
+use bareflow_abi::Services;
 use bareflow_abi::interface::{Frame, Shape};
 use bareflow_loader::diagnosis::Diagnosis;
 use bareflow_loader::{Call, CallFailure, Callees, FastReturn, Fault, FaultKind, TimedCall, TimedReply, Timing};
@@ -43,11 +44,16 @@ unsafe extern "C" {
     fn bareflow_trampoline_recover() -> !;
 }
 
-/// Calls a module.
+/// Calls a module, which sees `services` in the kernel domain.
 #[inline(always)]
-pub fn call(call: &Call<'_, Image>, output: &mut [u8], reach: OptionalReach<'_>) -> Result<TimedCall, CallFailure> {
+pub fn call(
+    call: &Call<'_, Image>,
+    services: &Services,
+    output: &mut [u8],
+    reach: OptionalReach<'_>,
+) -> Result<TimedCall, CallFailure> {
     match call.image().user() {
-        None => kernel_domain::call(call, output, reach),
+        None => kernel_domain::call(call, services, output, reach),
         Some(user) => user_domain::call(call, user, output, reach),
     }
 }
@@ -59,12 +65,23 @@ pub fn call_method(
     frame: &mut Frame<'_>,
     callees: Option<&dyn Callees>,
 ) -> Result<TimedReply, CallFailure> {
-    if let Some(user) = call.image().user() {
-        return user_domain::call_method(call, user, frame, &Reach { callees, shape: Shape::EMPTY });
+    match call.image().user() {
+        None => call_method_in_place(call, |image| image.services, frame, callees),
+        Some(user) => user_domain::call_method(call, user, frame, &Reach { callees, shape: Shape::EMPTY }),
     }
+}
+
+/// Calls a method in the kernel domain, whose module sees `services`.
+#[inline(always)]
+pub fn call_method_in_place(
+    call: &Call<'_, Image>,
+    services: impl Fn(&Image) -> &'static Services,
+    frame: &mut Frame<'_>,
+    callees: Option<&dyn Callees>,
+) -> Result<TimedReply, CallFailure> {
     let (reach, mut cycles) = (Reach { callees, shape: frame.shape() }, 0);
     let reply = frame.call_in_place(|input, output| {
-        let done = kernel_domain::call(&call.with_input(input), output, Some(&reach))?;
+        let done = kernel_domain::call(&call.with_input(input), services(call.image()), output, Some(&reach))?;
         cycles = done.cycles;
         Ok::<_, CallFailure>(done.outcome.result)
     })?;
