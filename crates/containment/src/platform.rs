@@ -20,7 +20,7 @@ use crate::image::{self, Image, UnsealedImage};
 use crate::kernel::{self, HEAP_BYTES, Kernel, Ticks, is_observed};
 use crate::memory::{frames, page_tables};
 use crate::services::table_of;
-use crate::{call, cpu, observed};
+use crate::{call, cpu, observed, timer};
 
 /// The platform: modules run in ring 0 or ring 3, and their faults end their calls.
 #[derive(Debug)]
@@ -128,6 +128,10 @@ unsafe impl Platform for Contained {
     fn usage(&self) -> Option<Usage> {
         let table_bytes = HEAP_BYTES.load(Ordering::Relaxed);
         Some(Usage { pages: frames::taken_frames(), arena_bytes: Image::shared_bytes(), table_bytes })
+    }
+
+    fn microseconds(&self) -> Option<u64> {
+        self.has_ticks.then(timer::microseconds)
     }
 
     #[inline(always)]

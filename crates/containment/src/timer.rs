@@ -149,6 +149,11 @@ pub fn milliseconds() -> u64 {
     TICKS.load(Ordering::Relaxed) * u64::from(TICK_US) / 1000
 }
 
+/// Returns the microseconds since the start, as far as ticks were counted.
+pub fn microseconds() -> u64 {
+    TICKS.load(Ordering::Relaxed) * u64::from(TICK_US)
+}
+
 /// Counts a tick.
 pub(crate) fn count_tick() {
     TICKS.fetch_add(1, Ordering::Relaxed);

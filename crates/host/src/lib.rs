@@ -42,6 +42,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
@@ -243,6 +245,11 @@ unsafe impl Platform for HostPlatform {
     #[inline]
     fn release(&self, image: Image) {
         self.take_back(&image);
+    }
+
+    fn microseconds(&self) -> Option<u64> {
+        static START: OnceLock<Instant> = OnceLock::new();
+        Some(u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
     #[inline(always)]

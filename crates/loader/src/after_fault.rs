@@ -22,12 +22,16 @@ impl<P: Platform> ModuleManager<P> {
         }
         // What the caller is told is its own fault, not one of a call that an `init` makes.
         let last_fault = self.last_fault.get();
+        #[cfg(feature = "events")]
+        self.reset_events(&module);
         let remade = self.remake(&module);
         self.last_fault.set(last_fault);
         match remade {
             Ok(fresh) => {
                 drop(module);
                 self.restart(id, fresh);
+                #[cfg(feature = "events")]
+                self.start_events(id, None);
             }
             // A module whose `init` faults stays stopped.
             Err(LoadError::InitFaulted(fault) | LoadError::ParametersFaulted(fault)) => {

@@ -34,13 +34,15 @@
 extern crate std;
 
 // Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
-// diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, and the files for
+// diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, events, and the files for
 // replacement, restart, unloading and profiles.
 mod after_fault;
 mod call;
 pub mod depends;
 pub mod diagnosis;
 pub mod error;
+#[cfg(feature = "events")]
+mod events;
 mod fault;
 #[cfg(all(test, not(any(feature = "depends", feature = "restart", feature = "variants"))))]
 mod features_tests;
@@ -76,6 +78,8 @@ pub use error::{
     BadCode, BadVariant, BindError, ExecuteError, FunctionError, ImportError, InvalidModule, LoadError,
     MalformedModule, ProvideError, SelectError, UnloadError,
 };
+#[cfg(feature = "events")]
+pub use events::{EventDetails, EventFault, EventsRun};
 pub use fault::{Fault, FaultKind};
 pub use format::code::{self, CodeVariant};
 pub use format::raw::RawModule;
@@ -96,8 +100,8 @@ pub use name::{MAX_NAME_LENGTH, Name, Version};
 pub use platform::range_allocator;
 pub use platform::range_allocator::RangeAllocator;
 pub use platform::{
-    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform, PlatformError,
-    RegionMemory, TimedCall, TimedReply, WritableImage,
+    Call, CallFailure, CallOutcome, Callees, EventLimits, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform,
+    PlatformError, RegionMemory, TimedCall, TimedReply, WritableImage,
 };
 pub use policy::allowed::{Allowed, MAX_INTERFACES};
 #[cfg(feature = "parameters")]
@@ -110,5 +114,7 @@ pub use printable::Printable;
 pub use profile::counters::Counters;
 pub use profile::peak::PeakUse;
 pub use profile::{CorrectedStatistics, CycleStatistics, Leak, ModuleProfile, Snapshot, Timing, Usage};
+#[cfg(feature = "events")]
+pub use registry::events::EventCounts;
 #[cfg(feature = "reload")]
 pub use reload::{Reloaded, Replaced};

@@ -1,7 +1,7 @@
 //! The manager of loaded modules: what it holds. What it does is in `load/`, `call/`, `reload.rs`, `unload.rs`,
 //! `versions.rs` and `profiles.rs`.
 
-#[cfg(feature = "reload")]
+#[cfg(any(feature = "reload", feature = "events"))]
 use core::cell::RefCell;
 use core::cell::{Cell, Ref};
 
@@ -16,6 +16,8 @@ use crate::policy::LoadOptions;
 use crate::policy::kernel_domain::KernelDomain;
 use crate::profile::{SpareBuffer, Timing};
 use crate::registry::embedder::Embedder;
+#[cfg(feature = "events")]
+use crate::registry::events::EventTable;
 use crate::registry::uses::Uses;
 use crate::registry::{NameEntry, Registry};
 #[cfg(feature = "reload")]
@@ -75,6 +77,12 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) stateful: Cell<usize>,
     /// The number of running calls that modules have made to modules.
     pub(crate) depth: Cell<usize>,
+    /// The events of modules, once one that has any was loaded.
+    #[cfg(feature = "events")]
+    pub(crate) events: RefCell<Option<EventTable<P::Alloc>>>,
+    /// Whether handlers of events are being called.
+    #[cfg(feature = "events")]
+    pub(crate) is_running_events: Cell<bool>,
 }
 
 /// A function that provides the embedder's interfaces.
@@ -108,6 +116,10 @@ impl<P: Platform> ModuleManager<P> {
             callers: Cell::new(0),
             stateful: Cell::new(0),
             depth: Cell::new(0),
+            #[cfg(feature = "events")]
+            events: RefCell::new(None),
+            #[cfg(feature = "events")]
+            is_running_events: Cell::new(false),
             platform,
         }
     }

@@ -8,10 +8,12 @@ use std::vec::Vec;
 use allocator_api2::alloc::Global;
 use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::interface::FIRST_FUNCTION;
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
+use crate::name::Name;
 use crate::platform::{
     Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Platform, PlatformError, TimedCall,
     WritableImage,
@@ -175,6 +177,10 @@ pub struct FakePlatform {
     pub output: &'static [u8],
     /// The time on the clock, in cycles.
     pub time: Cell<u64>,
+    /// The time for timers, in microseconds.
+    pub microseconds: Cell<Option<u64>>,
+    /// The calls of functions so far: module, number of the function, and the first eight bytes of the input.
+    pub functions: RefCell<Vec<(Name, u32, u64)>>,
     /// Whether it counts instructions: a hundred for each call, but 40 for one of the empty module.
     pub counts: bool,
     /// The number of instructions so far.
@@ -199,6 +205,8 @@ impl Default for FakePlatform {
             has_user: false,
             output: b"",
             time: Cell::new(0),
+            microseconds: Cell::new(Some(0)),
+            functions: RefCell::default(),
             counts: false,
             instructions: Cell::new(0),
             meanwhile: RefCell::default(),
@@ -255,6 +263,9 @@ unsafe impl Platform for &FakePlatform {
     fn usage(&self) -> Option<Usage> {
         Some(Usage { pages: self.images.get() as u64, ..Usage::default() })
     }
+    fn microseconds(&self) -> Option<u64> {
+        self.microseconds.get()
+    }
     fn clock(&self) -> u64 {
         self.time.get()
     }
@@ -264,6 +275,10 @@ unsafe impl Platform for &FakePlatform {
     fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
         let ((), cycles) = call.timing.measure(self, || self.time.set(self.time.get() + 10));
         self.reasons.borrow_mut().extend(Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason));
+        if let Some(function) = call.reason.checked_sub(FIRST_FUNCTION) {
+            let input = call.input.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            self.functions.borrow_mut().push((*call.module, function, input));
+        }
         let instructions = if call.module.as_str() == "empty" { 40 } else { 100 };
         self.instructions.set(self.instructions.get() + instructions);
         let meanwhile = self.meanwhile.borrow_mut().pop_front();

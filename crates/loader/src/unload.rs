@@ -96,6 +96,8 @@ impl<P: Platform> ModuleManager<P> {
         self.registry.release(slot, name_entry);
         self.platform.release(placed.image);
         profile_buffer.recycle(&self.spare_buffer);
+        #[cfg(feature = "events")]
+        self.remove_events(&metadata);
         drop((metadata, faults));
         let returned = before.zip(self.usage()).map(|(before, after)| before.saturating_sub(after));
         let (generation, heap_bytes) = (generation.get(), placement.budget.heap_bytes);

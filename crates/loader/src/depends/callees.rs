@@ -81,9 +81,9 @@ impl<P: Platform> Callees for CalleeResolver<'_, P> {
     }
 
     fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
-        let found = self.metadata.interfaces().ok_or(CallError::NotBound);
-        match found.and_then(|interfaces| interfaces.method(import, method)) {
-            Ok((import, method)) => self.manager.invoke(import, method, frame),
+        let Some(interfaces) = self.metadata.interfaces() else { return CallError::NotBound.into() };
+        match interfaces.method(import, method) {
+            Ok(bound) => self.manager.invoke(interfaces, bound, frame),
             Err(error) => error.into(),
         }
     }

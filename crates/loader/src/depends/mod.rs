@@ -160,12 +160,12 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Iterates over the published modules of a name.
-    fn versions_of(&self, name: &str) -> impl Iterator<Item = ModuleId> {
+    pub(crate) fn versions_of(&self, name: &str) -> impl Iterator<Item = ModuleId> {
         Name::new(name).into_iter().flat_map(|name| self.registry.versions(self.registry.name_entry(&name)))
     }
 
     /// Returns whether the version of the module `id` is in the range of `needed`.
-    fn admitted(&self, needed: &Dependency<'_>, id: ModuleId) -> bool {
+    pub(crate) fn admitted(&self, needed: &Dependency<'_>, id: ModuleId) -> bool {
         self.get(id).is_some_and(|module| needed.admits(module.version.parts()))
     }
 }

@@ -1,6 +1,7 @@
 //! Errors of the second stage: well-formed modules that may not be loaded here.
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
+use bareflow_abi::events::BadEvent;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_METHODS};
 use bareflow_abi::parameters::{BadParameter, MAX_PARAMETERS};
@@ -145,6 +146,17 @@ pub enum InvalidModule {
     /// There is more than one record of bindings.
     #[error("two records of imports and exports, expected one at most; {REBUILD}")]
     TwoBindings,
+    /// An entry of the record of events is invalid.
+    #[error("bad event: number {number}: {}; {REBUILD}", .why.what())]
+    Event {
+        /// The entry's number, counted from 1.
+        number: usize,
+        /// The reason.
+        why: BadEvent,
+    },
+    /// There is more than one record of events.
+    #[error("two records of events, expected one at most; {REBUILD}")]
+    TwoEvents,
     /// An entry of a symbol list is invalid.
     #[error(
         "bad symbols for x86-64-v{level}: number {number}: {}, expected functions in the order of their addresses, \

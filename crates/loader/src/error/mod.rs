@@ -116,6 +116,11 @@ pub enum LoadError {
     /// Memory for the call of the module's `init` ran out.
     #[error("no memory to call the module's init; unload a module or give the system more memory")]
     NoMemoryForInit,
+    /// The module has events, and the platform has no time.
+    #[error(
+        "it has timers or other events, and there is no clock here that counts time; load it on a machine with one"
+    )]
+    NoTime,
     /// The module's `init` faulted.
     #[error("init faulted: {0}; correct the module")]
     InitFaulted(Fault),

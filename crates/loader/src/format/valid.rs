@@ -3,12 +3,13 @@
 use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
+use bareflow_abi::events::Events;
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_NO_RUN, FLAG_STATE, Header, checksum_by};
 use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::parameters::Parameters;
 use bareflow_abi::record::{
-    BINDINGS, DEPENDENCIES, LAYOUT, PARAMETERS, SIGNATURES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT,
+    BINDINGS, DEPENDENCIES, EVENTS, LAYOUT, PARAMETERS, SIGNATURES, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT,
 };
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
@@ -274,6 +275,7 @@ fn take_each_record<'blob>(
             BINDINGS if cfg!(feature = "interfaces") => {
                 check_bindings(bytes, &mut optional)?;
             }
+            EVENTS if cfg!(feature = "events") => check_events(bytes, records)?,
             _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
             _ => {}
         }
@@ -301,6 +303,18 @@ fn check_bindings(bytes: &[u8], optional: &mut OptionalRecords<'_>) -> Result<()
         return Err(InvalidModule::TwoBindings);
     }
     Entries::check(bytes).map_err(|(number, why)| InvalidModule::Binding { number, why })
+}
+
+/// Checks the record of events, and that it is the only one.
+#[cold]
+#[inline(never)]
+fn check_events(bytes: &[u8], records: &[u8]) -> Result<(), InvalidModule> {
+    if Records::new(records).flatten().filter(|record| record.kind == EVENTS).count() > 1 {
+        return Err(InvalidModule::TwoEvents);
+    }
+    let plain = bindings(records).exports().find(|(_, entry)| entry.interface.is_empty());
+    let functions = plain.map_or(0..0, |(first, entry)| first..first + entry.method_count());
+    Events::check(bytes, functions).map_err(|(number, why)| InvalidModule::Event { number, why })
 }
 
 /// Returns whether a module with these records has imports.

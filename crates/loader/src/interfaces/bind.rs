@@ -4,10 +4,11 @@
 use bareflow_abi::interface::bindings::MAX_SELECTOR;
 use bareflow_abi::interface::bindings::{Entry, Method};
 
+use super::own::OWN_NAME;
 use super::provider::Export;
 use crate::error::{ImportError, LoadError};
 use crate::manager::ModuleManager;
-use crate::module::interfaces::{BoundMethod, Interfaces, ProviderId};
+use crate::module::interfaces::{BoundMethod, Interfaces, OwnInterface, ProviderId};
 use crate::module::{Module, ModuleId};
 #[cfg(feature = "semver")]
 use crate::name::requirement::Requirement;
@@ -92,6 +93,7 @@ impl<P: Platform> ModuleManager<P> {
         match provider {
             ProviderId::Module(id) => self.get(id).map_or(0, |module| module.faults.restarts.get()),
             ProviderId::Embedder(number) => self.embedder.get(number).map_or(0, |found| found.replacement_count()),
+            ProviderId::Loader(_) => 0,
         }
     }
 
@@ -115,6 +117,12 @@ impl<P: Platform> ModuleManager<P> {
             found.admitted = true;
             let rank = (true, Version { major: 0, minor: 0, patch: 0 });
             self.consider(&mut found, import, provider.name, ProviderId::Embedder(number), rank);
+        }
+        for &own in OwnInterface::ALL {
+            let Some(name) = Name::new(OWN_NAME).filter(|name| wanted.admits(name, None)) else { break };
+            found.admitted = true;
+            let rank = (true, Version { major: 0, minor: 0, patch: 0 });
+            self.consider(&mut found, import, name, ProviderId::Loader(own), rank);
         }
         match found {
             Found { several: true, .. } => Err(ImportError::SeveralProviders),

@@ -7,8 +7,10 @@ use allocator_api2::boxed::Box;
 use bareflow_abi::interface::bindings::Method;
 use bareflow_abi::interface::{CallError, Frame, Reply, Serve, serve, serve_shared};
 
+use super::own::OWN_NAME;
 use crate::error::ProvideError;
 use crate::manager::ModuleManager;
+use crate::module::interfaces::OwnInterface;
 use crate::name::Name;
 use crate::platform::Platform;
 use crate::registry::embedder::{Embedder, Exported, Provide, Provider};
@@ -49,6 +51,11 @@ impl<I: Serve<T> + ?Sized, T> Provide for Typed<I, T> {
             }
         }
     }
+
+    #[cfg(feature = "events")]
+    fn is_busy(&self) -> bool {
+        self.provider.try_borrow_mut().is_err()
+    }
 }
 
 impl<P: Platform> ModuleManager<P> {
@@ -66,11 +73,19 @@ impl<P: Platform> ModuleManager<P> {
         self.on_first_import.set(Some(provide));
     }
 
-    /// Passes each interface that the embedder provides to `look`, in order.
+    /// Passes each interface that the embedder or the loader itself provides to `look`, in order.
     pub fn for_each_provided(&self, mut look: impl FnMut(Provided)) {
         for (_, provider) in self.embedder().all() {
             let Exported { interface, version, methods, signatures } = provider.exported;
             look(Provided { name: provider.name, interface, version, methods, signatures });
+        }
+        for own in OwnInterface::ALL {
+            let (Some(name), Exported { interface, version, methods, signatures }) =
+                (Name::new(OWN_NAME), own.exported())
+            else {
+                continue;
+            };
+            look(Provided { name, interface, version, methods, signatures });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use bareflow_abi::interface::bindings::Entry;
 
+use super::own::OWN_NAME;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::module::interfaces::ProviderId;
@@ -13,7 +14,7 @@ use crate::platform::Platform;
 pub enum Provider {
     /// A module.
     Module(ModuleId),
-    /// The embedder, under this name.
+    /// The embedder, or the loader itself, under this name.
     Embedder(Name),
 }
 
@@ -40,6 +41,7 @@ impl<P: Platform> ModuleManager<P> {
         match provider {
             ProviderId::Module(id) => Some(Provider::Module(id)),
             ProviderId::Embedder(number) => Some(Provider::Embedder(self.embedder.get(number)?.name)),
+            ProviderId::Loader(_) => Name::new(OWN_NAME).map(Provider::Embedder),
         }
     }
 }

@@ -4,16 +4,21 @@ use bareflow_abi::interface::{CallError, FIRST_FUNCTION, Frame, Reply};
 
 use crate::fault::FaultKind;
 use crate::manager::ModuleManager;
-use crate::module::interfaces::{BoundMethod, Import, ProviderId};
+use crate::module::interfaces::{BoundMethod, Import, Interfaces, ProviderId};
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Failure, Module, ModuleId};
 use crate::platform::{Call, CallFailure, Callees, Platform, TimedReply};
 use crate::profile::Timing;
 
 impl<P: Platform> ModuleManager<P> {
-    /// Calls a method of an import by a frame.
+    /// Calls a method of an import of the module `caller` by a frame.
     #[inline]
-    pub(crate) fn invoke(&self, import: &Import, method: BoundMethod, frame: &mut Frame<'_>) -> Reply {
+    pub(crate) fn invoke(
+        &self,
+        caller: &Interfaces<P::Alloc>,
+        (import, method): (&Import, BoundMethod),
+        frame: &mut Frame<'_>,
+    ) -> Reply {
         let Some(provider) = import.provider.get() else { return CallError::NotBound.into() };
         let BoundMethod { function, shape } = method;
         if shape != frame.shape() {
@@ -26,6 +31,7 @@ impl<P: Platform> ModuleManager<P> {
                 None => CallError::NotBound.into(),
             },
             ProviderId::Module(id) => self.call_method(id, function, frame, Some(import)),
+            ProviderId::Loader(own) => self.call_own(own, caller, function, frame),
         });
         called.unwrap_or(CallError::TooDeep.into())
     }

@@ -11,7 +11,7 @@ use crate::registry::embedder::Exported;
 pub(super) enum Export<'exporter> {
     /// By a module: the number of its first function, and its entry.
     Module(usize, Entry<'exporter>),
-    /// By the embedder.
+    /// By the embedder, or by the loader itself.
     Embedder(&'exporter Exported),
 }
 
@@ -59,6 +59,10 @@ impl<P: Platform> ModuleManager<P> {
             ProviderId::Embedder(number) => {
                 let exported = &self.embedder.get(number)?.exported;
                 (exported.interface == interface).then(|| look(Export::Embedder(exported)))
+            }
+            ProviderId::Loader(own) => {
+                let exported = own.exported();
+                (exported.interface == interface).then(|| look(Export::Embedder(&exported)))
             }
         }
     }

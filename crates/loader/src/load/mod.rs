@@ -8,7 +8,7 @@ pub mod permit;
 pub mod publish;
 pub mod state;
 
-use bareflow_abi::record::{BINDINGS, SIGNATURES};
+use bareflow_abi::record::{BINDINGS, EVENTS, SIGNATURES};
 
 use crate::depends::Candidate;
 use crate::error::LoadError;
@@ -99,7 +99,7 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<Metadata<P::Alloc>, LoadError> {
         let raw = RawModule::parse(blob)?;
         let records = if cfg!(feature = "interfaces") { raw.records } else { &[] };
-        let mut interfaces = [BINDINGS, SIGNATURES].map(|kind| first_record(records, kind));
+        let mut interfaces = [BINDINGS, SIGNATURES, EVENTS].map(|kind| first_record(records, kind));
         if !settings.has_parameters()
             && settings.options.are_default()
             && parts.iter().all(|part| part.is_empty())

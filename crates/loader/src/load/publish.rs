@@ -36,8 +36,8 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
     #[inline]
     pub fn go_live(mut self, published: Option<bool>) -> ModuleId {
         self.live = true;
-        let FilledSlot { slot, name_entry, epoch } = self.filled;
-        let id = ModuleId { index: slot.index() as usize, epoch };
+        let FilledSlot { slot, name_entry, .. } = self.filled;
+        let id = self.id();
         if let Some(module) = slot.module() {
             self.manager.count_module(&module, true);
             let generation = name_entry.generation.get().saturating_add(1);
@@ -47,8 +47,19 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
                 self.manager.publish(id, slot, &module, name_entry, active);
             }
             module.lifecycle.set(ModuleState::Live);
+            #[cfg(feature = "events")]
+            if published.is_some() && module.metadata.is_some() {
+                drop(module);
+                self.manager.start_events(id, None);
+            }
         }
         id
+    }
+
+    /// Returns the handle that the module has once it is live.
+    #[inline(always)]
+    pub fn id(&self) -> ModuleId {
+        ModuleId { index: self.filled.slot.index() as usize, epoch: self.filled.epoch }
     }
 }
 
@@ -68,6 +79,8 @@ impl<P: Platform> ModuleManager<P> {
     fn discard(&self, slot: &Slot<P>, name_entry: &NameEntry) {
         if let Some(module) = slot.take() {
             self.registry.release(slot, Some(name_entry));
+            #[cfg(feature = "events")]
+            self.remove_events(&module.metadata);
             self.release(module.placed.image);
         }
     }

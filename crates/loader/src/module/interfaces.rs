@@ -16,13 +16,24 @@ use crate::profile::sampler::Sampler;
 
 /// The imports of a module, and the functions that it exports, in the order of its record.
 pub(crate) struct Interfaces<A: Allocator> {
-    /// The record, then the signatures.
+    /// The record, then the signatures, then the record of events.
     bytes: Vec<u8, A>,
     record: usize,
+    /// The end of the signatures; behind them is the record of events.
+    signatures: usize,
     pub imports: Vec<Import, A>,
     /// The methods of all imports, one import behind the other.
     pub methods: Vec<Cell<BoundMethod>, A>,
     pub functions: Vec<Function<A>, A>,
+    /// The module that they belong to, once it is in its slot. It is who calls an interface of the loader.
+    #[cfg(feature = "events")]
+    pub owner: Cell<Option<ModuleId>>,
+    /// The number of its events' slot, if it has any.
+    #[cfg(feature = "events")]
+    pub events: Cell<Option<u32>>,
+    /// The bytes of the table of events that are this module's.
+    #[cfg(feature = "events")]
+    pub event_bytes: Cell<u64>,
 }
 
 /// An import.
@@ -52,6 +63,16 @@ pub(crate) enum ProviderId {
     Module(ModuleId),
     /// The embedder's provider with this number.
     Embedder(u32),
+    /// The loader itself.
+    Loader(OwnInterface),
+}
+
+/// An interface that the loader itself provides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnInterface {
+    /// Timers and notifications.
+    #[cfg(feature = "events")]
+    Events,
 }
 
 /// A function that a module exports: its profile.
@@ -76,15 +97,15 @@ impl<A: Allocator + Clone> Interfaces<A> {
     #[cold]
     #[inline(never)]
     pub fn new(
-        bindings: &[u8],
-        signatures: &[u8],
+        [bindings, signatures, events]: [&[u8]; 3],
         sample_every: NonZeroU32,
         allocator: &A,
     ) -> Option<Box<Interfaces<A>, A>> {
         let mut bytes = Vec::new_in(allocator.clone());
-        bytes.try_reserve_exact(bindings.len() + signatures.len()).ok()?;
+        bytes.try_reserve_exact(bindings.len() + signatures.len() + events.len()).ok()?;
         bytes.extend_from_slice(bindings);
         bytes.extend_from_slice(signatures);
+        bytes.extend_from_slice(events);
         let entries = Entries::new(bindings);
         let mut imports = Vec::new_in(allocator.clone());
         imports.try_reserve_exact(entries.imports().count()).ok()?;
@@ -108,7 +129,20 @@ impl<A: Allocator + Clone> Interfaces<A> {
             faults: Cell::new(0),
             last_result: Cell::new(0),
         });
-        let interfaces = Interfaces { bytes, record: bindings.len(), imports, methods, functions };
+        let interfaces = Interfaces {
+            bytes,
+            record: bindings.len(),
+            signatures: bindings.len() + signatures.len(),
+            imports,
+            methods,
+            functions,
+            #[cfg(feature = "events")]
+            owner: Cell::new(None),
+            #[cfg(feature = "events")]
+            events: Cell::new(None),
+            #[cfg(feature = "events")]
+            event_bytes: Cell::new(0),
+        };
         Box::try_new_in(interfaces, allocator.clone()).ok()
     }
 }
@@ -139,7 +173,13 @@ impl<A: Allocator> Interfaces<A> {
 
     /// Returns the signatures of the methods; empty if they are not known.
     pub fn signatures(&self) -> &[u8] {
-        self.bytes.get(self.record..).unwrap_or_default()
+        self.bytes.get(self.record..self.signatures).unwrap_or_default()
+    }
+
+    /// Returns the record of events; empty if there are none.
+    #[cfg(feature = "events")]
+    pub fn events_record(&self) -> &[u8] {
+        self.bytes.get(self.signatures..).unwrap_or_default()
     }
 
     /// Returns the bytes of the loader's tables that they use.
@@ -149,6 +189,8 @@ impl<A: Allocator> Interfaces<A> {
             + self.imports.len() * size_of::<Import>()
             + self.methods.len() * size_of::<Cell<BoundMethod>>()
             + self.functions.len() * size_of::<Function<A>>();
+        #[cfg(feature = "events")]
+        let sizes = sizes + self.event_bytes.get() as usize;
         sizes as u64 + self.functions.iter().map(|function| function.profile_buffer.table_bytes()).sum::<u64>()
     }
 }

@@ -189,7 +189,7 @@ impl<A: Allocator + Clone> Metadata<A> {
     pub(crate) fn new(
         options: &LoadOptions,
         mut parts: [&[u8]; 6],
-        [bindings, signatures]: [&[u8]; 2],
+        interfaces: [&[u8]; 3],
         allocator: A,
     ) -> Result<Metadata<A>, LoadError> {
         if !cfg!(feature = "restart") || options.on_fault == FaultPolicy::Stop {
@@ -200,12 +200,9 @@ impl<A: Allocator + Clone> Metadata<A> {
         bytes.try_reserve_exact(length).map_err(|_| LoadError::NoMemory)?;
         parts.iter().for_each(|part| bytes.extend_from_slice(part));
         let [schema, depends, symbols, values, lines, _] = parts.map(<[u8]>::len);
-        let interfaces = match bindings {
-            [] => None,
-            bindings => {
-                let made = Interfaces::new(bindings, signatures, options.sample_every, &allocator);
-                Some(made.ok_or(LoadError::NoMemory)?)
-            }
+        let interfaces = match interfaces {
+            [[], ..] => None,
+            records => Some(Interfaces::new(records, options.sample_every, &allocator).ok_or(LoadError::NoMemory)?),
         };
         let parts = MetadataParts { options: *options, bytes, schema, depends, symbols, values, lines, interfaces };
         Ok(Metadata(Some(Box::try_new_in(parts, allocator).map_err(|_| LoadError::NoMemory)?)))

@@ -22,7 +22,7 @@ use crate::policy::{Domain, Placement};
 use crate::profile::Usage;
 use crate::profile::counters::Counters;
 use crate::profile::peak::PeakUse;
-pub use call::{Call, Callees, MAX_DEPTH};
+pub use call::{Call, Callees, EventLimits, MAX_DEPTH};
 pub use outcome::{CallFailure, CallOutcome, FastExit, FastReturn, TimedCall, TimedReply};
 pub use region::RegionMemory;
 
@@ -231,6 +231,21 @@ pub unsafe trait Platform {
 
     /// Frees an image that no code runs in any more. The next image at the same address must find zeros.
     fn release(&self, image: Self::Image);
+
+    /// Returns the microseconds since some point in the past, which never decrease; by default `None`.
+    ///
+    /// Without it, modules with timers and other events are refused. It may be coarse: the timers of modules are then, too.
+    fn microseconds(&self) -> Option<u64> {
+        None
+    }
+
+    /// Makes `call`, the call of an event's handler, within `limits`: the handler's call and those that it makes.
+    ///
+    /// A call ends at its own budget, too. By default there are no other limits.
+    fn call_within<T>(&self, limits: EventLimits, call: impl FnOnce() -> T) -> T {
+        let _ = limits;
+        call()
+    }
 
     /// Reads the cycle clock without ordering: cheap, and a few instructions early or late.
     fn clock(&self) -> u64;

@@ -34,6 +34,10 @@ impl Exported {
 pub(crate) trait Provide {
     /// Calls a method, whose shape the frame has.
     fn call(&self, method: u32, frame: &mut Frame<'_>) -> Reply;
+
+    /// Returns whether a call of it is under way.
+    #[cfg(feature = "events")]
+    fn is_busy(&self) -> bool;
 }
 
 /// A provider of the embedder, and those behind it in the list.
@@ -90,6 +94,12 @@ impl<A: Allocator> Provider<A> {
         } else {
             last.call(platform, method, frame, known)
         }
+    }
+
+    /// Returns whether a call of the one in use is under way.
+    #[cfg(feature = "events")]
+    pub fn is_busy(&self) -> bool {
+        self.last().provider.is_busy()
     }
 
     /// Returns the number of those that took its place so far.

@@ -4,6 +4,8 @@
 //! borrows the slot of its module.
 
 pub mod embedder;
+#[cfg(feature = "events")]
+pub mod events;
 mod hash_index;
 mod names;
 mod stable_vec;

@@ -1,0 +1,76 @@
+//! The events of a module from its load to its end.
+
+use bareflow_abi::events::Events;
+
+use crate::error::LoadError;
+use crate::manager::ModuleManager;
+use crate::module::interfaces::Interfaces;
+use crate::module::{Metadata, Module, ModuleId};
+use crate::platform::Platform;
+use crate::registry::events::EventTable;
+
+impl<P: Platform> ModuleManager<P> {
+    /// Makes the slot for the events of a module that is being loaded, if it declares any.
+    ///
+    /// # Errors
+    /// The platform has no time, or there is no memory.
+    pub(crate) fn add_events(&self, id: ModuleId, module: &Module<P>) -> Result<(), LoadError> {
+        let Some(interfaces) = module.metadata.interfaces() else { return Ok(()) };
+        interfaces.owner.set(Some(id));
+        if interfaces.events_record().is_empty() {
+            return Ok(());
+        }
+        if self.platform.microseconds().is_none() {
+            return Err(LoadError::NoTime);
+        }
+        let allocator = self.platform.allocator();
+        let mut events = self.events.borrow_mut();
+        let table = events.get_or_insert_with(|| EventTable::new(allocator.clone()));
+        let slot = table.add(id, module.name, Events::new(interfaces.events_record()), &allocator);
+        let slot = slot.ok_or(LoadError::NoMemory)?;
+        interfaces.events.set(Some(slot));
+        interfaces.event_bytes.set(table.slot(slot).map_or(0, |slot| slot.table_bytes()));
+        Ok(())
+    }
+
+    /// Starts the events of a module that can be found from now on. It goes on with those of the module `before`.
+    pub(crate) fn start_events(&self, id: ModuleId, before: Option<ModuleId>) {
+        let slot_of = |id: ModuleId| self.get(id)?.metadata.interfaces()?.events.get();
+        if let Some(slot) = slot_of(id) {
+            let before = before.and_then(slot_of);
+            let now_us = self.platform.microseconds().unwrap_or_default();
+            self.with_events(|table| table.start(slot, now_us, before));
+        } else if let Some(before) = before.and_then(slot_of) {
+            self.with_events(|table| table.reset(before));
+        }
+    }
+
+    /// Forgets the events of a module that is initialised anew.
+    pub(crate) fn reset_events(&self, module: &Module<P>) {
+        if let Some(slot) = module.metadata.interfaces().and_then(|interfaces| interfaces.events.get()) {
+            self.with_events(|table| table.reset(slot));
+        }
+    }
+
+    /// Removes the events of a module that ends.
+    pub(crate) fn remove_events(&self, metadata: &Metadata<P::Alloc>) {
+        if let Some(slot) = metadata.interfaces().and_then(|interfaces| interfaces.events.take()) {
+            self.with_events(|table| table.remove(slot));
+        }
+    }
+
+    /// Passes the table to `look`, which calls no module. There is one once a module with events was loaded.
+    pub(super) fn with_events<T>(&self, look: impl FnOnce(&mut EventTable<P::Alloc>) -> T) -> Option<T> {
+        self.events.borrow_mut().as_mut().map(look)
+    }
+
+    /// Passes the table to `look`, with the number of the slot of the module that has these interfaces.
+    pub(super) fn with_events_of<T>(
+        &self,
+        interfaces: &Interfaces<P::Alloc>,
+        look: impl FnOnce(&mut EventTable<P::Alloc>, u32) -> T,
+    ) -> Option<T> {
+        let slot = interfaces.events.get()?;
+        self.with_events(|table| look(table, slot))
+    }
+}

@@ -1,0 +1,134 @@
+//! The run of events: calls of the handlers of what is pending.
+
+use crate::error::ExecuteError;
+use crate::fault::Fault;
+use crate::interfaces::FunctionId;
+use crate::manager::ModuleManager;
+use crate::module::ModuleId;
+use crate::platform::{EventLimits, Platform};
+use crate::registry::events::{Slot, Taken};
+
+/// The result of a run of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventsRun {
+    /// The number of handlers that were called.
+    pub called: usize,
+    /// Whether there are pending events that can be handled at once.
+    pub has_more: bool,
+    /// The time at which the next timer is due, in microseconds of [`Platform::microseconds`]; `None` if there is none.
+    pub next_due_us: Option<u64>,
+    /// The fault of the last handler that was called. A run ends with it, so that the embedder can say so.
+    pub fault: Option<EventFault>,
+}
+
+/// A fault of a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventFault {
+    /// The module. By its policy it may be stopped, or restarted.
+    pub module: ModuleId,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// The run that is under way.
+pub(super) struct Run {
+    /// Whether it interrupts a call.
+    pub interrupts: bool,
+    pub result: EventsRun,
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Calls the handlers of up to `at_most` pending events while no call is under way.
+    ///
+    /// The modules take turns, and each handler gets what is pending for it at once. What can't be handled now, since its
+    /// module runs or is stopped, stays pending. Within a handler this does nothing: events do not nest.
+    pub fn run_events(&self, at_most: usize) -> EventsRun {
+        self.run(at_most, false)
+    }
+
+    pub(super) fn run(&self, at_most: usize, interrupts: bool) -> EventsRun {
+        let mut run = Run { interrupts, result: EventsRun::default() };
+        if self.events.borrow().is_none() || self.is_running_events.replace(true) {
+            return run.result;
+        }
+        // Each slot is looked at once for each handler that is called: those that must wait end the run.
+        let mut waiting = 0;
+        while run.result.called < at_most && run.result.fault.is_none() {
+            let now_us = self.platform.microseconds().unwrap_or_default();
+            let taken = self.with_events(|table| {
+                table.expire(now_us);
+                table.take()
+            });
+            let Some(taken) = taken.flatten() else { break };
+            if self.handle(&mut run, taken, now_us) {
+                waiting = 0;
+                continue;
+            }
+            waiting += 1;
+            if waiting > self.with_events(|table| table.queue_length()).unwrap_or_default() {
+                break;
+            }
+        }
+        self.is_running_events.set(false);
+        let left = self.with_events(|table| (table.queue_length(), table.next_due_us()));
+        let (queue_length, next_due_us) = left.unwrap_or_default();
+        EventsRun { has_more: queue_length > 0 && waiting == 0, next_due_us, ..run.result }
+    }
+
+    /// Calls the handler of events that were taken. Returns whether they were handled; otherwise they are pending again.
+    fn handle(&self, run: &mut Run, taken: Taken, now_us: u64) -> bool {
+        let put_back = |retry| {
+            self.with_events(|table| table.put_back(taken, retry));
+            false
+        };
+        let Some(function) = taken.function else { return put_back(false) };
+        if run.interrupts && !self.may_interrupt(taken.module) {
+            return put_back(true);
+        }
+        let function = FunctionId { module: taken.module, number: function.into(), shape: None };
+        let mut waits = [0; 8];
+        let executed = self.one_deeper(|| {
+            self.platform.call_within(EventLimits::DEFAULT, || {
+                self.execute_function(function, &taken.events.to_le_bytes(), &mut waits)
+            })
+        });
+        match executed {
+            // A call has ended by the next time.
+            None => return put_back(true),
+            Some(Err(ExecuteError::Busy | ExecuteError::NoMemory | ExecuteError::ProfileFull)) => {
+                return put_back(true);
+            }
+            Some(Err(ExecuteError::Stopped(_))) => return put_back(false),
+            // The module was replaced or unloaded; its slot is gone, or goes with it.
+            Some(Err(ExecuteError::NotLoaded | ExecuteError::NoRun)) => return put_back(false),
+            Some(Err(ExecuteError::Faulted(fault))) => {
+                run.result.fault = Some(EventFault { module: taken.module, fault });
+            }
+            Some(Ok(done)) if done.outcome.output_length == waits.len() => {
+                let has_ended = done.outcome.result == ENDED;
+                self.change_taken(&taken, |slot| {
+                    slot.waits = Some(u64::from_le_bytes(waits));
+                    if has_ended {
+                        slot.end();
+                    }
+                });
+            }
+            Some(Ok(_)) => {}
+        }
+        self.change_taken(&taken, |slot| slot.count(now_us, taken.since_us));
+        run.result.called += 1;
+        true
+    }
+
+    /// Passes the slot that events were taken from to `change`, unless its module ended meanwhile.
+    fn change_taken(&self, taken: &Taken, change: impl FnOnce(&mut Slot<P::Alloc>)) {
+        self.with_events(|table| {
+            if table.slot(taken.slot).is_some_and(|slot| slot.module == Some(taken.module)) {
+                table.change(taken.slot, change);
+            }
+        });
+    }
+}
+
+/// The result of a task's handler with which it ends.
+const ENDED: i32 = 1;

@@ -1,0 +1,44 @@
+//! The interfaces that the loader itself provides to modules. Unlike the embedder's, they know which module calls.
+
+use bareflow_abi::interface::{Frame, Reply};
+
+use crate::manager::ModuleManager;
+use crate::module::interfaces::{Interfaces, OwnInterface};
+use crate::platform::Platform;
+use crate::registry::embedder::Exported;
+
+/// The name by which modules ask for them.
+pub(super) const OWN_NAME: &str = "loader";
+
+impl OwnInterface {
+    /// All of them.
+    pub const ALL: &[OwnInterface] = &[
+        #[cfg(feature = "events")]
+        OwnInterface::Events,
+    ];
+
+    /// Returns the interface.
+    pub fn exported(self) -> Exported {
+        match self {
+            #[cfg(feature = "events")]
+            OwnInterface::Events => Exported::of::<dyn bareflow_events::Events>(),
+        }
+    }
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Calls a method of an interface that the loader provides, for the module `caller`.
+    #[cfg_attr(not(feature = "events"), expect(unused_variables, reason = "the loader provides none"))]
+    pub(super) fn call_own(
+        &self,
+        own: OwnInterface,
+        caller: &Interfaces<P::Alloc>,
+        method: u32,
+        frame: &mut Frame<'_>,
+    ) -> Reply {
+        match own {
+            #[cfg(feature = "events")]
+            OwnInterface::Events => self.serve_events(caller, method, frame),
+        }
+    }
+}
