@@ -247,6 +247,16 @@ impl<'call> Context<'call> {
         count
     }
 
+    /// Appends a word to the output, if all of it fits. It takes less code than [`write`](Self::write).
+    pub(crate) fn write_word(&mut self, word: u64) {
+        let bytes = word.to_le_bytes();
+        if self.output_capacity.saturating_sub(self.output_length) >= bytes.len() {
+            // SAFETY: as in `write`; there is room for all bytes, as was just checked.
+            unsafe { self.output.add(self.output_length).cast::<[u8; 8]>().write(bytes) };
+            self.output_length += bytes.len();
+        }
+    }
+
     /// Returns the number of output bytes. The caller of an untrusted module limits it to the length of its own buffer.
     #[must_use]
     pub const fn output_length(&self) -> usize {

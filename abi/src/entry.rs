@@ -272,10 +272,16 @@ macro_rules! module {
     (@plain $($other:tt)*) => {
         ::core::compile_error!("module!: expected a function first, and then settings: `module!(run, key = value, ..)`")
     };
-    // Settings of interfaces are no expressions, so they are looked for first.
+    // Settings of interfaces and events are no expressions, so they are looked for first.
     (@find [$($all:tt)*] imports = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
     (@find [$($all:tt)*] exports = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
     (@find [$($all:tt)*] provider = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] timers = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] subscriptions = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] notifications = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] stop = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] watchdog = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
+    (@find [$($all:tt)*] task = $($rest:tt)*) => { $crate::__module_with_interfaces!($($all)*); };
     (@find [$($all:tt)*] $other:tt $($rest:tt)*) => { $crate::module!(@find [$($all)*] $($rest)*); };
     (@find [$($all:tt)*]) => { $crate::module!(@plain $($all)*); };
     ($($all:tt)*) => { $crate::module!(@find [$($all)*] $($all)*); };
@@ -304,7 +310,7 @@ macro_rules! __module_with_interfaces {
 macro_rules! __module_with_interfaces {
     ($($all:tt)*) => {
         ::core::compile_error!(
-            "module!: imports, exports and provider need the feature `interfaces`: in Cargo.toml, \
+            "module!: imports, exports, provider and all settings of events need the feature `interfaces`: in Cargo.toml, \
              `bareflow-abi = { .., features = [\"interfaces\"] }`"
         );
     };

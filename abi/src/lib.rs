@@ -46,6 +46,7 @@ pub mod shared;
 mod signature;
 pub mod state;
 pub mod symbols;
+pub mod task;
 pub mod trap_codes;
 #[cfg(bareflow_module)]
 mod uses;

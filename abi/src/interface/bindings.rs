@@ -210,6 +210,13 @@ impl<'bytes> Entries<'bytes> {
         self.exports().map(|(_, entry)| entry.method_count()).sum()
     }
 
+    /// Returns the numbers of the plain functions, which are those without an interface.
+    #[must_use]
+    pub fn plain_functions(self) -> core::ops::Range<usize> {
+        let plain = self.exports().find(|(_, entry)| entry.interface.is_empty());
+        plain.map_or(0..0, |(first, entry)| first..first + entry.method_count())
+    }
+
     /// Returns the function with this number, and the export that it belongs to.
     #[must_use]
     pub fn function(self, number: usize) -> Option<(Entry<'bytes>, Method)> {

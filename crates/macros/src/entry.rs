@@ -1,4 +1,4 @@
-//! The entry of a module with imports or exports.
+//! The entry of a module with imports, exports or events.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -6,6 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Expr, Path};
 
 use crate::settings::Settings;
+use crate::task::poll;
 
 /// Returns the entry.
 pub(crate) fn entry(settings: &Settings) -> TokenStream {
@@ -40,19 +41,20 @@ pub(crate) fn entry(settings: &Settings) -> TokenStream {
         }
     });
     let (init, exit) = (handler("Init", &settings.init), handler("Exit", &settings.exit));
-    let exports_nothing = functions.is_empty() && interfaces.is_empty();
+    let exports_nothing = settings.function_names().is_empty() && interfaces.is_empty();
     let run_if_asked =
         run.iter().filter(|_| !exports_nothing).map(|run| when(quote!(#abi::Reason::Run as u32), quote!(#run)));
     let functions = functions
         .iter()
         .zip(0_u32..)
         .map(|(function, number)| when(quote!(#abi::interface::FIRST_FUNCTION + #number), quote!(#function)));
+    let poll = poll(settings);
     // Without exports an entry is called for no other reason.
     let last = match run.iter().find(|_| exports_nothing) {
         Some(run) => call(quote!(#run)),
         None => serve(settings),
     };
-    let body = quote!(#parameters #init #exit #(#run_if_asked)* #(#functions)* #last);
+    let body = quote!(#parameters #init #exit #(#run_if_asked)* #(#functions)* #poll #last);
     let body = if state.is_some() {
         quote! {
             STATE.enter(|state| {
@@ -68,6 +70,20 @@ pub(crate) fn entry(settings: &Settings) -> TokenStream {
     } else {
         quote!(let state = &mut (); #body)
     };
+    // A task may be woken in any call.
+    let body = match &settings.events.task {
+        None => body,
+        Some(_) => quote! {
+            #[inline(always)]
+            #[allow(unused_variables)]
+            fn call(context: &mut #abi::Context<'_>, reason: u32) -> i32 {
+                #body
+            }
+            let result = call(context, reason);
+            #abi::task::end_call::<Task>(context);
+            result
+        },
+    };
     quote! {
         #[cfg_attr(bareflow_module, unsafe(export_name = "bareflow_entry"))]
         #[allow(dead_code, unused_variables)]
@@ -82,7 +98,7 @@ pub(crate) fn entry(settings: &Settings) -> TokenStream {
 
 /// Returns the expression that serves the interfaces.
 fn serve(settings: &Settings) -> TokenStream {
-    let Settings { abi, state, imports, functions, interfaces, provider, .. } = settings;
+    let Settings { abi, state, imports, interfaces, provider, .. } = settings;
     let no_such_method =
         quote!(#abi::interface::entry_result(::core::result::Result::Err(#abi::CallError::NoSuchMethod)));
     let Some((last, others)) = interfaces.split_last() else { return no_such_method };
@@ -95,7 +111,7 @@ fn serve(settings: &Settings) -> TokenStream {
         }
     });
     let provider = provider.unwrap_or_else(|| quote!(state));
-    let first = functions.len() as u32;
+    let first = settings.function_names().len() as u32;
     // The method's number in its interface; those of other reasons are larger than any method's.
     let serve = |interface: &Path| {
         let key = key(interface);
@@ -131,6 +147,6 @@ pub(crate) fn key(interface: &Path) -> TokenStream {
 }
 
 /// Returns the span of code that is this macro's, with its errors at what the author wrote.
-fn at(written: &impl Spanned) -> Span {
+pub(crate) fn at(written: &impl Spanned) -> Span {
     Span::call_site().located_at(written.span())
 }

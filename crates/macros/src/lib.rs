@@ -8,11 +8,13 @@
 mod argument;
 mod entry;
 mod enums;
+mod events;
 mod interface;
 mod method;
 mod module;
 mod plain;
 mod settings;
+mod task;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -65,7 +67,7 @@ pub fn plain(input: TokenStream) -> TokenStream {
     expanded(plain::expand(&parse_macro_input!(input as DeriveInput)))
 }
 
-/// Makes a crate with imports or exports a module. `bareflow_abi::module!` passes its settings on to this.
+/// Makes a crate with imports, exports or events a module. `bareflow_abi::module!` passes its settings on to this.
 #[doc(hidden)]
 #[proc_macro]
 pub fn module(input: TokenStream) -> TokenStream {

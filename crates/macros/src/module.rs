@@ -1,11 +1,12 @@
-//! `module!` for modules with imports or exports: the entry, its types, and the sections that the packer reads.
+//! `module!` for modules with imports, exports or events: the entry, its types, and the sections that the packer reads.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Error, Path, Result};
+use syn::{Error, Result};
 
 use crate::entry::{entry, key};
-use crate::settings::Settings;
+use crate::settings::{Settings, function_name};
+use crate::task::task;
 
 pub(crate) fn expand(settings: &Settings) -> Result<TokenStream> {
     check(settings)?;
@@ -13,12 +14,16 @@ pub(crate) fn expand(settings: &Settings) -> Result<TokenStream> {
     let (constants, entry, sections) = (constants(settings), entry(settings), sections(settings));
     let abi = &settings.abi;
     let parameters = settings.parameters.as_ref().map(|parameters| quote!(#abi::module!(@list #parameters);));
+    let (numbers, (task_type, task)) = (settings.events.constants(), task(settings)?);
     Ok(quote! {
         #parameters
         #imports
         #provider
+        #numbers
+        #task_type
         const _: () = {
             #constants
+            #task
             #entry
             #sections
         };
@@ -40,8 +45,9 @@ fn check(settings: &Settings) -> Result<()> {
         }
         _ => {}
     }
-    if settings.run.is_none() && settings.functions.is_empty() && settings.interfaces.is_empty() {
-        return Err(Error::new(Span::call_site(), "module!: nothing to call: name a function to run, or `exports`"));
+    if settings.run.is_none() && settings.function_names().is_empty() && settings.interfaces.is_empty() {
+        const REMEDY: &str = "module!: nothing to call: name a function to run, a task, or `exports`";
+        return Err(Error::new(Span::call_site(), REMEDY));
     }
     Ok(())
 }
@@ -103,7 +109,7 @@ fn provider(Settings { abi, imports, state, provider, .. }: &Settings) -> TokenS
 
 /// Returns flags, bindings and state.
 fn constants(settings: &Settings) -> TokenStream {
-    let Settings { abi, run, state, migrate, init, exit, reentrant, imports, interfaces, functions, .. } = settings;
+    let Settings { abi, run, state, migrate, init, exit, reentrant, imports, interfaces, events, .. } = settings;
     let flag = |is_set: bool, name: &str| {
         let name = format_ident!("{name}");
         is_set.then(|| quote!(| #abi::header::#name))
@@ -128,8 +134,8 @@ fn constants(settings: &Settings) -> TokenStream {
     let import_names = imports.iter().map(|import| import.name.to_string());
     let import_interfaces = imports.iter().map(|import| key(&import.interface));
     let interfaces = interfaces.iter().map(key);
-    let names = functions.iter().map(function_name);
-    let plain = (!functions.is_empty()).then(|| {
+    let names = settings.function_names();
+    let plain = (!names.is_empty()).then(|| {
         quote! {
             #abi::interface::bindings::NewEntry {
                 role: #abi::interface::bindings::Role::Export,
@@ -143,9 +149,20 @@ fn constants(settings: &Settings) -> TokenStream {
             },
         }
     });
+    let number = |handler: Option<&syn::Path>| {
+        let name = handler.map_or_else(|| "poll".to_owned(), function_name);
+        names.iter().position(|other| *other == name).unwrap_or_default()
+    };
+    let events_list = (!events.is_empty()).then(|| {
+        let descriptions = events.descriptions(abi, number);
+        quote!(const EVENTS: &[#abi::events::Event<'static>] = #descriptions;)
+    });
+    let checks = events.period_checks(settings.events_import().is_some());
     quote! {
         const FLAGS: u32 = 0 #(#flags)* #reentrant;
         #state
+        #checks
+        #events_list
 
         const ENTRIES: &[#abi::interface::bindings::NewEntry] = &[
             #(#abi::interface::bindings::NewEntry::of::<#import_interfaces>(#import_names),)*
@@ -156,7 +173,8 @@ fn constants(settings: &Settings) -> TokenStream {
 }
 
 /// Returns the sections that the packer reads.
-fn sections(Settings { abi, state, imports, interfaces, functions, .. }: &Settings) -> TokenStream {
+fn sections(settings: &Settings) -> TokenStream {
+    let Settings { abi, state, imports, interfaces, events, .. } = settings;
     let section = |name: &str, section: &str, of: TokenStream, value: TokenStream| {
         let name = format_ident!("{name}");
         quote! {
@@ -185,9 +203,18 @@ fn sections(Settings { abi, state, imports, interfaces, functions, .. }: &Settin
         bytes(quote!(#abi::interface::bindings::encoded_size(ENTRIES))),
         quote!(#abi::interface::bindings::encode(ENTRIES)),
     );
+    let events = (!events.is_empty()).then(|| {
+        section(
+            "EVENT_LIST",
+            ".bareflow.events",
+            bytes(quote!(#abi::events::encoded_size(EVENTS))),
+            quote!(#abi::events::encode(EVENTS)),
+        )
+    });
     let described = imports.iter().map(|import| &import.interface).chain(interfaces).map(key);
-    let functions = (!functions.is_empty()).then(|| {
-        let lines = functions.iter().map(|path| format!("fn {}() -> i32\n", function_name(path)));
+    let names = settings.function_names();
+    let functions = (!names.is_empty()).then(|| {
+        let lines = names.iter().map(|name| format!("fn {name}() -> i32\n"));
         let text = format!("functions\n{}", lines.collect::<String>());
         quote!(#text,)
     });
@@ -204,9 +231,6 @@ fn sections(Settings { abi, state, imports, interfaces, functions, .. }: &Settin
         #schema
         #bindings
         #signatures
+        #events
     }
-}
-
-fn function_name(path: &Path) -> String {
-    path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default()
 }

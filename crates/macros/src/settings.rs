@@ -1,12 +1,15 @@
 //! The settings of `module!`, parsed.
 
 use proc_macro2::TokenStream;
+use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::token::Brace;
 use syn::{Error, Expr, Ident, Path, Result, Token, Type, braced, bracketed};
 
-/// The settings of a module with imports or exports.
+use crate::events::Events;
+
+/// The settings of a module with imports, exports or events.
 pub(crate) struct Settings {
     /// The path of `bareflow_abi`, as its own macro names it.
     pub(crate) abi: TokenStream,
@@ -18,11 +21,12 @@ pub(crate) struct Settings {
     pub(crate) exit: Option<Expr>,
     pub(crate) reentrant: Option<Expr>,
     pub(crate) imports: Vec<Import>,
-    /// The plain functions among the exports.
+    /// The plain functions: those among the exports, then those that handle events.
     pub(crate) functions: Vec<Path>,
     /// The interfaces among the exports.
     pub(crate) interfaces: Vec<Path>,
     pub(crate) provider: Option<Ident>,
+    pub(crate) events: Events,
 }
 
 /// An import: its name and its interface.
@@ -42,7 +46,8 @@ impl Parse for Import {
     }
 }
 
-const EXPECTED: &str = "expected parameters, state, imports, exports, provider, init, exit, migrate or reentrant";
+const EXPECTED: &str = "expected parameters, state, imports, exports, provider, timers, subscriptions, notifications, stop, \
+                        watchdog, task, init, exit, migrate or reentrant";
 
 impl Parse for Settings {
     fn parse(input: ParseStream<'_>) -> Result<Settings> {
@@ -61,6 +66,7 @@ impl Parse for Settings {
             functions: Vec::new(),
             interfaces: Vec::new(),
             provider: None,
+            events: Events::default(),
         };
         if !input.peek2(Token![=]) {
             settings.run = Some(input.parse()?);
@@ -84,6 +90,8 @@ impl Parse for Settings {
             seen.push(key);
             settings.end(input)?;
         }
+        settings.events.complete()?;
+        settings.add_handlers()?;
         Ok(settings)
     }
 }
@@ -123,9 +131,43 @@ impl Settings {
                 check_twice(&interfaces)?;
                 (self.interfaces, self.functions) = (interfaces, functions);
             }
-            other => return Err(Error::new(key.span(), format!("module!: no setting `{other}` here, {EXPECTED}"))),
+            other => {
+                if !self.events.setting(key, input)? {
+                    return Err(Error::new(key.span(), format!("module!: no setting `{other}` here, {EXPECTED}")));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Adds the functions that handle events to the plain functions.
+    fn add_handlers(&mut self) -> Result<()> {
+        for handler in self.events.handled.iter().filter_map(|event| event.handler.as_ref()) {
+            match self.functions.iter().find(|function| function_name(function) == function_name(handler)) {
+                None => self.functions.push(handler.clone()),
+                Some(same) if quote!(#same).to_string() == quote!(#handler).to_string() => {}
+                Some(_) => return Err(Error::new_spanned(handler, "module!: another function has this name")),
+            }
+        }
+        let poll = self.functions.iter().find(|function| function_name(function) == "poll");
+        match poll.filter(|_| self.events.task.is_some()) {
+            Some(poll) => {
+                Err(Error::new_spanned(poll, "module!: the function by which a task is polled has this name"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the names of the plain functions, in the order of their numbers.
+    pub(crate) fn function_names(&self) -> Vec<String> {
+        let poll = self.events.task.iter().map(|_| "poll".to_owned());
+        self.functions.iter().map(function_name).chain(poll).collect()
+    }
+
+    /// Returns the import by which the module reaches its own events.
+    pub(crate) fn events_import(&self) -> Option<&Import> {
+        let is_events = |path: &Path| path.segments.last().is_some_and(|last| last.ident == "Events");
+        self.imports.iter().find(|import| is_events(&import.interface))
     }
 
     fn end(&self, input: ParseStream<'_>) -> Result<()> {
@@ -183,4 +225,9 @@ fn check_twice(exports: &[Path]) -> Result<()> {
 fn is_name(name: &Ident, length: usize) -> bool {
     let text = name.to_string();
     text.len() <= length && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+/// Returns the name by which a function is exported.
+pub(crate) fn function_name(path: &Path) -> String {
+    path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default()
 }

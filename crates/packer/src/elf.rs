@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
+use bareflow_abi::events::{EVENTS_SECTION, Events};
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::FLAG_STATE;
 use bareflow_abi::interface::bindings::{BINDINGS_SECTION, Entries, SIGNATURES_SECTION};
@@ -47,7 +48,9 @@ pub struct Elf {
     pub parameters: Option<Vec<u8>>,
     /// The imports and exports; empty if there are none.
     pub bindings: Vec<u8>,
-    /// The text of their signatures.
+    /// The events and notifications; empty if there are none.
+    pub events: Vec<u8>,
+    /// The text of the signatures of imports and exports.
     pub signatures: Vec<u8>,
     /// The layout that it was built against, if that is not of a released ABI and the file has it.
     pub layout: Option<Vec<u8>>,
@@ -84,6 +87,7 @@ impl Elf {
             state_schema: state_schema(&file)?,
             parameters: parameters(&file)?,
             bindings: bindings(&file)?,
+            events: events(&file)?,
             signatures: signatures(&file)?,
             layout: layout(&file)?,
             symbols: symbols::functions(&file),
@@ -261,7 +265,7 @@ fn is_loaded(section: &ElfSection64<'_, '_, LittleEndian>) -> bool {
 
 /// Checks that a blob has room for every loaded section.
 fn check_sections(file: &File<'_>) -> Result<(), PackError> {
-    const KNOWN: [&str; 11] = [
+    const KNOWN: [&str; 12] = [
         ".text",
         ".rodata",
         ".data",
@@ -271,6 +275,7 @@ fn check_sections(file: &File<'_>) -> Result<(), PackError> {
         SCHEMA_SECTION,
         PARAMETERS_SECTION,
         BINDINGS_SECTION,
+        EVENTS_SECTION,
         SIGNATURES_SECTION,
         LAYOUT_SECTION,
     ];
@@ -346,6 +351,14 @@ fn bindings(file: &File<'_>) -> Result<Vec<u8>, PackError> {
     let Some(section) = file.section_by_name(BINDINGS_SECTION) else { return Ok(Vec::new()) };
     let bytes = section.data().map_err(unreadable)?;
     Entries::check(bytes).map_err(|(number, why)| PackError::Binding { number, why })?;
+    Ok(bytes.to_vec())
+}
+
+fn events(file: &File<'_>) -> Result<Vec<u8>, PackError> {
+    let Some(section) = file.section_by_name(EVENTS_SECTION) else { return Ok(Vec::new()) };
+    let bytes = section.data().map_err(unreadable)?;
+    let functions = Entries::new(&bindings(file)?).plain_functions();
+    Events::check(bytes, functions).map_err(|(number, why)| PackError::Event { number, why })?;
     Ok(bytes.to_vec())
 }
 

@@ -2,6 +2,7 @@
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::entry::ENTRY_SYMBOL;
+use bareflow_abi::events::{BadEvent, MAX_EVENTS};
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_SELECTOR};
 use bareflow_abi::parameters::BadParameter;
@@ -90,7 +91,7 @@ pub enum PackError {
         /// The level before it.
         behind: u8,
     },
-    /// A variant belongs to another module: built against another ABI, with other flags, imports, exports or another state.
+    /// A variant belongs to another module: built against another ABI, with other flags, imports, exports, events or another state.
     #[error(
         "its variant for x86-64-v{level} has other flags or another state; let neither depend on the target's features"
     )]
@@ -128,6 +129,18 @@ pub enum PackError {
         number: usize,
         /// The reason.
         why: BadBinding,
+    },
+    /// The events or notifications are invalid.
+    #[error(
+        "event or notification number {number}: {}, expected at most {MAX_EVENTS} of each, declared once, by \
+         `bareflow_abi::module!`",
+        .why.what()
+    )]
+    Event {
+        /// The number of the event or notification, counted from 1.
+        number: usize,
+        /// The reason.
+        why: BadEvent,
     },
     /// The signatures are no text.
     #[error("{length} bytes of signatures that are no text; declare interfaces by `#[bareflow_abi::interface]`")]

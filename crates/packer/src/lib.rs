@@ -20,7 +20,9 @@ use bareflow_abi::header::{
     FORMAT_VERSION, HEADER_SIZE, Header, KNOWN_FLAGS, MACHINE_X86_64, MAGIC, NAME_SIZE, SERVICE_CALL, checksum_of,
     is_name_byte,
 };
-use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EXPECTED_RESULT, LAYOUT, PARAMETERS, SIGNATURES, STATE_SCHEMA};
+use bareflow_abi::record::{
+    BINDINGS, DEPENDENCIES, EVENTS, EXPECTED_RESULT, LAYOUT, PARAMETERS, SIGNATURES, STATE_SCHEMA,
+};
 
 use elf::Elf;
 pub use elf::{Collection, collections};
@@ -116,7 +118,7 @@ pub fn pack_variants(elf: &[u8], variants: &[Variant<'_>], settings: &Settings) 
     records.extend(variants::records(&elf, settings, variants)?);
     let (version_major, version_minor, version_patch) = settings.version;
     let descriptor = elf.descriptor;
-    let (abi_minor, abi_fingerprint) = bindings::abi(&descriptor, &bindings, false, services);
+    let (abi_minor, abi_fingerprint) = bindings::abi(&descriptor, &bindings, !elf.events.is_empty(), services);
     let header = Header {
         magic: MAGIC,
         format: FORMAT_VERSION,
@@ -183,6 +185,7 @@ fn dependencies(settings: &Settings) -> Result<Vec<u8>, PackError> {
 fn records(settings: &Settings, depends: &[u8], bindings: &[u8], elf: &Elf) -> Vec<u8> {
     let depends = (!depends.is_empty()).then(|| record(DEPENDENCIES, depends));
     let bindings = (!bindings.is_empty()).then(|| record(BINDINGS, bindings));
+    let events = (!elf.events.is_empty()).then(|| record(EVENTS, &elf.events));
     let has_signatures = !elf.signatures.is_empty() && !settings.strip;
     let signatures = has_signatures.then(|| record(SIGNATURES, &elf.signatures));
     let expect = settings.expect.map(|expect| record(EXPECTED_RESULT, &expect.to_le_bytes()));
@@ -190,7 +193,7 @@ fn records(settings: &Settings, depends: &[u8], bindings: &[u8], elf: &Elf) -> V
     let parameters = elf.parameters.as_ref().map(|list| record(PARAMETERS, list));
     let layout = elf.layout.as_ref().map(|layout| record(LAYOUT, layout));
     let symbols = symbols::record_of(&elf.symbols, &elf.text, settings.strip);
-    [depends, bindings, expect, state, parameters, signatures, layout, symbols]
+    [depends, bindings, events, expect, state, parameters, signatures, layout, symbols]
         .into_iter()
         .flatten()
         .flatten()

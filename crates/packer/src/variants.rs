@@ -31,6 +31,7 @@ pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>])
             || elf.state_schema != base.state_schema
             || elf.parameters != base.parameters
             || elf.bindings != base.bindings
+            || elf.events != base.events
         {
             return Err(PackError::VariantDiffers { level });
         }
@@ -78,6 +79,7 @@ mod tests {
             state_schema: None,
             parameters: None,
             bindings: Vec::new(),
+            events: Vec::new(),
             signatures: Vec::new(),
             layout: None,
             symbols: Vec::new(),

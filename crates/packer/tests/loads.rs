@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor};
+use bareflow_abi::events::{self, BadEvent, EVENTS_SECTION, Event, Events, Kind};
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_NO_RUN, HEADER_SIZE, Header, SERVICE_INVOKE};
 use bareflow_abi::interface::bindings::{
@@ -161,6 +162,52 @@ fn rejects_bindings_that_are_none() {
     let bind = BTreeMap::from([("target".to_owned(), "disk".to_owned())]);
     let error = pack(&with_bindings(&BINDINGS, b""), &Settings { bind, ..settings() }).unwrap_err();
     assert_eq!(error, PackError::UnknownImport { found: "target".to_owned(), imports: vec!["source".to_owned()] });
+}
+
+const STOP: Event<'_> =
+    Event { kind: Kind::Stop, at_start: false, function: 0, period_us: 0, name: "stop", source: "" };
+const PRICE: Event<'_> = Event { kind: Kind::Notification, name: "price", ..STOP };
+
+fn with_events(events: &[u8]) -> Vec<u8> {
+    const POLL: NewEntry = NewEntry {
+        role: Role::Export,
+        name: "",
+        interface: "",
+        version: (0, 0),
+        methods: &[Method { fingerprint: 7, shape: Shape::EMPTY }],
+    };
+    let bindings: [u8; encoded_size(&[POLL])] = encode(&[POLL]);
+    let sections = [(BINDINGS_SECTION, &bindings[..]), (EVENTS_SECTION, events)];
+    elf_with(0, &[0xc3; 16], 16, Descriptor::new(FLAG_NO_RUN), &sections)
+}
+
+#[test]
+fn events_become_a_record() {
+    let bytes: [u8; events::encoded_size(&[STOP, PRICE])] = events::encode(&[STOP, PRICE]);
+    let blob = pack(&with_events(&bytes), &settings()).unwrap();
+    let header = Header::from_bytes(blob.first_chunk().unwrap());
+    assert_eq!((header.abi_minor, header.abi_fingerprint), (4, FINGERPRINTS[4]));
+    let [(record::BINDINGS, _), (record::EVENTS, found), ..] = records(&blob)[..] else {
+        panic!("{:?}", records(&blob))
+    };
+    assert!(Events::new(found).eq([STOP, PRICE]));
+}
+
+#[test]
+fn rejects_events_that_are_none() {
+    let refused = |file: &[u8]| pack(file, &settings()).unwrap_err();
+    let bytes: [u8; events::encoded_size(&[PRICE, STOP])] = events::encode(&[PRICE, STOP]);
+    let error = refused(&with_events(&bytes[..bytes.len() - 1]));
+    assert_eq!(error, PackError::Event { number: 2, why: BadEvent::CutOff });
+    assert!(error.to_string().starts_with("event or notification number 2: it ends"), "{error}");
+    let handler = Event { function: 1, ..STOP };
+    let bytes: [u8; events::encoded_size(&[STOP])] = events::encode(&[handler]);
+    assert_eq!(refused(&with_events(&bytes)), PackError::Event { number: 1, why: BadEvent::Function });
+    // A method of an interface handles no event, and neither does a function that is not there.
+    let bytes: [u8; events::encoded_size(&[STOP])] = events::encode(&[STOP]);
+    let sections = [(BINDINGS_SECTION, &BINDINGS[..]), (EVENTS_SECTION, &bytes)];
+    let file = elf_with(0, &[0xc3; 16], 16, Descriptor::new(FLAG_NO_RUN), &sections);
+    assert_eq!(refused(&file), PackError::Event { number: 1, why: BadEvent::Function });
 }
 
 proptest! {

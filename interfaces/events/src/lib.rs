@@ -7,6 +7,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+use bareflow_abi::task::EventClient;
 use bareflow_abi::{CallError, Failure, interface};
 
 /// The module's own events.
@@ -44,4 +45,23 @@ pub enum EventError {
     /// The call gave no answer.
     #[call_error]
     Call(CallError),
+}
+
+impl EventClient for EventsClient<'_> {
+    type Error = EventError;
+
+    #[inline]
+    fn after(&mut self, event: u32, microseconds: u64) -> Result<(), EventError> {
+        Events::after(self, event, microseconds)
+    }
+
+    #[inline]
+    fn notify(&mut self, notification: u32) -> Result<u32, EventError> {
+        Events::notify(self, notification)
+    }
+
+    #[inline]
+    fn now(&mut self) -> Result<u64, EventError> {
+        Events::now(self)
+    }
 }

@@ -1,0 +1,12 @@
+#![allow(unexpected_cfgs, dead_code)]
+
+use bareflow_abi::module;
+use bareflow_events::Events;
+
+async fn task(cx: TaskContext) {
+    cx.stopped().await;
+}
+
+module!(task = task, imports = { events: Events }, subscriptions = { task: "feed.price" });
+
+fn main() {}
