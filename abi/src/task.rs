@@ -53,7 +53,7 @@ pub trait EventClient {
     /// The error of its methods.
     type Error;
 
-    /// Has the timer `event` be due in `microseconds`.
+    /// Makes the timer `event` due in `microseconds`.
     ///
     /// # Errors
     /// There is no such timer, or the call gave no answer.

@@ -1,4 +1,4 @@
-//! What a task can wait for.
+//! The futures of a task: times, ticks, events, and the next call.
 
 use core::marker::PhantomData;
 use core::num::NonZeroU64;

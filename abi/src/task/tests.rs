@@ -93,7 +93,7 @@ impl EventClient for Client {
     }
 }
 
-/// What a poll left behind: the result, and the word in the output.
+/// The traces of a poll: the result, and the word in the output.
 type Polled = (i32, u64);
 
 const WAITS: fn(&[u32]) -> Polled = |events| (0, events.iter().fold(0, |mask, event| mask | 1 << event));

@@ -6,7 +6,6 @@ use syn::spanned::Spanned;
 use syn::{Expr, Path};
 
 use crate::settings::Settings;
-use crate::task::poll;
 
 /// Returns the entry.
 pub(crate) fn entry(settings: &Settings) -> TokenStream {
@@ -94,6 +93,17 @@ pub(crate) fn entry(settings: &Settings) -> TokenStream {
             #body
         }
     }
+}
+
+/// Returns the part of the entry by which the task is polled.
+fn poll(Settings { abi, functions, events, .. }: &Settings) -> Option<TokenStream> {
+    let (main, number) = (events.task.as_ref()?, functions.len() as u32);
+    Some(quote_spanned! {at(main)=>
+        if reason == #abi::interface::FIRST_FUNCTION + #number {
+            // SAFETY: a loader lets no two calls of a module overlap that is not reentrant, and it has no threads.
+            return unsafe { #abi::task::poll::<Task, _, _>(&TASK, #main, context, state) };
+        }
+    })
 }
 
 /// Returns the expression that serves the interfaces.

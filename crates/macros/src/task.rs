@@ -1,4 +1,4 @@
-//! The task of a module: its types, its place in the data, and the function by which it is polled.
+//! The task of a module: its types, and its place in the data.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -60,15 +60,4 @@ pub(crate) fn task(settings: &Settings) -> Result<(TokenStream, TokenStream)> {
         }
     };
     Ok((types, task))
-}
-
-/// Returns the part of the entry by which the task is polled.
-pub(crate) fn poll(Settings { abi, functions, events, .. }: &Settings) -> Option<TokenStream> {
-    let (main, number) = (events.task.as_ref()?, functions.len() as u32);
-    Some(quote_spanned! {at(main)=>
-        if reason == #abi::interface::FIRST_FUNCTION + #number {
-            // SAFETY: a loader lets no two calls of a module overlap that is not reentrant, and it has no threads.
-            return unsafe { #abi::task::poll::<Task, _, _>(&TASK, #main, context, state) };
-        }
-    })
 }

@@ -13,12 +13,12 @@ use bareflow_abi::{CallError, Failure, interface};
 /// The module's own events.
 #[interface(version = "1.0")]
 pub trait Events {
-    /// Has the timer `event` be due once, `microseconds` from now; 0 is as soon as possible, behind what is due already.
+    /// Makes the timer `event` due once, `microseconds` from now; 0 is as soon as possible, behind what is due already.
     ///
     /// A timer has one time: a later call takes the place of an earlier one.
     fn after(&mut self, event: u32, microseconds: u64) -> Result<(), EventError>;
 
-    /// Has the timer `event` be due each time that `microseconds` have passed, from now on.
+    /// Makes the timer `event` due each time that `microseconds` have passed, from now on.
     ///
     /// What was missed, because the module was busy or the machine late, is not made up for: it is due once, and then at
     /// the next whole multiple.
