@@ -113,6 +113,6 @@ unsafe impl Kernel for ThisKernel {
     }
 
     fn run_deferred_work(&self) {
-        poll_during_call::poll_clients();
+        poll_during_call::run_deferred_work();
     }
 }

@@ -8,8 +8,8 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::{
-    Call, CallFailure, Callees, Diagnosis, Domain, FastExit, FastReturn, ImageSize, Name, PeakUse, Placement, Platform,
-    PlatformError, RegionMemory, TimedCall, TimedReply, Usage,
+    Call, CallFailure, Callees, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize, Name, PeakUse,
+    Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, Usage,
 };
 use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
@@ -128,6 +128,10 @@ unsafe impl Platform for Contained {
     fn usage(&self) -> Option<Usage> {
         let table_bytes = HEAP_BYTES.load(Ordering::Relaxed);
         Some(Usage { pages: frames::taken_frames(), arena_bytes: Image::shared_bytes(), table_bytes })
+    }
+
+    fn call_within<T>(&self, limits: EventLimits, call: impl FnOnce() -> T) -> T {
+        call::call_within(limits, call)
     }
 
     fn microseconds(&self) -> Option<u64> {

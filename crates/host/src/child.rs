@@ -234,7 +234,8 @@ impl Child {
         thread: &ThreadContext,
         callees: Option<&dyn Callees>,
     ) -> Result<ChildMessage, ChildError> {
-        let (image, budget) = (call.image(), call.image().time_us);
+        let image = call.image();
+        let (budget, deadline) = thread.budget(image.time_us);
         let mut time = None;
         // No module has more to pass on than its own memory, and what lies in the channel for its calls.
         let stack = image.stack_top - thread.stack.bottom();
@@ -270,6 +271,9 @@ impl Child {
                 reply => return Ok(reply),
             };
             time.and_then(|time| time.left()).ok_or(ChildError::Timeout)?;
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(ChildError::Timeout);
+            }
         }
     }
 

@@ -50,8 +50,8 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallFailure, Callees, Counters, Diagnosis, Domain, FastExit, FastReturn, ImageSize, Name, PeakUse, Placement,
-    Platform, PlatformError, RegionMemory, TimedCall, TimedReply,
+    Call, CallFailure, Callees, Counters, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize, Name,
+    PeakUse, Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply,
 };
 
 use bareflow_runtime::clock;
@@ -119,6 +119,7 @@ impl HostPlatform {
             watch_slot: WatchSlot::of_thread(),
             log_sink: LogSink::Log(log),
             clock,
+            limits: Cell::new(None),
             diagnosis: Cell::new(None),
             services: Cell::new(ServiceLog::EMPTY),
         });
@@ -245,6 +246,18 @@ unsafe impl Platform for HostPlatform {
     #[inline]
     fn release(&self, image: Image) {
         self.take_back(&image);
+    }
+
+    fn call_within<T>(&self, limits: EventLimits, call: impl FnOnce() -> T) -> T {
+        // The watchdog looks at calls often enough for the smallest budget that is expected.
+        let is_expected = self.expected.expect(limits.own_us).is_ok();
+        self.thread.limits.set(Some(limits));
+        let done = call();
+        self.thread.limits.set(None);
+        if is_expected {
+            self.expected.forget(limits.own_us);
+        }
+        done
     }
 
     fn microseconds(&self) -> Option<u64> {

@@ -4,6 +4,8 @@
 #[cfg(any(feature = "reload", feature = "events"))]
 use core::cell::RefCell;
 use core::cell::{Cell, Ref};
+#[cfg(feature = "events")]
+use core::sync::atomic::AtomicU64;
 
 use bareflow_abi::Reason;
 
@@ -80,6 +82,9 @@ pub struct ModuleManager<P: Platform> {
     /// The events of modules, once one that has any was loaded.
     #[cfg(feature = "events")]
     pub(crate) events: RefCell<Option<EventTable<P::Alloc>>>,
+    /// The time at which there is something to do for events, in microseconds. A tick may look at it at any time.
+    #[cfg(feature = "events")]
+    pub(crate) next_event_us: AtomicU64,
     /// Whether handlers of events are being called.
     #[cfg(feature = "events")]
     pub(crate) is_running_events: Cell<bool>,
@@ -118,6 +123,8 @@ impl<P: Platform> ModuleManager<P> {
             depth: Cell::new(0),
             #[cfg(feature = "events")]
             events: RefCell::new(None),
+            #[cfg(feature = "events")]
+            next_event_us: AtomicU64::new(u64::MAX),
             #[cfg(feature = "events")]
             is_running_events: Cell::new(false),
             platform,

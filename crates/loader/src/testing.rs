@@ -273,7 +273,13 @@ unsafe impl Platform for &FakePlatform {
         self.time.get()
     }
     fn call(&self, call: &Call<'_, FakeImage>, output: &mut [u8]) -> Result<TimedCall, CallFailure> {
-        let ((), cycles) = call.timing.measure(self, || self.time.set(self.time.get() + 10));
+        let meanwhile = self.meanwhile.borrow_mut().pop_front();
+        let ((), cycles) = call.timing.measure(self, || {
+            if let Some(meanwhile) = meanwhile {
+                meanwhile();
+            }
+            self.time.set(self.time.get() + 10);
+        });
         self.reasons.borrow_mut().extend(Reason::ALL.into_iter().find(|reason| *reason as u32 == call.reason));
         if let Some(function) = call.reason.checked_sub(FIRST_FUNCTION) {
             let input = call.input.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -281,10 +287,6 @@ unsafe impl Platform for &FakePlatform {
         }
         let instructions = if call.module.as_str() == "empty" { 40 } else { 100 };
         self.instructions.set(self.instructions.get() + instructions);
-        let meanwhile = self.meanwhile.borrow_mut().pop_front();
-        if let Some(meanwhile) = meanwhile {
-            meanwhile();
-        }
         let output_length = output.len().min(self.output.len());
         output[..output_length].copy_from_slice(&self.output[..output_length]);
         self.results

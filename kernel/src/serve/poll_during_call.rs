@@ -1,9 +1,10 @@
-//! Polling of clients while a module runs: the kernel's work that does not wait for the module's end. Their requests
-//! may load, replace and list modules then; calls wait until the running one has ended.
+//! The kernel's work that does not wait for the end of the module that runs: it polls clients, and runs events.
+//!
+//! The clients' requests may load, replace and list modules then; calls wait until the running one has ended.
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use bareflow_containment::timer;
+use bareflow_containment::{may_run_modules, timer};
 
 use super::{KernelServer, channel_queue};
 
@@ -13,22 +14,32 @@ static SERVER: AtomicPtr<KernelServer> = AtomicPtr::new(core::ptr::null_mut());
 /// The milliseconds after which the server checks the clock, even if no client sent anything.
 const POLL_INTERVAL_MS: u64 = 64;
 
+/// The most handlers of events that are called at once. A call that waits gets half of the time.
+const EVENTS_AT_ONCE: usize = 16;
+
 /// Enables polling of clients while modules run.
 pub fn install(server: &'static KernelServer) {
     SERVER.store(core::ptr::from_ref(server).cast_mut(), Ordering::Relaxed);
 }
 
-/// Returns whether clients are to be polled at this tick.
+/// Returns whether there is work at this tick.
 pub fn is_due() -> bool {
-    let due = channel_queue::has_bytes() || timer::milliseconds().is_multiple_of(POLL_INTERVAL_MS);
-    due && !SERVER.load(Ordering::Relaxed).is_null()
+    // SAFETY: `install` was given a reference with a static lifetime.
+    let Some(server) = (unsafe { SERVER.load(Ordering::Relaxed).as_ref() }) else { return false };
+    channel_queue::has_bytes()
+        || timer::milliseconds().is_multiple_of(POLL_INTERVAL_MS)
+        || server.manager().has_due_events()
 }
 
-/// Receives the clients' bytes and checks the clock.
-pub fn poll_clients() {
+/// Receives the clients' bytes, checks the clock, and runs events.
+pub fn run_deferred_work() {
     // SAFETY: `install` was given a reference with a static lifetime.
     if let Some(server) = unsafe { SERVER.load(Ordering::Relaxed).as_ref() } {
         channel_queue::take(|bytes| server.receive(bytes));
         server.look_at_clock();
+        // The innermost work is for clients, who are heard during events, too.
+        if may_run_modules() {
+            server.manager().run_events_during_call(EVENTS_AT_ONCE);
+        }
     }
 }

@@ -218,7 +218,8 @@ unsafe impl RunningCall for Activation {
 /// Counts a timer tick, and returns whether the running call has now seen too many.
 pub fn tick(activation: &Activation) -> bool {
     let seen = activation.events.fetch_add(TICK, Ordering::Relaxed) / TICK;
-    seen >= u64::from(activation.image().ticks)
+    let is_event_over = this_processor().event_limit.tick();
+    seen >= u64::from(activation.image().ticks) || is_event_over
 }
 
 /// Makes the running call end when the kernel's own code, which was interrupted, is done. Has no effect if the call

@@ -4,6 +4,7 @@
 
 mod activation;
 pub mod deferred_work;
+mod event_limit;
 pub mod kernel_domain;
 mod processor;
 pub mod provider;
@@ -26,6 +27,7 @@ use crate::selectors::KERNEL_CODE;
 pub use activation::{
     Activation, BUDGET_EXPIRED, BufferRange, NMI_ARRIVED, OptionalReach, request_abort, requested_abort, tick,
 };
+pub use event_limit::call_within;
 pub use processor::Processor;
 pub(crate) use processor::{on_this_processor, this_processor};
 pub use stack_switch::defer_to_kernel_stack;

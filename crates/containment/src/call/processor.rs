@@ -9,6 +9,7 @@ use bareflow_loader::{Fault, FaultKind};
 use spin::Mutex;
 
 use super::Activation;
+use super::event_limit::EventLimit;
 use super::provider::ProviderCall;
 
 /// The state of the calls under way on one processor. Only its own code and its traps use this, so no access is ordered
@@ -31,6 +32,8 @@ pub struct Processor {
     pub(super) deferred_depth: AtomicU32,
     /// Whether work is due that a tick could not start, since the tick interrupted the kernel's work for a module.
     pub(super) is_work_waiting: AtomicBool,
+    /// The limits on the time of the event's handler that runs, if one does.
+    pub(super) event_limit: EventLimit,
     /// Whether a trap is being handled. A trap during that goes to the kernel as nested.
     pub is_handling_trap: AtomicBool,
     /// The stack pointer of ring 3 at the last `syscall`.
@@ -52,6 +55,7 @@ impl Processor {
             provider: AtomicPtr::new(null_mut()),
             deferred_depth: AtomicU32::new(0),
             is_work_waiting: AtomicBool::new(false),
+            event_limit: EventLimit::none(),
             is_handling_trap: AtomicBool::new(false),
             user_stack: AtomicU64::new(0),
             service_stack_end: AtomicPtr::new(stacks.service.end().cast_mut()),

@@ -33,7 +33,8 @@ pub(crate) fn call_fast(call: &Call<'_, Image>, thread: &ThreadContext) -> Resul
     let activation = &thread.activation;
     let stack_top = call.image().stack_top;
     activation.begin(call, stack_top);
-    let (code, returned) = run_timed(call, stack_top, call.image().context(), activation, thread);
+    let (code, returned) =
+        run_timed(call, (stack_top, call.image().time_us), call.image().context(), activation, thread);
     if code == RETURNED { Ok(returned) } else { Err(FastExit { code, returned }) }
 }
 
@@ -80,7 +81,10 @@ fn enter(
     activation.set_buffers(call.input(), output, reach);
     let (heap, heap_size) = call.image().segments.heap();
     let mut context = Context::new(call.image().table, call.input(), output).with_heap(heap, heap_size);
-    let (exit_reason, fast) = run_timed(call, activation.stack_top(), &raw mut context, activation, thread);
+    let (budget_us, deadline) = thread.budget(call.image().time_us);
+    activation.set_deadline(deadline);
+    let stack_top = activation.stack_top();
+    let (exit_reason, fast) = run_timed(call, (stack_top, budget_us), &raw mut context, activation, thread);
     let mut returned = decode_return(exit_reason, fast, activation);
     activation.clear_buffers();
     if let Ok(returned) = &mut returned {
@@ -107,17 +111,17 @@ pub(crate) fn decode_return(
     }
 }
 
-/// Calls the entry through the trampoline, on the stack whose top is `stack_top`. Returns the exit reason.
+/// Calls the entry through the trampoline, on the stack whose top is `stack_top`, with a budget of `budget_us` microseconds. Returns the exit reason.
 #[inline(always)]
 fn run_timed(
     call: &Call<'_, Image>,
-    stack_top: u64,
+    (stack_top, budget_us): (u64, u32),
     context: *mut Context<'_>,
     activation: &Activation,
     thread: &ThreadContext,
 ) -> (u64, FastReturn) {
     // The budget is set first, so that the watchdog never applies another call's budget.
-    thread.watch_slot.begin(call.image().time_us);
+    thread.watch_slot.begin(budget_us);
     let trampolines = if call.check_abi() { &CHECKING } else { &thread.trampolines };
     let trampoline = trampolines[call.timing() as usize];
     let (result, exit_reason, end): (u64, u64, u64);

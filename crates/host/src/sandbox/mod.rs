@@ -70,6 +70,7 @@ extern "C" fn live(life: *mut Life) -> ! {
         watch_slot,
         log_sink: LogSink::Parent(channel),
         clock: None,
+        limits: Cell::new(None),
         diagnosis: Cell::new(None),
         services: Cell::new(ServiceLog::EMPTY),
     });

@@ -285,12 +285,18 @@ impl<P: Platform> ModuleManager<P> {
         module.lifecycle.set(ModuleState::Running);
         let done = self.timed(&call, module.placement.domain, &module.metadata, calls, output);
         module.lifecycle.set(ModuleState::Live);
-        let retired = module.lifecycle.is_retired();
+        let needs_care = module.lifecycle.needs_care();
         if let Err(CallFailure::Fault(fault)) = done {
             module.faults.note(&module.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
         }
         drop(module);
-        self.after_call(id, retired, matches!(done, Err(CallFailure::Fault(_))));
+        let faulted = matches!(done, Err(CallFailure::Fault(_)));
+        if needs_care {
+            self.end_interrupted(id, None);
+            self.end_retired(id, faulted);
+        } else {
+            self.after_call(id, faulted);
+        }
         done.map_err(|error| match error {
             CallFailure::NoMemory => ExecuteError::NoMemory,
             CallFailure::Fault(fault) => ExecuteError::Faulted(fault),

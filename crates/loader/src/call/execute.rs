@@ -65,9 +65,12 @@ impl<P: Platform> ModuleManager<P> {
         if done.is_ok() && module.lifecycle.is_fast() {
             return done;
         }
-        let retired = module.lifecycle.is_retired();
+        let needs_care = module.lifecycle.needs_care();
         drop(module);
-        self.after_call(id, retired, matches!(done, Err(Failure::Faulted)));
+        if needs_care {
+            return self.care_for(id, done);
+        }
+        self.after_call(id, matches!(done, Err(Failure::Faulted)));
         done
     }
 
@@ -84,15 +87,49 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Finishes one or several calls once the module is no longer borrowed: frees a retired module, handles a fault.
+    /// Finishes one or several calls once the module is no longer borrowed: handles a fault.
     #[inline(always)]
-    pub(crate) fn after_call(&self, id: ModuleId, retired: bool, faulted: bool) {
-        match retired {
+    pub(crate) fn after_call(&self, id: ModuleId, faulted: bool) {
+        if faulted {
+            self.fail(id);
+        }
+    }
+
+    /// Finishes a call of a module that is retired, or whose call was interrupted. Returns what it returned, without the
+    /// time of the interruption.
+    #[cold]
+    #[inline(never)]
+    fn care_for(&self, id: ModuleId, mut done: Result<TimedCall, Failure>) -> Result<TimedCall, Failure> {
+        let interrupted = self.end_interrupted(id, None);
+        if let Ok(returned) = &mut done {
+            returned.cycles = returned.cycles.saturating_sub(interrupted);
+        }
+        self.end_retired(id, matches!(done, Err(Failure::Faulted)));
+        done
+    }
+
+    /// Finishes calls of a module that may be retired.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn end_retired(&self, id: ModuleId, faulted: bool) {
+        match self.get(id).is_some_and(|module| module.lifecycle.is_retired()) {
             #[cfg(feature = "reload")]
             true => self.reap_retired(id),
-            _ if faulted => self.fail(id),
-            _ => {}
+            _ => self.after_call(id, faulted),
         }
+    }
+
+    /// Takes the time that events took off the last reading of a module's `run`, or of a function. Returns that time, in
+    /// cycles.
+    #[cfg_attr(not(feature = "events"), expect(unused_variables, clippy::unused_self, reason = "there are no events"))]
+    pub(crate) fn end_interrupted(&self, id: ModuleId, function: Option<u32>) -> u64 {
+        #[cfg(feature = "events")]
+        if let Some(module) = self.get(id)
+            && module.lifecycle.take_interrupted()
+        {
+            return self.take_interruption(id, &module, function);
+        }
+        0
     }
 
     /// Returns the error for a failure, with its details.

@@ -94,9 +94,9 @@ impl<P: Platform> PinnedModule<'_, P> {
 
     fn unpin(&mut self, faulted: bool) {
         if let Some(module) = self.module.take() {
-            let retired = module.lifecycle.is_retired();
             drop(module);
-            self.manager.after_call(self.id, retired, faulted);
+            self.manager.end_interrupted(self.id, None);
+            self.manager.end_retired(self.id, faulted);
         }
     }
 }

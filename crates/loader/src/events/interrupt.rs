@@ -4,9 +4,9 @@ use bareflow_abi::depends::Dependencies;
 
 use super::run::EventsRun;
 use crate::manager::ModuleManager;
-use crate::module::ModuleId;
 use crate::module::interfaces::ProviderId;
 use crate::module::lifecycle::ModuleState;
+use crate::module::{Module, ModuleId};
 use crate::platform::{EventLimits, MAX_DEPTH, Platform};
 
 /// The number of modules that are looked at for what a handler may call; one that may call more waits for its turn.
@@ -31,12 +31,43 @@ impl<P: Platform> ModuleManager<P> {
             let one = self.run(1, true);
             let spent = self.platform.clock().saturating_sub(start);
             self.with_events(|table| table.window.spend(spent));
+            if one.called > 0 {
+                self.note_interruption(spent);
+            }
             all = EventsRun { called: all.called + one.called, ..one };
             if one.called == 0 {
                 break;
             }
         }
         all
+    }
+
+    /// Notes the time that events took of all running calls.
+    fn note_interruption(&self, cycles: u64) {
+        for id in self.ids() {
+            if let Some(module) = self.get(id)
+                && module.lifecycle.state() == ModuleState::Running
+            {
+                module.lifecycle.interrupt();
+                self.with_events(|table| table.interrupted.add(id, cycles));
+            }
+        }
+    }
+
+    /// Takes the time that events took of a call off its reading, the last one of a module's `run`, or of a function.
+    pub(crate) fn take_interruption(&self, id: ModuleId, module: &Module<P>, function: Option<u32>) -> u64 {
+        let cycles = self.with_events(|table| table.interrupted.take(id)).unwrap_or_default();
+        let buffer = match function {
+            None => Some(&module.profile_buffer),
+            Some(number) => {
+                let functions = module.metadata.interfaces().map(|interfaces| &interfaces.functions);
+                functions.and_then(|functions| functions.get(number as usize)).map(|function| &function.profile_buffer)
+            }
+        };
+        if let Some(samples) = buffer.and_then(|buffer| buffer.get()) {
+            samples.correct_last(cycles);
+        }
+        cycles
     }
 
     /// Returns whether a handler of the module may run now, though calls are under way.

@@ -1,5 +1,7 @@
 //! The events of a module from its load to its end.
 
+use core::sync::atomic::Ordering;
+
 use bareflow_abi::events::Events;
 
 use crate::error::LoadError;
@@ -7,7 +9,7 @@ use crate::manager::ModuleManager;
 use crate::module::interfaces::Interfaces;
 use crate::module::{Metadata, Module, ModuleId};
 use crate::platform::Platform;
-use crate::registry::events::EventTable;
+use crate::registry::events::{EventTable, NEVER};
 
 impl<P: Platform> ModuleManager<P> {
     /// Makes the slot for the events of a module that is being loaded, if it declares any.
@@ -61,7 +63,12 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Passes the table to `look`, which calls no module. There is one once a module with events was loaded.
     pub(super) fn with_events<T>(&self, look: impl FnOnce(&mut EventTable<P::Alloc>) -> T) -> Option<T> {
-        self.events.borrow_mut().as_mut().map(look)
+        let mut table = self.events.borrow_mut();
+        let table = table.as_mut()?;
+        let seen = look(table);
+        let next = if table.queue_length() > 0 { Some(0) } else { table.next_due_us() };
+        self.next_event_us.store(next.unwrap_or(NEVER), Ordering::Relaxed);
+        Some(seen)
     }
 
     /// Passes the table to `look`, with the number of the slot of the module that has these interfaces.

@@ -1,12 +1,14 @@
 //! The run of events: calls of the handlers of what is pending.
 
+use core::sync::atomic::Ordering;
+
 use crate::error::ExecuteError;
 use crate::fault::Fault;
 use crate::interfaces::FunctionId;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::platform::{EventLimits, Platform};
-use crate::registry::events::{Slot, Taken};
+use crate::registry::events::{NEVER, Slot, Taken};
 
 /// The result of a run of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +46,13 @@ impl<P: Platform> ModuleManager<P> {
     /// module runs or is stopped, stays pending. Within a handler this does nothing: events do not nest.
     pub fn run_events(&self, at_most: usize) -> EventsRun {
         self.run(at_most, false)
+    }
+
+    /// Returns whether there may be something to do for events. It may be asked at any time, in an interrupt as well.
+    #[must_use]
+    pub fn has_due_events(&self) -> bool {
+        let next_us = self.next_event_us.load(Ordering::Relaxed);
+        next_us != NEVER && self.platform.microseconds().is_some_and(|now_us| next_us <= now_us)
     }
 
     pub(super) fn run(&self, at_most: usize, interrupts: bool) -> EventsRun {

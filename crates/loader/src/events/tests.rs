@@ -236,8 +236,11 @@ fn a_call_is_interrupted_by_what_has_nothing_to_do_with_it_for_half_of_the_time(
         platform.time.set(platform.time.get() + 1);
         assert_eq!(manager.run_events_during_call(9).called, 1);
     }));
-    manager.execute(busy).unwrap();
+    let returned = manager.execute_timed(busy, &[], &mut []).unwrap();
     assert_eq!(platform.functions.borrow().len(), 2);
+    // The call's reading is without the time of the two.
+    assert_eq!((returned.cycles, manager.stats(busy).unwrap().total_cycles), (20, 20));
+    assert_eq!(manager.execute_timed(busy, &[], &mut []).unwrap().cycles, 10);
 }
 
 #[test]

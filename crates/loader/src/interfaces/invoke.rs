@@ -76,9 +76,15 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<Option<T>, Failure> {
         let module = self.borrow(id)?;
         let done = self.call_function_profiled(&module, function, enter);
-        let retired = module.lifecycle.is_retired();
+        let needs_care = module.lifecycle.needs_care();
         drop(module);
-        self.after_call(id, retired, matches!(done, Err(Failure::Faulted)));
+        let faulted = matches!(done, Err(Failure::Faulted));
+        if needs_care {
+            self.end_interrupted(id, Some(function));
+            self.end_retired(id, faulted);
+        } else {
+            self.after_call(id, faulted);
+        }
         done
     }
 

@@ -31,6 +31,9 @@ const SLOW_PATH_ONLY: u8 = 1 << 3;
 /// Stopped. A bit of its own, so that the end of a call that overlapped the faulting one does not take it back.
 const STOPPED: u8 = 1 << 4;
 
+/// Interrupted: events took time of the running call, which is part of its reading.
+const INTERRUPTED: u8 = 1 << 5;
+
 /// The packed byte. Zero means live, not retired, and eligible for the fast path.
 pub(crate) struct Lifecycle(Cell<u8>);
 
@@ -92,6 +95,24 @@ impl Lifecycle {
     #[inline]
     pub const fn is_retired(&self) -> bool {
         self.0.get() & RETIRED != 0
+    }
+
+    /// Returns whether there is something to do behind a call: the module is retired, or the call was interrupted.
+    #[inline]
+    pub const fn needs_care(&self) -> bool {
+        self.0.get() & (RETIRED | INTERRUPTED) != 0
+    }
+
+    /// Notes that a running call was interrupted.
+    #[cfg(feature = "events")]
+    pub fn interrupt(&self) {
+        self.0.set(self.0.get() | INTERRUPTED);
+    }
+
+    /// Returns whether a call was interrupted, and forgets it.
+    #[cfg(feature = "events")]
+    pub fn take_interrupted(&self) -> bool {
+        self.0.replace(self.0.get() & !INTERRUPTED) & INTERRUPTED != 0
     }
 
     /// Returns whether further calls of the module may begin, which a call meanwhile may have ended.

@@ -74,6 +74,15 @@ impl SampleBuffer {
         }
     }
 
+    /// Takes cycles off the last reading that was added, unless that was added to the totals already.
+    #[cfg(feature = "events")]
+    pub fn correct_last(&self, cycles: u64) {
+        let last = usize::from(self.length.get()).checked_sub(1).and_then(|last| self.buffer.get(last));
+        if let Some(last) = last {
+            last.set(last.get().saturating_sub_unsigned(u32::try_from(cycles).unwrap_or(u32::MAX)).max(0));
+        }
+    }
+
     /// Returns the number of readings so far.
     pub const fn count(&self) -> u64 {
         self.totals.get().count + self.length.get() as u64

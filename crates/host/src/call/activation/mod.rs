@@ -5,7 +5,7 @@ mod thread;
 use std::cell::Cell;
 use std::ptr::{from_ref, null};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, compiler_fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
@@ -63,6 +63,8 @@ pub(crate) struct Activation {
     late: Cell<bool>,
     /// The time since it first called another module, without the time of its callees.
     time: Cell<Option<Stopwatch>>,
+    /// The time at which the call ends with all that it calls, if it is that of an event's handler.
+    deadline: Cell<Option<Instant>>,
     /// The fault that ends the call.
     fault: Cell<Option<Fault>>,
 }
@@ -85,6 +87,7 @@ impl Activation {
             called: Cell::new(false),
             late: Cell::new(false),
             time: Cell::new(None),
+            deadline: Cell::new(None),
             fault: Cell::new(None),
         }
     }
@@ -221,6 +224,11 @@ impl Activation {
         self.is_under_way() && self.service_stack.get() == 0
     }
 
+    /// Sets the time at which the call ends with all that it calls.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.deadline.set(deadline);
+    }
+
     /// Excludes the time of a callee from the call's own time.
     ///
     /// The watchdog may never see the own code of a call that does nothing but call other modules, so its time limit is
@@ -234,7 +242,7 @@ impl Activation {
                 time
             }
         };
-        if time.left().is_none() {
+        if time.left().is_none() || self.deadline.get().is_some_and(|deadline| Instant::now() >= deadline) {
             self.end_late();
         }
         self.touched.set(TOUCHED);

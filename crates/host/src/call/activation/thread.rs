@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use bareflow_loader::Diagnosis;
 use bareflow_loader::diagnosis::ServiceLog;
+use bareflow_loader::{Diagnosis, EventLimits};
 
 use super::{Activation, CurrentCall};
 use crate::call::code::Trampolines;
@@ -28,6 +29,8 @@ pub(crate) struct ThreadContext {
     pub log_sink: LogSink,
     /// The clock for modules, if it is not the processor's.
     pub clock: Option<Clock>,
+    /// The limits of the next call, if it is that of an event's handler.
+    pub limits: Cell<Option<EventLimits>>,
     /// The diagnosis of the last fault.
     pub diagnosis: Cell<Option<Diagnosis>>,
     /// The latest services of the last call that used any.
@@ -38,6 +41,17 @@ impl ThreadContext {
     /// Binds the activation to this context, once it is where it stays.
     pub fn bind_record(&self) {
         self.activation.belongs_to(self);
+    }
+
+    /// Returns the budget of a call of an image with this one, in microseconds, and the time at which it ends with all
+    /// that it calls: those of an event's handler are limited.
+    pub fn budget(&self, time_us: u32) -> (u32, Option<Instant>) {
+        match self.limits.take() {
+            None => (time_us, None),
+            Some(EventLimits { own_us, total_us }) => {
+                (time_us.min(own_us), Instant::now().checked_add(Duration::from_micros(total_us.into())))
+            }
+        }
     }
 
     /// Makes this the thread's current context. No call may be running.

@@ -15,7 +15,7 @@ use crate::module::ModuleId;
 use crate::name::Name;
 use slot::{NOWHERE, at};
 use timers::Timers;
-use window::Window;
+use window::{Interrupted, Window};
 
 pub use slot::EventCounts;
 pub(crate) use slot::{NEVER, Slot};
@@ -55,6 +55,8 @@ pub(crate) struct EventTable<A: Allocator> {
     queue_length: usize,
     /// The time that events took of the calls that they interrupted.
     pub window: Window,
+    /// The same for each of these calls.
+    pub interrupted: Interrupted,
 }
 
 impl<A: Allocator + Clone> EventTable<A> {
@@ -67,6 +69,7 @@ impl<A: Allocator + Clone> EventTable<A> {
             queue: (NOWHERE, NOWHERE),
             queue_length: 0,
             window: Window::default(),
+            interrupted: Interrupted::default(),
         }
     }
 
