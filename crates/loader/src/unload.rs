@@ -41,6 +41,15 @@ impl<P: Platform> ModuleManager<P> {
         self.end(slot, module, name_entry)
     }
 
+    /// Checks that nothing but its calls under way keeps a module from being unloaded.
+    ///
+    /// # Errors
+    /// There is no such module, or others need it.
+    pub fn check_unload(&self, id: ModuleId) -> Result<(), UnloadError> {
+        let module = self.get(id).ok_or(UnloadError::NotLoaded)?;
+        self.check_unneeded(id, &module)
+    }
+
     /// Checks that no other module needs this one, or uses an interface of it.
     #[cold]
     #[inline(never)]

@@ -90,21 +90,21 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Makes some of the calls of the job numbered `job`.
     pub(crate) fn call_some(&self, job: u64, calls: &mut Calls) -> Poll {
         let until = self.environment.milliseconds() + SLICE_MS;
-        let mut outputs = self.outputs.borrow_mut();
-        let [output, _] = outputs.of(job);
-        loop {
-            for _ in 0..CALLS_AT_ONCE.min(calls.repeat - calls.done) {
-                if let Err(refusal) = self.call_once(calls, output) {
-                    return Poll::Ready(Response::Refused(Refusal { call: Some(calls.done + 1), ..refusal }));
+        self.with_outputs(job, |[output, _]| {
+            loop {
+                for _ in 0..CALLS_AT_ONCE.min(calls.repeat - calls.done) {
+                    if let Err(refusal) = self.call_once(calls, output) {
+                        return Poll::Ready(Response::Refused(Refusal { call: Some(calls.done + 1), ..refusal }));
+                    }
+                }
+                if calls.done == calls.repeat {
+                    return Poll::Ready(self.called(calls, output));
+                }
+                if self.environment.milliseconds() >= until {
+                    return Poll::Pending(calls.done.into(), calls.repeat.into());
                 }
             }
-            if calls.done == calls.repeat {
-                return Poll::Ready(self.called(calls, output));
-            }
-            if self.environment.milliseconds() >= until {
-                return Poll::Pending(calls.done.into(), calls.repeat.into());
-            }
-        }
+        })
     }
 
     fn call_once(&self, calls: &mut Calls, output: &mut [u8]) -> Result<(), Refusal> {
@@ -126,8 +126,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let before = calls.last.map_or(0, |last| last.outcome.output_length);
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
             let executed = match callee {
-                Callee::Run(id) => self.manager.execute_timed(id, calls.input.get(), output),
-                Callee::Function(function) => call_function(&self.manager, function, calls.input.get(), output)?,
+                Callee::Run(id) => self.unborrowed().execute_timed(id, calls.input.get(), output),
+                Callee::Function(function) => call_function(self.unborrowed(), function, calls.input.get(), output)?,
             };
             self.log_reaped();
             match executed {

@@ -95,9 +95,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         room()?;
         let old_options = self.manager.options(old).unwrap_or(*options);
         let settings = options.with_parameters(&parameters);
-        let candidate =
-            self.manager.load_candidate(&blob, settings).map_err(|error| self.explain_load(&blob, options, &error))?;
-        let shadow = self.manager.load_candidate(&old_blob, &old_options).map_err(|error| {
+        let candidate = self
+            .unborrowed()
+            .load_candidate(&blob, settings)
+            .map_err(|error| self.explain_load(&blob, options, &error))?;
+        let shadow = self.unborrowed().load_candidate(&old_blob, &old_options).map_err(|error| {
             let error = self.explain_load(&old_blob, &old_options, &error);
             self.discard_one(candidate);
             error_text!("no second copy of the old module: {error}")
@@ -119,7 +121,6 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Takes some measurements, or sorts some of those taken.
     pub(crate) fn compare_some(&self, job: u64, comparing: &mut RunningComparison<P>) -> Poll {
         let until = self.environment.milliseconds() + SLICE_MS;
-        let mut outputs = self.outputs.borrow_mut();
         let more = Poll::Pending(comparing.ab_test.done().into(), comparing.over.into());
         while comparing.ended.is_some() {
             if comparing.ab_test.sort_some(SORTED_AT_ONCE) {
@@ -131,8 +132,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
         }
         loop {
-            let [first, second] = outputs.of(job);
-            match comparing.ab_test.step(&self.manager, &comparing.input, [first, second]) {
+            let step = self.with_outputs(job, |[first, second]| {
+                comparing.ab_test.step(self.unborrowed(), &comparing.input, [first, second])
+            });
+            match step {
                 Ok(true) => {
                     comparing.ended = Some(None);
                     return more;
@@ -201,7 +204,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let texts = self.load_texts(&gate.blob)?;
         self.store.borrow_mut().reserve()?;
         let options = self.manager.options(id).unwrap_or(self.defaults);
-        match self.manager.promote(id) {
+        match self.unborrowed().promote(id) {
             Ok(reloaded) => {
                 gate.candidate = None;
                 Ok(self.replaced(&reloaded, core::mem::take(&mut gate.blob), texts, Some(verdict)))
@@ -255,7 +258,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Unloads a copy that no one calls.
     fn discard_one(&self, id: ModuleId) {
-        if let Err(error) = self.manager.unload(id) {
+        if let Err(error) = self.unborrowed().unload(id) {
             self.environment.show(Style::Warning, format_args!("[WARN] a copy stays: {error}\n"));
         }
     }

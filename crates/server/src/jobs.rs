@@ -8,6 +8,7 @@ use bareflow_protocol::control::{CLIENT_BITS, Envelope};
 use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
 
+use crate::events::Unloading;
 use crate::receipts::{self, ReceiptTexts};
 use crate::task::Task;
 use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
@@ -91,7 +92,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         match &mut job.task {
             Task::Call(calls) => Some(self.run_for(client, || self.call_some(job.request_id, calls))),
             Task::Compare(comparing) => Some(self.run_for(client, || self.compare_some(job.request_id, comparing))),
-            Task::Unload(id) => Some(self.run_for(client, || self.try_unload(*id, waited))),
+            Task::Unload(unloading) => Some(self.run_for(client, || self.try_unload(unloading, waited))),
             Task::Push(push) => Some(self.run_for(client, || self.push_again(push, waited))),
             Task::Later(payload) => {
                 // The payload was decoded successfully when it arrived.
@@ -180,15 +181,20 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    fn try_unload(&self, id: ModuleId, waited: u64) -> Poll {
+    fn try_unload(&self, unloading: &mut Unloading, waited: u64) -> Poll {
+        let id = unloading.id;
         let texts = self.manager.stats(id).map(|profile| ReceiptTexts::new(&profile.name, &profile.version));
         let texts = match texts {
             Some(Ok(texts)) => texts,
             Some(Err(error)) => return Poll::Ready(Response::Refused(error.into())),
             None => return Poll::Ready(Response::Refused("it is gone already; see `ps`".into())),
         };
-        match self.manager.unload(id) {
+        let Some(has_ended) = self.ask_to_end(unloading, waited) else { return Poll::Pending(0, 1) };
+        match self.unborrowed().unload(id) {
             Ok(receipt) => {
+                if unloading.is_asked == Some(true) {
+                    self.log_end(&receipt.name, &receipt.version, has_ended);
+                }
                 self.log_unload(&receipt);
                 self.sweep();
                 Poll::Ready(Response::Unloaded(receipts::receipt(&receipt, texts)))

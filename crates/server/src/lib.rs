@@ -13,6 +13,7 @@ extern crate std;
 
 mod blob_store;
 mod call;
+mod events;
 mod functions;
 mod gate;
 mod interfaces;
@@ -184,6 +185,25 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         &self.manager
     }
 
+    /// Returns the manager for what runs module code.
+    ///
+    /// Meanwhile requests may arrive, and events are due: no part of the server may be borrowed.
+    pub(crate) fn unborrowed(&self) -> &ModuleManager<P> {
+        debug_assert!(self.is_unborrowed(), "a part of the server is borrowed while a module runs");
+        &self.manager
+    }
+
+    fn is_unborrowed(&self) -> bool {
+        let Server { decoder, uploads, store, outputs, frame, jobs, pending, .. } = self;
+        decoder.try_borrow_mut().is_ok()
+            && uploads.try_borrow_mut().is_ok()
+            && store.try_borrow_mut().is_ok()
+            && outputs.try_borrow_mut().is_ok()
+            && frame.try_borrow_mut().is_ok()
+            && jobs.try_borrow_mut().is_ok()
+            && pending.try_borrow_mut().is_ok()
+    }
+
     /// Returns the environment.
     pub const fn environment(&self) -> &S {
         &self.environment
@@ -281,3 +301,54 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
 
 /// The error for an answer that is longer than a frame can be.
 const TOO_LONG: &str = "the answer is longer than a frame can be; ask for less, such as one module";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bareflow_host::HostPlatform;
+    use bareflow_loader::Timing;
+    use bareflow_suite::console::Style;
+    use core::fmt;
+    use std::boxed::Box;
+
+    /// An environment that has nothing.
+    struct Nothing;
+
+    impl Console for Nothing {
+        fn show(&self, _: Style, _: fmt::Arguments<'_>) {}
+    }
+
+    impl ServerEnvironment for Nothing {
+        fn send(&self, _: &[u8]) {}
+        fn milliseconds(&self) -> u64 {
+            0
+        }
+        fn clock_name(&self) -> &'static str {
+            "tsc"
+        }
+        fn log(&self, _: u64) -> Result<(u64, Vec<String>), ErrorText> {
+            Err("none".into())
+        }
+        fn files(&self, _: &str) -> Result<FileList, ErrorText> {
+            Err("none".into())
+        }
+        fn read(&self, _: &str) -> Result<Vec<u8>, ErrorText> {
+            Err("none".into())
+        }
+        fn save(&self, _: &str, _: &[u8]) -> Result<String, ErrorText> {
+            Err("none".into())
+        }
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "a part of the server is borrowed while a module runs")]
+    fn no_module_runs_while_a_part_is_borrowed() {
+        let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
+        let manager = ModuleManager::new(platform, Timing::Fast);
+        let server = Server::new(manager, Nothing, LoadOptions::default()).unwrap();
+        assert_eq!(server.run_events(false).called, 0);
+        let _borrowed = server.outputs.borrow_mut();
+        server.run_events(false);
+    }
+}

@@ -64,14 +64,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         self.store.borrow_mut().reserve()?;
         if wanted.beside {
             let start = self.manager.platform().clock_fenced();
-            let id = self.manager.load_versioned(&blob, options.with_parameters(&parameters)).map_err(refused)?;
+            let id = self.unborrowed().load_versioned(&blob, options.with_parameters(&parameters)).map_err(refused)?;
             let prepare = self.manager.platform().clock_fenced().saturating_sub(start);
             let cycles = LoadCycles { prepare, switch: 0 };
             return Ok(self.loaded(id, blob, texts, cycles, StateTransfer::Nothing, None).into());
         }
         // Memory for the job that waits if the old module is busy.
         let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
-        match self.manager.replace(&blob, options.with_parameters(&parameters)) {
+        match self.unborrowed().replace(&blob, options.with_parameters(&parameters)) {
             Ok(reloaded) => Ok(self.replaced(&reloaded, blob, texts, None).into()),
             Err(LoadError::StateBusy) => Ok(Next::Task(Task::Push(Box::write(waiting, DeferredPush { blob, wanted })))),
             Err(error) => Err(refused(error)),

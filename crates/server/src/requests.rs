@@ -10,6 +10,7 @@ use bareflow_suite::fallible::{NoMemory, collect, push};
 use bareflow_suite::{error_text, with_lists};
 
 use crate::call::Calls;
+use crate::events::Unloading;
 use crate::requested_options::bounded;
 use crate::task::{Handled, Next, Task};
 use crate::{Server, ServerEnvironment};
@@ -99,7 +100,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 self.callee(module)?;
                 Next::Task(Task::Call(Calls::new(module, input, repeat)?))
             }
-            Request::Unload { module } => Next::Task(Task::Unload(self.select(module)?)),
+            Request::Unload { module } => {
+                Next::Task(Task::Unload(Unloading { id: self.select(module)?, is_asked: None }))
+            }
             Request::Activate { module } => {
                 let id = self.select(module)?;
                 if !self.manager.activate(id) {

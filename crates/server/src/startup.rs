@@ -101,12 +101,12 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         let options = if one.replaces { self.options(&one.blob, &Wanted::default()) } else { self.defaults };
         let done = if one.replaces {
             // The replaced module is reported on the console; no client waits for an answer.
-            self.manager.replace(&one.blob, options.with_parameters(&self.parameters)).map(|reloaded| {
+            self.unborrowed().replace(&one.blob, options.with_parameters(&self.parameters)).map(|reloaded| {
                 self.log_replaced(&reloaded);
                 reloaded.id
             })
         } else {
-            self.manager.load_with(&one.blob, options.with_parameters(&self.parameters))
+            self.unborrowed().load_with(&one.blob, options.with_parameters(&self.parameters))
         };
         match done {
             Ok(id) => {

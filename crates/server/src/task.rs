@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
-use bareflow_loader::{ModuleId, Platform};
+use bareflow_loader::Platform;
 use bareflow_protocol::Response;
 use bareflow_protocol::control::Refusal;
 
 use crate::call::Calls;
+use crate::events::Unloading;
 use crate::gate::RunningComparison;
 use crate::requested_options::DeferredPush;
 
@@ -33,8 +34,8 @@ impl<P: Platform> From<Response> for Next<P> {
 pub(crate) enum Task<P: Platform> {
     /// Call a module.
     Call(Box<Calls>),
-    /// Unload a module, once its running calls have ended.
-    Unload(ModuleId),
+    /// Unload a module, once it has ended and its running calls have.
+    Unload(Unloading),
     /// Replace a module with state, once its running calls have ended.
     Push(Box<DeferredPush>),
     /// Compare two modules or functions.

@@ -71,7 +71,8 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         Cr8::write(None);
         let came = channel_queue::take(|bytes| server.receive(bytes));
         let worked = server.poll();
-        idle = if came || worked { 0 } else { idle + 1 };
+        let handled = server.run_events(false).called > 0;
+        idle = if came || worked || handled { 0 } else { idle + 1 };
         if idle > IDLE_ROUNDS {
             server.look_at_clock();
             // The port's own buffer is small, so it is polled without a pause while more bytes are expected.
@@ -80,6 +81,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
             }
         }
     }
+    server.end_modules();
     console::show(Style::Title, format_args!("=== KERNEL ENDED BY A CLIENT ===\n"));
     channel_queue::flush();
     true

@@ -1,0 +1,97 @@
+//! Events of modules: the server runs them beside what its clients ask for, and asks modules to end.
+
+use bareflow_abi::events::Kind;
+use bareflow_loader::{EventFault, EventsRun, ExecuteError, ModuleId, Name, Platform, Version};
+use bareflow_suite::console::Style;
+use bareflow_suite::line;
+
+use crate::time_slice::{SLICE_MS, UNLOAD_TIMEOUT_MS};
+use crate::{Server, ServerEnvironment};
+
+/// A module that is to be unloaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unloading {
+    pub id: ModuleId,
+    /// Whether it was asked to end; `None` at first.
+    pub is_asked: Option<bool>,
+}
+
+impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
+    /// Calls handlers of pending events for about a slice, and shows their faults on the console.
+    ///
+    /// `during_call`: a call is under way, whose own code was interrupted. See
+    /// [`run_events_during_call`](bareflow_loader::ModuleManager::run_events_during_call).
+    pub fn run_events(&self, during_call: bool) -> EventsRun {
+        let until = self.environment.milliseconds() + SLICE_MS;
+        let mut called = 0;
+        loop {
+            let manager = self.unborrowed();
+            let run = if during_call { manager.run_events_during_call(1) } else { manager.run_events(1) };
+            if let Some(EventFault { module, fault }) = run.fault {
+                // No client waits for it.
+                let _ = self.explain(module, &ExecuteError::Faulted(fault));
+            }
+            if run.called == 0 {
+                return EventsRun { called, ..run };
+            }
+            self.log_reaped();
+            called += run.called;
+            if !run.has_more || self.environment.milliseconds() >= until {
+                return EventsRun { called, ..run };
+            }
+        }
+    }
+
+    /// Asks all modules to end that handle it, and runs events until they have, for as long as an unload would wait.
+    ///
+    /// To be called when a client has ended the server, and no call is under way.
+    pub fn end_modules(&self) {
+        let until = self.environment.milliseconds() + UNLOAD_TIMEOUT_MS;
+        self.manager.ids().for_each(|id| _ = self.manager.request_stop(id));
+        while self.manager.ids().any(|id| self.has_complied(id) == Some(false))
+            && self.environment.milliseconds() < until
+        {
+            self.run_events(false);
+        }
+        for id in self.manager.ids() {
+            if let (Some(has_ended), Some(profile)) = (self.has_complied(id), self.manager.stats(id)) {
+                self.log_end(&profile.name, &profile.version, has_ended);
+            }
+        }
+    }
+
+    /// Asks a module to end before it is unloaded, if it handles that. Returns whether it did so; `None` as long as that
+    /// may still come.
+    pub(crate) fn ask_to_end(&self, unloading: &mut Unloading, waited_ms: u64) -> Option<bool> {
+        let id = unloading.id;
+        let ask = || self.manager.check_unload(id).is_ok() && self.manager.request_stop(id);
+        let has_ended = *unloading.is_asked.get_or_insert_with(ask) && self.has_complied(id) == Some(true);
+        let waits = unloading.is_asked == Some(true) && !has_ended && waited_ms < UNLOAD_TIMEOUT_MS;
+        (!waits).then_some(has_ended)
+    }
+
+    /// Returns whether a module that was asked to end is done with that: its task has ended, its handler has returned, or
+    /// no handler is called any more. `None` if it does not handle that.
+    fn has_complied(&self, id: ModuleId) -> Option<bool> {
+        let (mut is_pending, mut is_awaited) = (None, false);
+        self.manager.for_each_event(id, |event| {
+            is_awaited |= event.is_awaited;
+            if event.kind == Kind::Stop {
+                is_pending = Some(event.is_pending);
+            }
+        });
+        let is_out_of_use = || self.manager.stats(id).is_none_or(|profile| profile.stopped || profile.retired);
+        is_pending.map(|pending| self.manager.has_ended(id) || !(pending || is_awaited) || is_out_of_use())
+    }
+
+    /// Reports on the console whether a module ended when it was asked to.
+    pub(crate) fn log_end(&self, name: &Name, version: &Version, has_ended: bool) {
+        if has_ended {
+            self.environment.show(Style::Good, format_args!("[OK]"));
+            line!(&self.environment, Plain, " Module ended as it was asked to: {name} {version}");
+        } else {
+            let late = format_args!("did not end within {UNLOAD_TIMEOUT_MS} ms of being asked to");
+            line!(&self.environment, Warning, "[WARN] {name} {version} {late}, so it goes without");
+        }
+    }
+}
