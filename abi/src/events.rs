@@ -51,6 +51,18 @@ impl Kind {
         })
     }
 
+    /// Returns the kind's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Timer => "timer",
+            Kind::Subscription => "subscription",
+            Kind::Notification => "notification",
+            Kind::Stop => "stop",
+            Kind::Watchdog => "watchdog",
+        }
+    }
+
     /// Returns whether a function handles it.
     #[must_use]
     pub const fn has_handler(self) -> bool {

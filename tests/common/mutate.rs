@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bareflow_abi::depends::Dependency;
+use bareflow_abi::events::{self, Event};
+use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CALL, checksum_of};
 use bareflow_abi::interface::bindings::{Entries, Role};
-use bareflow_abi::record::{BINDINGS, DEPENDENCIES};
+use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EVENTS};
 
 use super::test_blob;
 
@@ -34,6 +36,18 @@ pub fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
         header.name = [0; 32];
         header.name[..name.len()].copy_from_slice(name.as_bytes());
         (header.version_major, header.version_minor, header.version_patch) = version;
+    })
+}
+
+/// Returns a copy of `blob` that declares events.
+pub fn declaring(blob: &[u8], declared: &[Event<'_>]) -> Vec<u8> {
+    let bytes: [u8; 8192] = events::encode(declared);
+    let length = events::encoded_size(declared);
+    let record = [&EVENTS.to_le_bytes()[..], &(length as u32).to_le_bytes(), &bytes[..length]].concat();
+    with_header(&[blob, &record].concat(), |header| {
+        header.record_size += record.len() as u32;
+        header.abi_minor = 4;
+        header.abi_fingerprint = FINGERPRINTS[4];
     })
 }
 

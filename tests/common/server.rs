@@ -111,6 +111,7 @@ impl Local {
                 return answer;
             }
             assert!(self.server.poll(), "no answer, and nothing to do");
+            self.server.run_events(false);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::frame::{FrameError, encode_frame};
 use crate::report::{Fault, Module};
 
 /// The version of this protocol.
-pub const CONTROL_VERSION: u16 = 7;
+pub const CONTROL_VERSION: u16 = 8;
 
 /// The maximum size of one [`Request::Chunk`] in bytes: the amount a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;

@@ -206,6 +206,45 @@ pub struct Module {
     /// The exported functions that were called, with their profiles.
     #[serde(default)]
     pub functions: Vec<Function>,
+    /// The events that it handles; absent if it handles none.
+    #[serde(default)]
+    pub events: Option<Events>,
+}
+
+/// The events that a module handles, and what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// The events, in the order of their numbers.
+    pub list: Vec<Event>,
+    /// Whether the module is a task that has ended.
+    pub ended: bool,
+    /// The number of calls of handlers.
+    pub handled: u64,
+    /// The number of periods that passed without a call of their own.
+    pub missed: u64,
+    /// The number of timers whose handlers began more than a millisecond after they were due.
+    pub late: u64,
+    /// The longest time from due to the handler's begin, in microseconds.
+    pub longest_delay_us: u64,
+}
+
+/// An event that a module handles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The event's name.
+    pub name: String,
+    /// The kind: `timer`, `subscription`, `stop` or `watchdog`.
+    pub kind: Cow<'static, str>,
+    /// The notification that a subscription is for, `module.notification`; empty for other kinds.
+    pub source: String,
+    /// The time until a timer is due, in microseconds; absent if it is not armed.
+    pub due_in_us: Option<u64>,
+    /// The period of a timer as it runs, in microseconds; 0 if it is due once.
+    pub period_us: u64,
+    /// Whether it is due, and not handled yet.
+    pub pending: bool,
+    /// Whether the module, a task, waits for it.
+    pub awaited: bool,
 }
 
 /// The profile of a function that a module exports. Figures are in cycles, as those of the [`Module`].
@@ -441,6 +480,20 @@ mod tests {
                 last_result: None,
             }]
             .into(),
+            events: Some(Events {
+                list: [Event {
+                    name: "tick".into(),
+                    kind: "timer".into(),
+                    source: String::new(),
+                    due_in_us: Some(9),
+                    period_us: 10,
+                    pending: false,
+                    awaited: true,
+                }]
+                .into(),
+                handled: 3,
+                ..Events::default()
+            }),
         };
         Report {
             schema: SCHEMA,

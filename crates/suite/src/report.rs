@@ -7,13 +7,13 @@ use bareflow_abi::header::SERVICE_NAMES;
 use bareflow_loader::diagnosis::{REGISTER_NAMES, Remedy};
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{
-    Assignment, BatchTiming, Diagnosis, Domain, FunctionProfile, ModuleId, ModuleManager, ModuleProfile, PeakUse,
-    Platform, Printable, Provider,
+    Assignment, BatchTiming, Diagnosis, Domain, EventCounts, EventDetails, FunctionProfile, ModuleId, ModuleManager,
+    ModuleProfile, PeakUse, Platform, Printable, Provider,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
-    self, Batch, BatchCounters, BoundImport, Corrected, DomainCost, Environment, Fault, Function, Module, Refusal,
-    Register, SCHEMA, SetParameter, Test,
+    self, Batch, BatchCounters, BoundImport, Corrected, DomainCost, Environment, Event, Events, Fault, Function,
+    Module, Refusal, Register, SCHEMA, SetParameter, Test,
 };
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 
@@ -137,17 +137,18 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         parameters: Vec::new(),
         imports: Vec::new(),
         functions: Vec::new(),
+        events: None,
     })
 }
 
-/// Adds to a module's message the parameters that were set, the providers of its imports, and the profiles of its
-/// functions that were called.
+/// Adds to a module's message the parameters that were set, the providers of its imports, the profiles of its functions
+/// that were called, and its events.
 ///
 /// # Errors
 /// [`NoMemory`].
 pub fn with_lists<P: Platform>(manager: &ModuleManager<P>, id: ModuleId, module: Module) -> Result<Module, NoMemory> {
     let (parameters, imports) = (parameters(manager, id)?, imports(manager, id)?);
-    Ok(Module { parameters, imports, functions: functions(manager, id)?, ..module })
+    Ok(Module { parameters, imports, functions: functions(manager, id)?, events: events(manager, id)?, ..module })
 }
 
 /// Returns a module's imports with their providers.
@@ -217,6 +218,33 @@ fn parameters<P: Platform>(manager: &ModuleManager<P>, id: ModuleId) -> Result<V
     collect(set.map(|Assignment { name, value, .. }| {
         Ok(SetParameter { name: text!("{name}")?, value: text!("{}", value.unwrap_or_default())? })
     }))
+}
+
+/// Returns the events that a module handles, and what became of them.
+fn events<P: Platform>(manager: &ModuleManager<P>, id: ModuleId) -> Result<Option<Events>, NoMemory> {
+    let Some(counts) = manager.event_counts(id) else { return Ok(None) };
+    let now_us = manager.platform().microseconds().unwrap_or_default();
+    let mut list = Ok::<_, NoMemory>(Vec::new());
+    manager.for_each_event(id, |event| {
+        if let Ok(known) = &mut list {
+            let added = described(&event, now_us).and_then(|event| push(known, event));
+            list = added.map(|()| core::mem::take(known));
+        }
+    });
+    let EventCounts { handled, missed, late, longest_delay_us } = counts;
+    Ok(Some(Events { list: list?, ended: manager.has_ended(id), handled, missed, late, longest_delay_us }))
+}
+
+fn described(event: &EventDetails<'_>, now_us: u64) -> Result<Event, NoMemory> {
+    Ok(Event {
+        name: text!("{}", event.name)?,
+        kind: event.kind.name().into(),
+        source: text!("{}", event.source)?,
+        due_in_us: event.due_us.map(|due_us| due_us.saturating_sub(now_us)),
+        period_us: event.period_us,
+        pending: event.is_pending,
+        awaited: event.is_awaited,
+    })
 }
 
 fn batch(batched: &BatchTiming) -> Batch {

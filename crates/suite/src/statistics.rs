@@ -3,7 +3,7 @@
 use core::fmt;
 
 use bareflow_loader::Budget;
-use bareflow_protocol::report::{DomainCost, Environment, Fault, Function, Module};
+use bareflow_protocol::report::{DomainCost, Environment, Event, Events, Fault, Function, Module};
 
 use crate::console::{Console, SEPARATOR, Style};
 
@@ -87,6 +87,7 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
         line!(console);
     }
     module.functions.iter().for_each(|function| show_function(console, function));
+    module.events.iter().for_each(|events| show_events(console, events));
     // Nothing if all that is known is that there is no heap.
     match (module.peak_stack_bytes, module.peak_heap_bytes) {
         (Some(stack), Some(heap)) => line!(console, Plain, "  Peak use:      stack {stack}, heap {heap} bytes"),
@@ -116,6 +117,30 @@ fn show_function(console: &impl Console, function: &Function) {
     if let Some(mean) = avg_cycles {
         let [min, p50, p99] = [min_cycles, p50_cycles, p99_cycles].map(|cycles| OrDash(*cycles));
         line!(console, Plain, "    cycles: avg {}, min {min}, p50 {p50}, p99 {p99}", Hundredths(*mean));
+    }
+}
+
+fn show_events(console: &impl Console, events: &Events) {
+    let Events { list, ended, handled, missed, late, longest_delay_us } = events;
+    let (delay, ended) = (Microseconds(*longest_delay_us), if *ended { ", ended" } else { "" });
+    line!(
+        console,
+        Plain,
+        "  Events:        handled {handled}, missed {missed}, late {late}, delay up to {delay}{ended}"
+    );
+    for Event { name, kind, source, due_in_us, period_us, pending, awaited } in list {
+        console.show(Style::Plain, format_args!("    {name}: {kind}"));
+        if !source.is_empty() {
+            console.show(Style::Plain, format_args!(" {source}"));
+        }
+        if let Some(due_in_us) = due_in_us {
+            console.show(Style::Plain, format_args!(", due in {}", Microseconds(*due_in_us)));
+        }
+        if *period_us > 0 {
+            console.show(Style::Plain, format_args!(", every {}", Microseconds(*period_us)));
+        }
+        let (pending, awaited) = (if *pending { ", pending" } else { "" }, if *awaited { ", awaited" } else { "" });
+        line!(console, Plain, "{pending}{awaited}");
     }
 }
 
@@ -151,6 +176,20 @@ impl<T: fmt::Display> fmt::Display for OrDash<T> {
         match &self.0 {
             Some(value) => value.fmt(formatter),
             None => formatter.write_str("-"),
+        }
+    }
+}
+
+/// A time in microseconds, shown in the unit in which it is a short number.
+#[derive(Clone, Copy, Debug)]
+pub struct Microseconds(pub u64);
+
+impl fmt::Display for Microseconds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            us @ ..1_000 => write!(formatter, "{us} us"),
+            us @ ..10_000_000 => write!(formatter, "{} ms", us / 1_000),
+            us => write!(formatter, "{} s", us / 1_000_000),
         }
     }
 }
@@ -226,6 +265,7 @@ mod tests {
             parameters: [].into(),
             imports: [].into(),
             functions: [].into(),
+            events: None,
         }
     }
 

@@ -1,8 +1,7 @@
 //! The list of modules as a table.
 
-use bareflow_protocol::report::Module;
-
-use bareflow_suite::statistics::OrDash;
+use bareflow_protocol::report::{Event, Events, Module};
+use bareflow_suite::statistics::{Microseconds, OrDash};
 
 use super::aligned;
 
@@ -14,6 +13,7 @@ pub fn table(modules: &[Module]) -> String {
     // The last columns are there only if a module has something in them.
     let has_parameters = modules.iter().any(|module| !module.parameters.is_empty());
     let has_imports = modules.iter().any(|module| !module.imports.is_empty());
+    let has_events = modules.iter().any(|module| module.events.is_some());
     let row = |module: &Module| {
         let several = modules.iter().filter(|other| other.name == module.name).count() > 1;
         let mark = if several && module.active { "*" } else { "" };
@@ -30,16 +30,37 @@ pub fn table(modules: &[Module]) -> String {
         ];
         row.extend(has_parameters.then(|| joined(&module.parameters)));
         row.extend(has_imports.then(|| joined(&module.imports)));
+        row.extend(has_events.then(|| module.events.as_ref().map(waits_for).unwrap_or_default()));
         row
     };
     let mut titles = TITLES.to_vec();
     titles.extend(has_parameters.then_some("PARAMETERS"));
     titles.extend(has_imports.then_some("IMPORTS"));
+    titles.extend(has_events.then_some("WAITS FOR"));
     aligned(&titles, &[2, 5, 6, 7, 8], modules.iter().map(row))
 }
 
 fn joined(list: &[impl ToString]) -> String {
     list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Formats what a module waits for: what it says as a task, or else its armed timers and its subscriptions.
+fn waits_for(events: &Events) -> String {
+    if events.ended {
+        return "ended".to_owned();
+    }
+    let is_task = events.list.iter().any(|event| event.awaited);
+    let is_shown = |event: &&Event| match &*event.kind {
+        "timer" | "subscription" if is_task => event.awaited,
+        "timer" => event.due_in_us.is_some() || event.pending,
+        kind => kind == "subscription",
+    };
+    let text = |Event { name, due_in_us, pending, .. }: &Event| match due_in_us {
+        _ if *pending => format!("{name} (pending)"),
+        Some(due_in_us) => format!("{name} {}", Microseconds(*due_in_us)),
+        None => name.clone(),
+    };
+    events.list.iter().filter(is_shown).map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// Formats bytes in KiB, rounded up, as memory is allocated in pages.
@@ -77,5 +98,36 @@ primes  1.0.0       1  kernel  loaded      3    -   30     12K";
         let found = table(&modules);
         assert!(found.contains("MEMORY  PARAMETERS           IMPORTS\n"), "{found}");
         assert!(found.ends_with("12K                       source=disk@1.0.0 random=kernel"), "{found}");
+    }
+
+    #[test]
+    fn shows_what_modules_wait_for() {
+        let event = |name: &str, kind: &'static str, due_in_us, awaited| Event {
+            name: name.to_owned(),
+            kind: kind.into(),
+            source: String::new(),
+            due_in_us,
+            period_us: 0,
+            pending: false,
+            awaited,
+        };
+        let task = vec![
+            event("task", "timer", Some(120_400), true),
+            event("late", "timer", Some(7), false),
+            event("price", "subscription", None, true),
+            event("stop", "stop", None, true),
+        ];
+        let mut modules = [module("feed", "1.0.0"), module("sum", "1.0.0")];
+        modules[0].events = Some(Events { list: task, ..Events::default() });
+        let expected = "\
+NAME  VERSION  LOAD  DOMAIN  STATE   CALLS  P50  P99  MEMORY  WAITS FOR
+feed  1.0.0       1  kernel  loaded      3   20   30     12K  task 120 ms, price
+sum   1.0.0       1  kernel  loaded      3   20   30     12K";
+        assert_eq!(table(&modules), expected);
+        let mut events = modules[0].events.take().unwrap();
+        events.list.iter_mut().for_each(|event| event.awaited = false);
+        events.list[1].pending = true;
+        assert_eq!(waits_for(&events), "task 120 ms, late (pending), price");
+        assert_eq!(waits_for(&Events { ended: true, ..events }), "ended");
     }
 }

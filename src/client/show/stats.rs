@@ -90,6 +90,7 @@ pub(super) mod tests {
             parameters: Vec::new(),
             imports: Vec::new(),
             functions: Vec::new(),
+            events: None,
         }
     }
 
