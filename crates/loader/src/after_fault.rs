@@ -4,6 +4,8 @@ use crate::error::LoadError;
 use crate::format::raw::RawModule;
 use crate::format::valid::{Capabilities, ValidModule};
 use crate::manager::ModuleManager;
+#[cfg(feature = "regions")]
+use crate::module::Index;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::platform::Platform;
@@ -14,9 +16,14 @@ impl<P: Platform> ModuleManager<P> {
     #[cold]
     #[inline(never)]
     pub(crate) fn fail(&self, id: ModuleId) {
+        // Other calls of it may be running.
+        #[cfg(feature = "regions")]
+        let is_running = self.registry.slot(id.index).is_some_and(Slot::is_borrowed);
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
         module.lifecycle.stop();
+        #[cfg(feature = "regions")]
+        self.lose_regions(id.index as Index, &module.metadata, is_running);
         if !cfg!(feature = "restart") || !module.metadata.options().on_fault.restarts(faults.restarts.get()) {
             return;
         }

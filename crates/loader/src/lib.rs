@@ -58,6 +58,8 @@ mod policy;
 mod printable;
 mod profile;
 mod profiles;
+#[cfg(feature = "regions")]
+mod regions;
 mod registry;
 #[cfg(feature = "reload")]
 mod reload;

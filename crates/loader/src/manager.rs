@@ -1,7 +1,7 @@
 //! The manager of loaded modules: what it holds. What it does is in `load/`, `call/`, `reload.rs`, `unload.rs`,
 //! `versions.rs` and `profiles.rs`.
 
-#[cfg(any(feature = "reload", feature = "events"))]
+#[cfg(any(feature = "events", feature = "regions", feature = "reload"))]
 use core::cell::RefCell;
 use core::cell::{Cell, Ref};
 #[cfg(feature = "events")]
@@ -20,6 +20,8 @@ use crate::profile::{SpareBuffer, Timing};
 use crate::registry::embedder::Embedder;
 #[cfg(feature = "events")]
 use crate::registry::events::EventTable;
+#[cfg(feature = "regions")]
+use crate::registry::regions::RegionTable;
 use crate::registry::uses::Uses;
 use crate::registry::{NameEntry, Registry};
 #[cfg(feature = "reload")]
@@ -88,6 +90,12 @@ pub struct ModuleManager<P: Platform> {
     /// Whether handlers of events are being called.
     #[cfg(feature = "events")]
     pub(crate) is_running_events: Cell<bool>,
+    /// The regions that modules share.
+    #[cfg(feature = "regions")]
+    pub(crate) regions: RefCell<RegionTable<P::Alloc>>,
+    /// The most bytes of regions that a module may own.
+    #[cfg(feature = "regions")]
+    pub(crate) region_limit: Cell<u64>,
 }
 
 /// A function that provides the embedder's interfaces.
@@ -127,6 +135,10 @@ impl<P: Platform> ModuleManager<P> {
             next_event_us: AtomicU64::new(u64::MAX),
             #[cfg(feature = "events")]
             is_running_events: Cell::new(false),
+            #[cfg(feature = "regions")]
+            regions: RefCell::new(RegionTable::new_in(platform.allocator())),
+            #[cfg(feature = "regions")]
+            region_limit: Cell::new(crate::regions::DEFAULT_LIMIT_BYTES),
             platform,
         }
     }
@@ -222,6 +234,8 @@ impl<P: Platform> Drop for ModuleManager<P> {
         for module in self.registry.drain() {
             self.platform.release(module.placed.image);
         }
+        #[cfg(feature = "regions")]
+        self.free_regions();
     }
 }
 

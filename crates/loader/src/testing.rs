@@ -15,8 +15,8 @@ use crate::fault::Fault;
 use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::{
-    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Platform, PlatformError, TimedCall,
-    WritableImage,
+    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Platform, PlatformError, RegionMemory,
+    TimedCall, WritableImage,
 };
 use crate::policy::kernel_domain::KernelDomain;
 use crate::policy::{Domain, Placement};
@@ -189,6 +189,12 @@ pub struct FakePlatform {
     pub meanwhile: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// The first actions of the next calls of modules with dependencies.
     pub inside: RefCell<VecDeque<Inside>>,
+    /// The pages of regions that are allocated.
+    pub region_pages: Cell<u64>,
+    /// The maximum number of these pages, and of mappings of regions.
+    pub region_capacity: Cell<[u64; 2]>,
+    /// The mappings of regions: the region's address, the image's base, and whether it can be written.
+    pub region_mappings: RefCell<Vec<(u64, u64, bool)>>,
 }
 
 /// The action of a module that may call others.
@@ -211,6 +217,9 @@ impl Default for FakePlatform {
             instructions: Cell::new(0),
             meanwhile: RefCell::default(),
             inside: RefCell::default(),
+            region_pages: Cell::new(0),
+            region_capacity: Cell::new([u64::MAX; 2]),
+            region_mappings: RefCell::default(),
         }
     }
 }
@@ -261,7 +270,38 @@ unsafe impl Platform for &FakePlatform {
         Usage { pages: 1, ..Usage::default() }
     }
     fn usage(&self) -> Option<Usage> {
-        Some(Usage { pages: self.images.get() as u64, ..Usage::default() })
+        Some(Usage { pages: self.images.get() as u64 + self.region_pages.get(), ..Usage::default() })
+    }
+    fn has_regions(&self, domain: Domain) -> bool {
+        domain == Domain::Kernel
+    }
+    fn allocate_region(&self, pages: u32) -> Result<RegionMemory, PlatformError> {
+        let all = self.region_pages.get() + u64::from(pages);
+        if all > self.region_capacity.get()[0] {
+            return Err(OUT_OF_MEMORY);
+        }
+        self.region_pages.set(all);
+        self.time.set(self.time.get() + 1);
+        Ok(RegionMemory { address: self.time.get() << 32, pages })
+    }
+    fn free_region(&self, memory: RegionMemory) {
+        assert!(self.region_mappings.borrow().iter().all(|mapping| mapping.0 != memory.address), "it is mapped");
+        self.region_pages.set(self.region_pages.get() - u64::from(memory.pages));
+    }
+    fn map_region(&self, memory: &RegionMemory, image: &FakeImage, is_writable: bool) -> Result<u64, PlatformError> {
+        let mut mappings = self.region_mappings.borrow_mut();
+        if mappings.len() as u64 == self.region_capacity.get()[1] {
+            return Err(OUT_OF_MEMORY);
+        }
+        assert!(mappings.iter().all(|mapping| (mapping.0, mapping.1) != (memory.address, image.base)), "it is mapped");
+        mappings.push((memory.address, image.base, is_writable));
+        Ok(memory.address + image.base)
+    }
+    fn unmap_region(&self, memory: &RegionMemory, image: &FakeImage) {
+        let mut mappings = self.region_mappings.borrow_mut();
+        let mapped = |mapping: &(u64, u64, bool)| (mapping.0, mapping.1) == (memory.address, image.base);
+        let found = mappings.iter().position(mapped).expect("it is not mapped");
+        mappings.remove(found);
     }
     fn microseconds(&self) -> Option<u64> {
         self.microseconds.get()

@@ -96,7 +96,11 @@ impl<P: Platform> ModuleManager<P> {
             _ => None,
         };
         let leak = self.account(&module);
-        self.count_module(&module, false);
+        if module.metadata.is_some() {
+            self.count_module(&module, false);
+            #[cfg(feature = "regions")]
+            self.detach_regions(slot.index(), &module.metadata, false);
+        }
         let (held, before) = (self.usage_of(&module), self.usage());
         let (call_count, bindings) = (module.call_count(), module.metadata.dependencies());
         drop(module);
@@ -107,6 +111,10 @@ impl<P: Platform> ModuleManager<P> {
         profile_buffer.recycle(&self.spare_buffer);
         #[cfg(feature = "events")]
         self.remove_events(&metadata);
+        #[cfg(feature = "regions")]
+        if metadata.is_some() {
+            self.free_orphans();
+        }
         drop((metadata, faults));
         let returned = before.zip(self.usage()).map(|(before, after)| before.saturating_sub(after));
         let (generation, heap_bytes) = (generation.get(), placement.budget.heap_bytes);
@@ -135,7 +143,6 @@ impl<P: Platform> ModuleManager<P> {
     /// Returns the memory that a module has been given.
     #[inline]
     pub(crate) fn usage_of(&self, module: &Module<P>) -> Usage {
-        self.platform.image_usage(&module.placed.image)
-            + Usage { table_bytes: module.table_bytes(), ..Usage::default() }
+        self.platform.image_usage(&module.placed.image) + module.usage()
     }
 }

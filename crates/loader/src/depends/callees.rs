@@ -87,4 +87,9 @@ impl<P: Platform> Callees for CalleeResolver<'_, P> {
             Err(error) => error.into(),
         }
     }
+
+    #[cfg(feature = "regions")]
+    fn find_in_region(&self, address: u64, length: u64, to_write: bool) -> Option<u64> {
+        self.manager.find_in_region(self.metadata.interfaces()?, (address, length), to_write)
+    }
 }

@@ -18,7 +18,6 @@ impl<P: Platform> ModuleManager<P> {
     /// The platform has no time, or there is no memory.
     pub(crate) fn add_events(&self, id: ModuleId, module: &Module<P>) -> Result<(), LoadError> {
         let Some(interfaces) = module.metadata.interfaces() else { return Ok(()) };
-        interfaces.owner.set(Some(id));
         if interfaces.events_record().is_empty() {
             return Ok(());
         }

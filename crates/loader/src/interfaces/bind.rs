@@ -138,6 +138,10 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Adds a provider to those that were found, if it exports the interface in a version that serves.
     fn consider(&self, found: &mut Found, import: &Entry<'_>, name: Name, provider: ProviderId, rank: Rank) {
+        // The guards of regions rely on what the loader says of them.
+        if import.interface == "regions" && !matches!(provider, ProviderId::Loader(_)) {
+            return;
+        }
         let export =
             self.with_export(provider, import.interface, |export| (export.serves(import.version), export.version()));
         match export {

@@ -15,6 +15,8 @@ impl OwnInterface {
     pub const ALL: &[OwnInterface] = &[
         #[cfg(feature = "events")]
         OwnInterface::Events,
+        #[cfg(feature = "regions")]
+        OwnInterface::Regions,
     ];
 
     /// Returns the interface.
@@ -22,13 +24,18 @@ impl OwnInterface {
         match self {
             #[cfg(feature = "events")]
             OwnInterface::Events => Exported::of::<dyn bareflow_events::Events>(),
+            #[cfg(feature = "regions")]
+            OwnInterface::Regions => Exported::of::<dyn bareflow_regions::Regions>(),
         }
     }
 }
 
 impl<P: Platform> ModuleManager<P> {
     /// Calls a method of an interface that the loader provides, for the module `caller`.
-    #[cfg_attr(not(feature = "events"), expect(unused_variables, reason = "the loader provides none"))]
+    #[cfg_attr(
+        not(any(feature = "events", feature = "regions")),
+        expect(unused_variables, reason = "the loader provides none")
+    )]
     pub(super) fn call_own(
         &self,
         own: OwnInterface,
@@ -39,6 +46,8 @@ impl<P: Platform> ModuleManager<P> {
         match own {
             #[cfg(feature = "events")]
             OwnInterface::Events => self.serve_events(caller, method, frame),
+            #[cfg(feature = "regions")]
+            OwnInterface::Regions => self.serve_regions(caller, method, frame),
         }
     }
 }

@@ -21,6 +21,10 @@ impl<P: Platform> PendingModule<'_, P> {
         // No one else knows of the module, so its slot is not borrowed.
         let Some(module) = self.filled.slot.module() else { return Err(LoadError::CandidateGone) };
         if module.metadata.is_some() || module.flags & FLAG_INIT != 0 {
+            #[cfg(any(feature = "events", feature = "regions"))]
+            if let Some(interfaces) = module.metadata.interfaces() {
+                interfaces.owner.set(Some(self.id()));
+            }
             #[cfg(feature = "events")]
             manager.add_events(self.id(), &module)?;
             self.state_transfer = manager.initialize(&module, replaced)?;

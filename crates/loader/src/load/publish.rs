@@ -77,6 +77,10 @@ impl<P: Platform> ModuleManager<P> {
     #[cold]
     #[inline(never)]
     fn discard(&self, slot: &Slot<P>, name_entry: &NameEntry) {
+        #[cfg(feature = "regions")]
+        if let Some(module) = slot.module() {
+            self.lose_regions(slot.index(), &module.metadata, false);
+        }
         if let Some(module) = slot.take() {
             self.registry.release(slot, Some(name_entry));
             #[cfg(feature = "events")]

@@ -11,8 +11,8 @@ use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::interface::{CallError, Shape};
 
 use crate::module::ModuleId;
-use crate::profile::ProfileBuffer;
 use crate::profile::sampler::Sampler;
+use crate::profile::{ProfileBuffer, Usage};
 
 /// The imports of a module, and the functions that it exports, in the order of its record.
 pub(crate) struct Interfaces<A: Allocator> {
@@ -26,7 +26,7 @@ pub(crate) struct Interfaces<A: Allocator> {
     pub methods: Vec<Cell<BoundMethod>, A>,
     pub functions: Vec<Function<A>, A>,
     /// The module that they belong to, once it is in its slot. It is who calls an interface of the loader.
-    #[cfg(feature = "events")]
+    #[cfg(any(feature = "events", feature = "regions"))]
     pub owner: Cell<Option<ModuleId>>,
     /// The number of its events' slot, if it has any.
     #[cfg(feature = "events")]
@@ -34,6 +34,9 @@ pub(crate) struct Interfaces<A: Allocator> {
     /// The bytes of the table of events that are this module's.
     #[cfg(feature = "events")]
     pub event_bytes: Cell<u64>,
+    /// The pages of the regions that it owns.
+    #[cfg(feature = "regions")]
+    pub region_pages: Cell<u32>,
 }
 
 /// An import.
@@ -73,6 +76,9 @@ pub(crate) enum OwnInterface {
     /// Timers and notifications.
     #[cfg(feature = "events")]
     Events,
+    /// Memory that modules share.
+    #[cfg(feature = "regions")]
+    Regions,
 }
 
 /// A function that a module exports: its profile.
@@ -136,12 +142,14 @@ impl<A: Allocator + Clone> Interfaces<A> {
             imports,
             methods,
             functions,
-            #[cfg(feature = "events")]
+            #[cfg(any(feature = "events", feature = "regions"))]
             owner: Cell::new(None),
             #[cfg(feature = "events")]
             events: Cell::new(None),
             #[cfg(feature = "events")]
             event_bytes: Cell::new(0),
+            #[cfg(feature = "regions")]
+            region_pages: Cell::new(0),
         };
         Box::try_new_in(interfaces, allocator.clone()).ok()
     }
@@ -182,8 +190,14 @@ impl<A: Allocator> Interfaces<A> {
         self.bytes.get(self.signatures..).unwrap_or_default()
     }
 
-    /// Returns the bytes of the loader's tables that they use.
-    pub fn table_bytes(&self) -> u64 {
+    /// Returns whether the module imports this interface of the loader's.
+    #[cfg(feature = "regions")]
+    pub fn imports_own(&self, own: OwnInterface) -> bool {
+        self.imports.iter().any(|import| import.provider.get() == Some(ProviderId::Loader(own)))
+    }
+
+    /// Returns the memory that they use, with the regions that the module owns.
+    pub fn usage(&self) -> Usage {
         let sizes = size_of::<Interfaces<A>>()
             + self.bytes.len()
             + self.imports.len() * size_of::<Import>()
@@ -191,6 +205,12 @@ impl<A: Allocator> Interfaces<A> {
             + self.functions.len() * size_of::<Function<A>>();
         #[cfg(feature = "events")]
         let sizes = sizes + self.event_bytes.get() as usize;
-        sizes as u64 + self.functions.iter().map(|function| function.profile_buffer.table_bytes()).sum::<u64>()
+        let profiles = self.functions.iter().map(|function| function.profile_buffer.table_bytes());
+        let table_bytes = sizes as u64 + profiles.sum::<u64>();
+        #[cfg(feature = "regions")]
+        let pages = self.region_pages.get().into();
+        #[cfg(not(feature = "regions"))]
+        let pages = 0;
+        Usage { pages, table_bytes, ..Usage::default() }
     }
 }

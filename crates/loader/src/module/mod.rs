@@ -27,7 +27,7 @@ use crate::name::{Name, Version};
 use crate::platform::{Call, Platform};
 use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
 use crate::profile::sampler::Sampler;
-use crate::profile::{ProfileBuffer, Timing};
+use crate::profile::{ProfileBuffer, Timing, Usage};
 
 /// The index of a slot or name in the registry.
 pub(crate) type Index = u32;
@@ -131,9 +131,11 @@ impl<P: Platform> Module<P> {
         self.profile_buffer.count() + self.sampler.untimed() + u64::from(self.faults.count.get())
     }
 
-    /// Returns the bytes of the loader's tables that the module uses besides its slot.
-    pub(crate) fn table_bytes(&self) -> u64 {
-        self.faults.table_bytes() + self.profile_buffer.table_bytes() + self.metadata.table_bytes()
+    /// Returns the memory that the module uses besides its slot and its image: the loader's tables, and its regions.
+    pub(crate) fn usage(&self) -> Usage {
+        let metadata = self.metadata.usage();
+        let table_bytes = self.faults.table_bytes() + self.profile_buffer.table_bytes() + metadata.table_bytes;
+        Usage { table_bytes, ..metadata }
     }
 
     /// Returns the diagnosis of the last fault once. The function to blame is looked up only now, when it is needed.
@@ -314,12 +316,12 @@ impl<A: Allocator> Metadata<A> {
         parts.bytes.get(start..start + length).unwrap_or_default()
     }
 
-    /// Returns the bytes of the loader's tables that the metadata uses.
-    pub(crate) fn table_bytes(&self) -> u64 {
-        self.0.as_ref().map_or(0, |parts| {
-            let interfaces = parts.interfaces.as_ref().map_or(0, |interfaces| interfaces.table_bytes());
-            (size_of::<MetadataParts<A>>() + parts.bytes.len()) as u64 + interfaces
-        })
+    /// Returns the memory that the metadata uses, with the regions that the module owns.
+    pub(crate) fn usage(&self) -> Usage {
+        let Some(parts) = &self.0 else { return Usage::default() };
+        let interfaces = parts.interfaces.as_ref().map_or(Usage::default(), |interfaces| interfaces.usage());
+        let table_bytes = (size_of::<MetadataParts<A>>() + parts.bytes.len()) as u64;
+        Usage { table_bytes: table_bytes + interfaces.table_bytes, ..interfaces }
     }
 }
 

@@ -8,6 +8,8 @@ pub mod embedder;
 pub mod events;
 mod hash_index;
 mod names;
+#[cfg(feature = "regions")]
+pub mod regions;
 mod stable_vec;
 pub mod uses;
 

@@ -1,0 +1,79 @@
+//! The end of regions, with the modules that have them.
+
+use allocator_api2::vec::Vec;
+
+use crate::manager::ModuleManager;
+use crate::module::interfaces::Interfaces;
+use crate::module::{Index, Metadata};
+use crate::platform::Platform;
+use crate::registry::regions::{Holder, Region};
+
+impl<P: Platform> ModuleManager<P> {
+    /// Takes all regions away from the module in a slot, which is gone or has faulted, and frees those that no one has any
+    /// more. `is_running`: other calls of it are.
+    pub(crate) fn lose_regions(&self, module: Index, metadata: &Metadata<P::Alloc>, is_running: bool) {
+        self.detach_regions(module, metadata, is_running);
+        self.free_orphans();
+    }
+
+    /// Takes all regions away from a module, as [`lose_regions`](Self::lose_regions) does. What no one has any more is left
+    /// to [`free_orphans`](Self::free_orphans); its pages are counted as the module's, and no others.
+    pub(crate) fn detach_regions(&self, module: Index, metadata: &Metadata<P::Alloc>, is_running: bool) {
+        if let Some(interfaces) = metadata.interfaces()
+            && !self.regions.borrow().all.is_empty()
+        {
+            self.end_regions(module, interfaces, is_running);
+        }
+    }
+
+    /// Takes a module's own regions away from all, and those that were lent to it from the module.
+    #[cold]
+    #[inline(never)]
+    fn end_regions(&self, module: Index, interfaces: &Interfaces<P::Alloc>, is_running: bool) {
+        let mut regions = self.regions.borrow_mut();
+        interfaces.region_pages.set(0);
+        for region in &mut regions.all {
+            let is_own = region.owner == Some(module);
+            let Region { memory, holders, .. } = region;
+            holders.retain_mut(|holder| {
+                holder.may_open &= !is_own && holder.module != module;
+                let runs = if holder.module == module { is_running } else { self.may_be_running(holder.module) };
+                let stays = holder.may_open || holder.is_open() && runs;
+                if !stays {
+                    self.unmap_at(memory, holder);
+                }
+                stays
+            });
+            if is_own {
+                region.owner = None;
+                if region.is_orphan() {
+                    interfaces.region_pages.set(interfaces.region_pages.get() + region.memory.pages);
+                    // What is freed from here on is the memory alone, as a receipt counts it.
+                    region.holders = Vec::<Holder, _>::new_in(self.platform.allocator());
+                }
+            }
+        }
+    }
+
+    /// Frees the memory that no one has any more.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn free_orphans(&self) {
+        let mut regions = self.regions.borrow_mut();
+        let mut index = 0;
+        while let Some(region) = regions.all.get(index) {
+            if region.is_orphan() {
+                self.platform.free_region(regions.all.swap_remove(index).memory);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Frees all memory. No module runs any more.
+    pub(crate) fn free_regions(&self) {
+        for region in self.regions.borrow_mut().all.drain(..) {
+            self.platform.free_region(region.memory);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The interface `regions`, for one module that calls it.
+
+use allocator_api2::vec::Vec;
+use bareflow_abi::CallError;
+use bareflow_regions::{Access, RegionError, Regions, View};
+
+use super::MAX_REGIONS;
+use crate::format::segments::PAGE_SIZE;
+use crate::manager::ModuleManager;
+use crate::module::interfaces::{Interfaces, OwnInterface};
+use crate::module::lifecycle::ModuleState;
+use crate::module::{Index, ModuleId};
+use crate::name::Name;
+use crate::platform::Platform;
+use crate::registry::Slot;
+use crate::registry::regions::{Holder, Mapping, Region};
+
+/// The module that calls.
+pub(super) struct Caller<'manager, P: Platform> {
+    pub manager: &'manager ModuleManager<P>,
+    /// Its slot.
+    pub module: Index,
+    pub interfaces: &'manager Interfaces<P::Alloc>,
+}
+
+impl<P: Platform> Regions for Caller<'_, P> {
+    fn create(&mut self, bytes: u64) -> Result<u32, RegionError> {
+        let Caller { manager, module, interfaces } = *self;
+        let mut regions = manager.regions.borrow_mut();
+        let slot = manager.registry.slot(module as usize).and_then(Slot::module);
+        let domain = slot.ok_or(CallError::NotBound)?.placement.domain;
+        if !manager.platform.has_regions(domain) {
+            return Err(RegionError::Unsupported);
+        }
+        let pages = u32::try_from(bytes.div_ceil(PAGE_SIZE)).map_err(|_| RegionError::TooLarge)?;
+        let owned = u64::from(interfaces.region_pages.get()) + u64::from(pages);
+        let count = regions.all.iter().filter(|region| region.owner == Some(module)).count();
+        if pages == 0 || owned * PAGE_SIZE > manager.region_limit.get() || count == MAX_REGIONS {
+            return Err(RegionError::TooLarge);
+        }
+        let mut holders = Vec::new_in(manager.platform.allocator());
+        holders.try_reserve_exact(1).map_err(|_| RegionError::NoMemory)?;
+        regions.all.try_reserve(1).map_err(|_| RegionError::NoMemory)?;
+        let memory = manager.platform.allocate_region(pages).map_err(|_| RegionError::NoMemory)?;
+        holders.push(Holder { module, may_open: true, mapping: None });
+        interfaces.region_pages.set(owned as u32);
+        let number = regions.next_number();
+        regions.all.push(Region { number, owner: Some(module), access: Access::Exclusive, memory, holders });
+        Ok(number)
+    }
+
+    fn destroy(&mut self, region: u32) -> Result<(), RegionError> {
+        let mut regions = self.manager.regions.borrow_mut();
+        let found = regions.of_owner(region, self.module)?;
+        if found.is_lent() {
+            return Err(RegionError::Lent);
+        }
+        if found.is_open_at(self.module) {
+            return Err(RegionError::Open);
+        }
+        found.owner = None;
+        self.interfaces.region_pages.set(self.interfaces.region_pages.get().saturating_sub(found.memory.pages));
+        self.remove(found);
+        drop(regions);
+        self.manager.free_orphans();
+        Ok(())
+    }
+
+    fn lend(&mut self, region: u32, to: &str, access: Access) -> Result<(), RegionError> {
+        let mut regions = self.manager.regions.borrow_mut();
+        let found = regions.of_owner(region, self.module)?;
+        let to = self.find_borrower(to)?;
+        if found.is_lent() {
+            let is_same = access != Access::Exclusive && access == found.access;
+            if !is_same || found.holder(to).is_some_and(|holder| holder.may_open) {
+                return Err(RegionError::Lent);
+            }
+        } else if found.is_open_at(self.module) {
+            return Err(RegionError::Open);
+        }
+        // One that has it open although it was taken back.
+        if found.is_open_against(self.module, access) || found.is_open_at(to) {
+            return Err(RegionError::Open);
+        }
+        found.holders.try_reserve(1).map_err(|_| RegionError::NoMemory)?;
+        found.access = access;
+        found.holders.push(Holder { module: to, may_open: true, mapping: None });
+        let Region { memory, holders, .. } = found;
+        // Its owner must not reach it any more, or not write it.
+        if access != Access::Shared {
+            let own = holders.iter_mut().filter(|holder| holder.module == self.module && !holder.is_open());
+            own.for_each(|own| self.manager.unmap_at(memory, own));
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, region: u32) -> Result<(), RegionError> {
+        let mut regions = self.manager.regions.borrow_mut();
+        let found = regions.of_owner(region, self.module)?;
+        if !found.is_lent() {
+            return Err(RegionError::NotLent);
+        }
+        let is_used = |holder: &Holder| {
+            holder.module != self.module && holder.is_open() && self.manager.may_be_running(holder.module)
+        };
+        if found.holders.iter().any(is_used) {
+            return Err(RegionError::Open);
+        }
+        let Region { memory, holders, .. } = found;
+        holders.retain_mut(|holder| {
+            if holder.module != self.module {
+                self.manager.unmap_at(memory, holder);
+            }
+            holder.module == self.module
+        });
+        Ok(())
+    }
+
+    fn give_back(&mut self, region: u32) -> Result<(), RegionError> {
+        let mut regions = self.manager.regions.borrow_mut();
+        let found = regions.of_holder(region, self.module)?;
+        if found.owner == Some(self.module) {
+            return Err(RegionError::NotLent);
+        }
+        if found.is_open_at(self.module) {
+            return Err(RegionError::Open);
+        }
+        self.remove(found);
+        Ok(())
+    }
+
+    fn open(&mut self, region: u32, access: Access, view: &mut View) -> Result<(), RegionError> {
+        let Caller { manager, module, .. } = *self;
+        let mut regions = manager.regions.borrow_mut();
+        let key = regions.next_key();
+        let found = regions.of_holder(region, module)?;
+        if found.access_of(module)? != access {
+            return Err(RegionError::OtherAccess);
+        }
+        if found.is_open_at(module) || found.is_open_against(module, access) {
+            return Err(RegionError::Open);
+        }
+        let slot = manager.registry.slot(module as usize).and_then(Slot::module).ok_or(CallError::NotBound)?;
+        if slot.lifecycle.state() == ModuleState::Stopped {
+            // This is the `init` of a restart, in an image that is not yet the module's.
+            return Err(CallError::Busy.into());
+        }
+        let Region { memory, holders, .. } = found;
+        let holder = holders.iter_mut().find(|holder| holder.module == module).ok_or(RegionError::NoSuchRegion)?;
+        let is_writable = access != Access::ReadOnly;
+        if holder.mapping.as_ref().is_some_and(|mapping| mapping.is_writable != is_writable) {
+            manager.unmap_at(memory, holder);
+        }
+        let address = match &holder.mapping {
+            Some(mapping) => mapping.address,
+            None => {
+                let mapped = manager.platform.map_region(memory, &slot.placed.image, is_writable);
+                mapped.map_err(|_| RegionError::NoMemory)?
+            }
+        };
+        holder.mapping = Some(Mapping { address, is_writable, access, key: Some(key) });
+        *view = View { address, bytes: memory.bytes(), key: key.get() };
+        Ok(())
+    }
+
+    fn close(&mut self, region: u32, key: u64) -> Result<(), RegionError> {
+        let mut regions = self.manager.regions.borrow_mut();
+        let found = regions.of_holder(region, self.module)?;
+        let mut holders = found.holders.iter_mut();
+        let holder = holders.find(|holder| holder.module == self.module).ok_or(RegionError::NoSuchRegion)?;
+        let mapping = holder.mapping.as_mut().filter(|mapping| mapping.key.is_some_and(|own| own.get() == key));
+        mapping.ok_or(RegionError::NotOpen)?.key = None;
+        if !holder.may_open {
+            self.remove(found);
+            drop(regions);
+            self.manager.free_orphans();
+        }
+        Ok(())
+    }
+}
+
+impl<P: Platform> Caller<'_, P> {
+    /// Makes the caller one that does not have this region any more.
+    fn remove(&self, Region { memory, holders, .. }: &mut Region<P::Alloc>) {
+        holders.retain_mut(|holder| {
+            if holder.module == self.module {
+                self.manager.unmap_at(memory, holder);
+            }
+            holder.module != self.module
+        });
+    }
+
+    /// Returns the slot of the module `to`, which a region is to be lent to.
+    fn find_borrower(&self, to: &str) -> Result<Index, RegionError> {
+        let id = Name::new(to).and_then(|name| self.manager.active(&name)).ok_or(RegionError::NoSuchModule)?;
+        let ModuleId { index, .. } = id;
+        if index as Index == self.module {
+            return Err(RegionError::ToItself);
+        }
+        let module = self.manager.get(id).ok_or(RegionError::NoSuchModule)?;
+        if module.lifecycle.is_retired() || module.lifecycle.state() == ModuleState::Stopped {
+            return Err(RegionError::NoSuchModule);
+        }
+        if !module.metadata.interfaces().is_some_and(|interfaces| interfaces.imports_own(OwnInterface::Regions)) {
+            return Err(RegionError::NotAnImporter);
+        }
+        if !self.manager.platform.has_regions(module.placement.domain) {
+            return Err(RegionError::Unsupported);
+        }
+        Ok(index as Index)
+    }
+}

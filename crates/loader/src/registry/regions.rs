@@ -1,0 +1,167 @@
+//! The regions of memory that modules share: who owns each, whom it is lent to, and at whom it is mapped.
+
+use core::num::NonZeroU64;
+
+use allocator_api2::alloc::Allocator;
+use allocator_api2::vec::Vec;
+use bareflow_regions::{Access, RegionError};
+
+use crate::format::segments::is_within;
+use crate::module::Index;
+use crate::platform::RegionMemory;
+
+/// All regions.
+pub(crate) struct RegionTable<A: Allocator> {
+    pub all: Vec<Region<A>, A>,
+    /// The number of the last region.
+    last_number: u32,
+    /// The key of the last opening.
+    last_key: u64,
+}
+
+/// A region.
+pub(crate) struct Region<A: Allocator> {
+    pub number: u32,
+    /// The slot of the module that owns it; `None` once that is gone, and the memory stays only until others close it.
+    pub owner: Option<Index>,
+    /// The access of those that it is lent to.
+    pub access: Access,
+    pub memory: RegionMemory,
+    /// The owner, those that it is lent to, and those that have it open although it was taken back.
+    pub holders: Vec<Holder, A>,
+}
+
+/// A module that has a region.
+pub(crate) struct Holder {
+    /// The slot of the module.
+    pub module: Index,
+    /// Whether it may open the region; else it is there only until it has closed it.
+    pub may_open: bool,
+    pub mapping: Option<Mapping>,
+}
+
+/// A mapping of a region for a module.
+pub(crate) struct Mapping {
+    /// The address, as the module sees it.
+    pub address: u64,
+    pub is_writable: bool,
+    /// The access by which the region is open, or was opened last.
+    pub access: Access,
+    /// The key of the opening, while the region is open.
+    pub key: Option<NonZeroU64>,
+}
+
+impl<A: Allocator> RegionTable<A> {
+    /// Creates an empty table.
+    pub const fn new_in(allocator: A) -> RegionTable<A> {
+        RegionTable { all: Vec::new_in(allocator), last_number: 0, last_key: 0 }
+    }
+
+    /// Returns a number that no region has.
+    pub fn next_number(&mut self) -> u32 {
+        loop {
+            self.last_number = self.last_number.wrapping_add(1);
+            if self.last_number != 0 && self.all.iter().all(|region| region.number != self.last_number) {
+                return self.last_number;
+            }
+        }
+    }
+
+    /// Returns a key that no opening had.
+    pub const fn next_key(&mut self) -> NonZeroU64 {
+        // No one counts so far that it wraps.
+        self.last_key = self.last_key.wrapping_add(1);
+        // Far from each other, so that no key is that of another opening by accident.
+        match NonZeroU64::new(self.last_key.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
+            Some(key) => key,
+            None => NonZeroU64::MAX,
+        }
+    }
+
+    /// Returns the region with this number, if the module in the slot `module` has it.
+    ///
+    /// # Errors
+    /// [`RegionError::NoSuchRegion`].
+    pub fn of_holder(&mut self, number: u32, module: Index) -> Result<&mut Region<A>, RegionError> {
+        let mut all = self.all.iter_mut();
+        let region =
+            all.find(|region| region.number == number && region.holders.iter().any(|one| one.module == module));
+        region.ok_or(RegionError::NoSuchRegion)
+    }
+
+    /// Returns the region with this number, if the module in the slot `module` owns it.
+    ///
+    /// # Errors
+    /// [`RegionError::NoSuchRegion`], [`RegionError::NotOwner`].
+    pub fn of_owner(&mut self, number: u32, module: Index) -> Result<&mut Region<A>, RegionError> {
+        let region = self.of_holder(number, module)?;
+        if region.owner == Some(module) { Ok(region) } else { Err(RegionError::NotOwner) }
+    }
+
+    /// Returns where the embedder has bytes that a module sees at `address`, if they lie in a region that it has open and
+    /// may lend as a slice; `to_write`: one to be written.
+    pub fn find(&self, module: Index, (address, length): (u64, u64), to_write: bool) -> Option<u64> {
+        self.all.iter().find_map(|region| {
+            let mapping = region.holder(module)?.mapping.as_ref().filter(|mapping| mapping.key.is_some())?;
+            let is_lendable = match mapping.access {
+                Access::Exclusive => true,
+                Access::ReadOnly => !to_write,
+                Access::Shared => false,
+            };
+            let is_inside = is_within(address, length, mapping.address, region.memory.bytes());
+            (is_lendable && is_inside).then(|| region.memory.address + (address - mapping.address))
+        })
+    }
+}
+
+impl<A: Allocator> Region<A> {
+    pub fn holder(&self, module: Index) -> Option<&Holder> {
+        self.holders.iter().find(|holder| holder.module == module)
+    }
+
+    /// Returns whether it is lent to a module.
+    pub fn is_lent(&self) -> bool {
+        self.holders.iter().any(|holder| holder.may_open && Some(holder.module) != self.owner)
+    }
+
+    /// Returns whether the module in this slot has it open.
+    pub fn is_open_at(&self, module: Index) -> bool {
+        self.holder(module).is_some_and(Holder::is_open)
+    }
+
+    /// Returns the access that a module has to it.
+    ///
+    /// # Errors
+    /// [`RegionError::NoSuchRegion`], [`RegionError::Lent`].
+    pub fn access_of(&self, module: Index) -> Result<Access, RegionError> {
+        self.holder(module).filter(|holder| holder.may_open).ok_or(RegionError::NoSuchRegion)?;
+        match (self.owner == Some(module), self.is_lent(), self.access) {
+            (true, false, _) => Ok(Access::Exclusive),
+            (true, true, Access::Exclusive) => Err(RegionError::Lent),
+            (_, _, access) => Ok(access),
+        }
+    }
+
+    /// Returns whether a module other than that in the slot `module` has it open in a way that does not go together with
+    /// `access`. What was taken back may still be open where it was when its owner ended.
+    pub fn is_open_against(&self, module: Index, access: Access) -> bool {
+        self.holders.iter().any(|holder| {
+            holder.module != module
+                && holder.mapping.as_ref().is_some_and(|mapping| {
+                    mapping.key.is_some() && (access == Access::Exclusive || mapping.access != access)
+                })
+        })
+    }
+
+    /// Returns whether its memory is to be freed: it has no owner, and is mapped nowhere.
+    pub fn is_orphan(&self) -> bool {
+        self.owner.is_none() && self.holders.is_empty()
+    }
+}
+
+impl Holder {
+    /// Returns whether the module has the region open.
+    pub fn is_open(&self) -> bool {
+        self.mapping.as_ref().is_some_and(|mapping| mapping.key.is_some())
+    }
+}
