@@ -56,6 +56,8 @@ pub fn test_blob(name: &str) -> PathBuf {
             "relay",
             "settings",
             "settings-next",
+            "sharer",
+            "sharer-caller",
             "slow",
             "sluggish",
             "vectors",
