@@ -21,7 +21,7 @@ use crate::registry::embedder::Embedder;
 #[cfg(feature = "events")]
 use crate::registry::events::EventTable;
 #[cfg(feature = "regions")]
-use crate::registry::regions::RegionTable;
+use crate::registry::regions::{DEFAULT_LIMIT_BYTES, RegionTable};
 use crate::registry::uses::Uses;
 use crate::registry::{NameEntry, Registry};
 #[cfg(feature = "reload")]
@@ -138,7 +138,7 @@ impl<P: Platform> ModuleManager<P> {
             #[cfg(feature = "regions")]
             regions: RefCell::new(RegionTable::new_in(platform.allocator())),
             #[cfg(feature = "regions")]
-            region_limit: Cell::new(crate::regions::DEFAULT_LIMIT_BYTES),
+            region_limit: Cell::new(DEFAULT_LIMIT_BYTES),
             platform,
         }
     }

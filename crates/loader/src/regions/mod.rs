@@ -18,9 +18,6 @@ use crate::platform::Platform;
 use crate::registry::Slot;
 use crate::registry::regions::{Holder, Region};
 
-/// The most bytes of regions that a module may own, unless the embedder sets another limit.
-pub(crate) const DEFAULT_LIMIT_BYTES: u64 = 4 << 20;
-
 /// The most regions that a module may own.
 const MAX_REGIONS: usize = 64;
 

@@ -10,6 +10,9 @@ use crate::format::segments::is_within;
 use crate::module::Index;
 use crate::platform::RegionMemory;
 
+/// The most bytes of regions that a module may own, unless the embedder sets another limit.
+pub(crate) const DEFAULT_LIMIT_BYTES: u64 = 4 << 20;
+
 /// All regions.
 pub(crate) struct RegionTable<A: Allocator> {
     pub all: Vec<Region<A>, A>,
