@@ -1,6 +1,7 @@
 //! The `inspect` command: shows the contents of a blob, and whether it would be loaded.
 
 pub(crate) mod disassembly;
+mod events;
 
 use std::path::Path;
 
@@ -56,6 +57,9 @@ struct Inspection {
     /// The interfaces and functions that it provides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     exports: Vec<Export>,
+    /// The events that it handles, and the notifications that it publishes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<events::Event>,
     variants: Vec<Variant>,
 }
 
@@ -161,7 +165,8 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     // Without the magic, the fields would be meaningless.
     let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);
     let raw = raw.filter(|_| header.is_some());
-    let (imports, exports) = listing::split(&raw.map(exports::of_blob).unwrap_or_default(), &[]);
+    let interfaces = raw.map(exports::of_blob).unwrap_or_default();
+    let (imports, exports) = listing::split(&interfaces, &[]);
     let wanted = verdict.as_ref().ok().map(|valid| Budget::of(&valid.raw().header(), &Budget::LIMITS));
     Inspection {
         file: file.to_owned(),
@@ -184,6 +189,7 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
         parameters: raw.map(parameters).unwrap_or_default(),
         imports,
         exports,
+        events: raw.map(|raw| events::events(raw, &interfaces)).unwrap_or_default(),
         variants: raw.map(variants).unwrap_or_default(),
     }
 }
@@ -335,6 +341,7 @@ fn show(inspection: &Inspection) {
         say!("\nInterfaces: {}", inspection.imports.len() + inspection.exports.len());
         listing::show(&inspection.imports, &inspection.exports);
     }
+    events::show(&inspection.events);
     show_functions(&inspection.code);
     for Variant { cpu_level, entry, code } in &inspection.variants {
         say!("\nVariant for x86-64-v{cpu_level}, entry {entry}");

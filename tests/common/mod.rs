@@ -44,6 +44,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "early",
             "echo",
             "faults",
+            "feed",
             "heap",
             "kinds",
             "kinds-relay",
@@ -61,6 +62,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "slow",
             "sluggish",
             "vectors",
+            "watch",
         ] {
             let manifest = root().join("tests/modules").join(name).join("Cargo.toml");
             let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));

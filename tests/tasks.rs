@@ -1,0 +1,125 @@
+//! Modules that handle events, and tasks, on the host's platform.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use bareflow_host::HostPlatform;
+use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleId, ModuleManager, Timing};
+use common::mutate::renamed;
+use common::test_blob;
+
+type Manager = ModuleManager<HostPlatform>;
+
+fn manager() -> Manager {
+    // SAFETY: the tests' blobs are built here.
+    let trusted = unsafe { KernelDomain::trust_all_blobs() };
+    ModuleManager::with_kernel_domain(HostPlatform::new(Box::new(|_| ())).unwrap(), Timing::Fast, trusted)
+}
+
+/// Returns the numbers that a function writes.
+#[track_caller]
+fn numbers<const N: usize>(manager: &Manager, function: &str) -> [u32; N] {
+    let function = manager.find_function(function).unwrap();
+    let mut output = [0; 64];
+    let done = manager.execute_function(function, b"", &mut output).unwrap();
+    assert_eq!((done.outcome.result, done.outcome.output_length), (0, 4 * N));
+    std::array::from_fn(|number| u32::from_le_bytes(*output[4 * number..].first_chunk().unwrap()))
+}
+
+/// Runs events, as an embedder does, until `is_done`.
+#[track_caller]
+fn run_until(manager: &Manager, mut is_done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_done() {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        let run = manager.run_events(10);
+        assert_eq!(run.fault, None);
+        if !run.has_more {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+fn load(manager: &Manager, module: &str, domain: Domain) -> ModuleId {
+    let blob = std::fs::read(test_blob(module)).unwrap();
+    manager.load_with(&blob, &LoadOptions { domain, ..LoadOptions::default() }).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn for_some_time(milliseconds: u64) -> impl FnMut() -> bool {
+    let start = Instant::now();
+    move || start.elapsed() >= Duration::from_millis(milliseconds)
+}
+
+#[test]
+fn a_task_gets_prices_of_handlers_and_counts_its_clocks() {
+    for domain in Domain::ALL {
+        let manager = manager();
+        // The subscriber comes first: it waits for a publisher that is not there yet.
+        let watch = load(&manager, "watch", domain);
+        run_until(&manager, || numbers::<3>(&manager, "watch.counts")[1] >= 2);
+        let [prices, _, ticks] = numbers(&manager, "watch.counts");
+        assert!(prices == 0 && ticks >= 8, "{domain:?} {prices} {ticks}");
+        let feed = load(&manager, "feed", domain);
+        run_until(&manager, || numbers::<3>(&manager, "watch.counts")[0] >= 20);
+        let [published, _] = numbers(&manager, "feed.price");
+        let [noticed, silences, _] = numbers(&manager, "watch.counts");
+        assert!(published >= 20 && noticed <= published, "{domain:?} {noticed} {published}");
+        run_until(&manager, || numbers::<3>(&manager, "watch.counts")[0] >= noticed + 10);
+        // What the task waits for is known: the prices, its timer, the request to end.
+        let mut awaited = Vec::new();
+        manager.for_each_event(watch, |event| awaited.extend(event.is_awaited.then(|| event.name.to_owned())));
+        assert_eq!(awaited, ["price", "task", "stop"]);
+        // A module without a task ends what it wants to end; the timer that it armed itself is due nevertheless.
+        assert!(manager.request_stop(feed));
+        run_until(&manager, for_some_time(10));
+        let [stopped_at, _] = numbers(&manager, "feed.price");
+        run_until(&manager, || numbers::<3>(&manager, "watch.counts")[1] > silences + 1);
+        let [stayed, late] = numbers(&manager, "feed.price");
+        assert!(stayed == stopped_at && late >= 1, "{domain:?} {stayed} {stopped_at} {late}");
+        // The task ends when it is asked to, and is not polled any more.
+        assert!(!manager.has_ended(watch) && manager.request_stop(watch));
+        run_until(&manager, || manager.has_ended(watch));
+        let counts: [u32; 3] = numbers(&manager, "watch.counts");
+        run_until(&manager, for_some_time(20));
+        assert_eq!(numbers::<3>(&manager, "watch.counts"), counts, "{domain:?}");
+        manager.unload(watch).unwrap();
+        manager.unload(feed).unwrap();
+    }
+}
+
+#[test]
+fn a_reload_starts_the_task_anew_with_its_state() {
+    for domain in Domain::ALL {
+        let manager = manager();
+        load(&manager, "feed", domain);
+        load(&manager, "watch", domain);
+        run_until(&manager, || numbers::<3>(&manager, "watch.counts")[2] >= 4);
+        let before: [u32; 3] = numbers(&manager, "watch.counts");
+        let options = LoadOptions { domain, ..LoadOptions::default() };
+        manager.replace(&renamed("watch", "watch", (0, 2, 0)), &options).unwrap_or_else(|error| panic!("{error}"));
+        manager.replace(&renamed("feed", "feed", (0, 2, 0)), &options).unwrap_or_else(|error| panic!("{error}"));
+        let [prices, _, ticks] = numbers(&manager, "watch.counts");
+        assert_eq!((prices, ticks), (before[0], before[2]), "{domain:?}");
+        run_until(&manager, || {
+            let [prices, _, ticks] = numbers(&manager, "watch.counts");
+            prices >= before[0] + 5 && ticks >= before[2] + 5
+        });
+        let feed: [u32; 2] = numbers(&manager, "feed.price");
+        assert!(feed[0] >= before[0]);
+    }
+}
+
+#[test]
+fn anyone_may_call_what_polls_a_task() {
+    let manager = manager();
+    load(&manager, "watch", Domain::Kernel);
+    let poll = manager.find_function("watch.poll").unwrap();
+    for input in [&b""[..], b"short", &[0xff; 8], &[0; 64]] {
+        let mut output = [0; 3];
+        let done = manager.execute_function(poll, input, &mut output).unwrap();
+        // Bits of all ones ask it to end, too.
+        let has_ended = input.first() == Some(&0xff) || input.len() == 64;
+        assert_eq!((done.outcome.result, done.outcome.output_length), (i32::from(has_ended), 0));
+    }
+}
