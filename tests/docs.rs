@@ -2,6 +2,7 @@
 
 mod common;
 
+use bareflow_abi::events::{Event, HEADER_SIZE, Kind, encode};
 use bareflow_abi::header::{Header, MAGIC};
 use bareflow_abi::record::{LAYOUT, SYMBOLS, VARIANT};
 use bareflow_abi::variant::VariantHeader;
@@ -17,8 +18,8 @@ fn the_format_is_documented_byte_by_byte() {
     let text = read("docs/format.md");
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ") && line.contains(" | `")).collect();
     let documented: Vec<_> = rows.iter().map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" ")).collect();
-    // The header's table comes first, then that of a variant.
-    let fields = Header::FIELDS.iter().chain(VariantHeader::FIELDS);
+    // The header's table comes first, then that of a variant, then that of an event.
+    let fields = Header::FIELDS.iter().chain(VariantHeader::FIELDS).chain(&EVENT_FIELDS);
     let declared: Vec<_> = fields.map(|(name, offset, size)| format!("| {offset} {size} `{name}`")).collect();
     assert_eq!(documented, declared);
     assert!(text.contains(&format!("0x{VARIANT:x}: the module's code for processors of a higher level")));
@@ -27,11 +28,40 @@ fn the_format_is_documented_byte_by_byte() {
     assert!(text.contains(&format!("{MAGIC:#X}").replace("0X", "0x")));
 }
 
+/// The fields of an event's header: name, offset and size.
+const EVENT_FIELDS: [(&str, usize, usize); 7] = [
+    ("kind", 0, 1),
+    ("flags", 1, 1),
+    ("name_length", 2, 1),
+    ("source_length", 3, 1),
+    ("function", 4, 2),
+    ("reserved", 6, 2),
+    ("period_us", 8, 8),
+];
+
+#[test]
+fn the_fields_of_events_are_where_they_are_documented() {
+    let timer = Event { kind: Kind::Timer, at_start: true, function: 0x203, period_us: 5, name: "tick", source: "" };
+    let price = Event { kind: Kind::Subscription, at_start: false, period_us: 0, source: "feed.price", ..timer };
+    for (event, values) in [(timer, [0, 1, 4, 0, 0x203, 0, 5]), (price, [1, 0, 4, 10, 0x203, 0, 0])] {
+        let bytes: [u8; 64] = encode(&[event]);
+        for ((name, offset, size), expected) in EVENT_FIELDS.into_iter().zip(values) {
+            let value =
+                bytes[offset..offset + size].iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+            assert_eq!(value, expected, "{name}");
+        }
+        assert_eq!(EVENT_FIELDS.iter().map(|(.., size)| size).sum::<usize>(), HEADER_SIZE);
+        assert!(bytes[HEADER_SIZE..].starts_with(format!("{}{}", event.name, event.source).as_bytes()));
+    }
+}
+
 #[test]
 fn the_examples_shown_are_the_code_that_is_built() {
     for (page, path) in [
         ("README.md", "modules/sum/src/lib.rs"),
         ("README.md", "examples/embed-host/src/main.rs"),
+        ("docs/events.md", "tests/modules/feed/src/lib.rs"),
+        ("docs/events.md", "tests/modules/watch/src/lib.rs"),
         ("docs/interfaces.md", "examples/sensors-interface/src/lib.rs"),
         ("docs/interfaces.md", "examples/thermostat/src/lib.rs"),
     ] {

@@ -1,13 +1,14 @@
-//! Modules that handle events, and tasks, on the host's platform.
+//! Modules that handle events, and tasks, run by the loader in this process.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
+use bareflow_abi::Header;
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleId, ModuleManager, Timing};
 use common::mutate::renamed;
-use common::test_blob;
+use common::{bareflow, test_blob, text};
 
 type Manager = ModuleManager<HostPlatform>;
 
@@ -122,4 +123,35 @@ fn anyone_may_call_what_polls_a_task() {
         let has_ended = input.first() == Some(&0xff) || input.len() == 64;
         assert_eq!((done.outcome.result, done.outcome.output_length), (i32::from(has_ended), 0));
     }
+}
+
+#[test]
+fn a_task_is_small() {
+    let blob = std::fs::read(test_blob("least-task")).unwrap();
+    let header = Header::from_bytes(blob.first_chunk().unwrap());
+    let sizes = [header.text_size, header.rodata_size, header.data_size + header.bss_size];
+    println!("the least task: {sizes:?} bytes of text, rodata and data, a blob of {}", blob.len());
+    assert!(sizes.iter().zip([800, 300, 80]).all(|(size, most)| *size <= most), "{sizes:?}");
+}
+
+#[test]
+fn inspect_lists_events() {
+    let shown = |module| text(&bareflow(["inspect".into(), test_blob(module)]));
+    let feed = shown("feed");
+    let expected = "Events: 5
+  timer on_tick: each 2000 us, by on_tick
+  timer on_late: when the module says, by on_late
+  stop, by on_stop
+  watchdog: 1000000 us
+  notification price
+";
+    assert!(feed.contains(expected), "{feed}");
+    let watch = shown("watch");
+    let expected = "Events: 3
+  subscription price: feed.price, by poll
+  timer task: at the start, then when the module says, by poll
+  stop, by poll
+";
+    assert!(watch.contains(expected), "{watch}");
+    assert!(!shown("counter").contains("Events"));
 }

@@ -132,6 +132,17 @@ impl Descriptor {
 /// - `exports = [..]` names interfaces (with a capital) and functions. The state implements the interfaces, or a structure
 ///   that `provider = Server` makes, with the fields `context`, and `state` and `imports` if there are any.
 /// - The function to run may be left out if there are exports.
+///
+/// Events need that feature, too, and the crate `bareflow-events` for timers that the module arms and for what it publishes:
+///
+/// - `timers = { on_tick: 100_000 }` calls the function `on_tick` each 100,000 µs; with 0, when the module has armed it.
+/// - `subscriptions = { on_price: "feed.price" }` calls `on_price` when the module `feed` publishes `price`.
+/// - `notifications = [price]` names what the module publishes itself.
+/// - `stop = on_stop` is called when the module is asked to end; `watchdog = 500_000` makes it a fault if no handler returned
+///   for so many µs.
+/// - `task = main` instead polls an `async fn main(cx: TaskContext)` for all of its events ([`task`](crate::task)).
+///
+/// The handlers are exported by themselves. `Event::ON_TICK` and `Notification::PRICE` are the numbers of both.
 #[macro_export]
 macro_rules! module {
     (@plain $run:path, parameters = $parameters:ty, state = $state:ty $(, $key:ident = $value:expr)* $(,)?) => {

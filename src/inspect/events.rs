@@ -68,6 +68,7 @@ pub(super) fn show(events: &[Event]) {
             _ => String::new(),
         };
         let handler = function.as_ref().map(|function| format!(", by {function}")).unwrap_or_default();
-        say!("  {kind} {name}{when}{handler}");
+        let name = if name == kind { String::new() } else { format!(" {name}") };
+        say!("  {kind}{name}{when}{handler}");
     }
 }

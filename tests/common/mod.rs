@@ -49,6 +49,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "kinds",
             "kinds-relay",
             "kinds-user",
+            "least-task",
             "net",
             "meter",
             "meter-user",
