@@ -1,6 +1,6 @@
 //! The events and notifications of a blob.
 
-use bareflow_abi::events::{self, Kind};
+use bareflow_abi::events;
 use bareflow_abi::record::EVENTS;
 use bareflow_loader::RawModule;
 use bareflow_loader::records::Records;
@@ -30,7 +30,7 @@ pub(super) fn events(raw: RawModule<'_>, interfaces: &[Interface]) -> Vec<Event>
     let functions = interfaces.iter().find(|found| found.import.is_none() && found.name.is_empty());
     let event = |event: events::Event<'_>| Event {
         name: event.name.to_owned(),
-        kind: name_of(event.kind),
+        kind: event.kind.name(),
         // The plain functions are numbered from 0 on.
         function: functions
             .filter(|_| event.kind.has_handler())
@@ -41,16 +41,6 @@ pub(super) fn events(raw: RawModule<'_>, interfaces: &[Interface]) -> Vec<Event>
         source: event.source.to_owned(),
     };
     events::Events::new(record.map_or(&[], |record| record.bytes)).map(event).collect()
-}
-
-const fn name_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Timer => "timer",
-        Kind::Subscription => "subscription",
-        Kind::Notification => "notification",
-        Kind::Stop => "stop",
-        Kind::Watchdog => "watchdog",
-    }
 }
 
 pub(super) fn show(events: &[Event]) {
