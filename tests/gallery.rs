@@ -30,8 +30,8 @@ const CRATES: [&str; 15] = [
     "wasmi",
 ];
 
-/// The modules of the gallery that show what interfaces and functions are for.
-const MODULES: [&str; 5] = ["aes-cipher", "chacha-cipher", "sort", "store", "vault"];
+/// The modules of the gallery that show what interfaces, functions and events are for.
+const MODULES: [&str; 7] = ["aes-cipher", "chacha-cipher", "cron", "sort", "store", "ticker", "vault"];
 
 /// Those of them that call others, which costs more from ring 3, or wait for the disk, which takes what it takes.
 const CALLERS: [&str; 2] = ["store", "vault"];
