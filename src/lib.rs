@@ -74,6 +74,7 @@ pub fn carry_out(command: &Command) -> Result<Exit> {
         Command::Compare(options) => client::compare(options),
         Command::Stats(options) => client::stats(options),
         Command::Log(options) => client::log(options),
+        Command::Trace(options) => client::trace(options),
         Command::Load(options) => client::load(options),
         Command::Ls(options) => client::ls(options),
         Command::Save(options) => client::save(options),

@@ -13,73 +13,15 @@ use std::time::{Duration, Instant};
 use bareflow::client::{Client, upload};
 use bareflow::embedded::KERNEL;
 use bareflow::input_files::InputFiles;
-use bareflow::qemu::{ExitReason, KillHandle, Machine};
-use bareflow::serve::{Socket, broker};
+use bareflow::qemu::{ExitReason, Machine};
 use bareflow_loader::{Domain, FaultPolicy};
 use bareflow_protocol::comparison::{Condition, Gate};
 use bareflow_protocol::control::{Called, FileList, LoadOverrides, Loaded, Push, Receipt};
 use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response, encode_frame};
 use common::mutate::{depending, renamed, with_header};
+use common::served::Served;
 use common::{blob, options, other, random, test_blob};
-use tempfile::TempDir;
-
-/// A kernel with a broker.
-struct Served {
-    folder: TempDir,
-    thread: Option<JoinHandle<String>>,
-    kill_handle: KillHandle,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // Leaves no kernel running if the test fails, or does not wait for a call.
-        self.kill_handle.kill();
-    }
-}
-
-impl Served {
-    fn start(change: impl FnOnce(&mut Machine)) -> Served {
-        assert!(!KERNEL.is_empty(), "this build has no kernel; run `make setup`");
-        let mut machine = Machine::new(KERNEL);
-        machine.options.task = Task::Serve;
-        machine.virtio_channel = true;
-        change(&mut machine);
-        let folder = tempfile::tempdir().unwrap();
-        let socket = Socket::bind(&folder.path().join("s")).unwrap();
-        let running = machine.start().unwrap_or_else(|error| panic!("{error}"));
-        let kill_handle = running.kill_handle();
-        let thread = spawn(move || {
-            let channel = running.channel.try_clone().unwrap();
-            let broker = spawn(move || broker::run(socket.listener(), &channel).map_err(|error| error.to_string()));
-            let console: Vec<u8> = running.console.iter().flatten().collect();
-            let console = String::from_utf8_lossy(&console).into_owned();
-            let _ = running.channel.shutdown(std::net::Shutdown::Both);
-            running.wait().unwrap_or_else(|error| panic!("{error}\n{console}"));
-            broker.join().unwrap().unwrap_or_else(|error| panic!("{error}\n{console}"));
-            console
-        });
-        Served { folder, thread: Some(thread), kill_handle }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("s")
-    }
-
-    fn client(&self) -> Client {
-        let stream = UnixStream::connect(self.socket()).unwrap();
-        Client::greet(Box::new(stream), &self.socket(), Duration::from_secs(120))
-            .unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// Shuts the kernel down, which must respond as usual, and returns its console's output.
-    fn end(mut self) -> String {
-        let mut client = self.client();
-        assert!(matches!(client.ask(Request::Ps), Ok(Response::Modules(_))));
-        assert!(matches!(client.ask(Request::Shutdown), Ok(Response::Done)));
-        self.thread.take().unwrap().join().unwrap()
-    }
-}
 
 fn bytes(path: PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()

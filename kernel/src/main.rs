@@ -36,6 +36,8 @@ mod serial;
 #[cfg(target_os = "none")]
 mod serve;
 #[cfg(target_os = "none")]
+mod trace;
+#[cfg(target_os = "none")]
 mod virtio;
 
 #[cfg(not(target_os = "none"))]

@@ -1,7 +1,7 @@
 //! The commands that talk to a running kernel.
 //!
-//! [`Client`] sends requests and waits for responses, `connection` is the transport, `push` sends blobs, `call` calls, `commands` has
-//! the other commands, and `show` turns responses into text.
+//! [`Client`] sends requests and waits for responses, `connection` is the transport, `push` sends blobs, `call` calls, `trace` traces,
+//! `commands` has the other commands, and `show` turns responses into text.
 
 mod call;
 mod commands;
@@ -12,6 +12,7 @@ mod retry_policy;
 mod run_command;
 mod session;
 pub mod show;
+mod trace;
 
 pub(crate) use call::call;
 pub(crate) use commands::{activate, compare, interfaces, load, log, ls, ps, save, shutdown, stats, unload};
@@ -19,3 +20,4 @@ pub(crate) use push::push;
 pub use push::upload;
 pub use session::Client;
 pub(crate) use session::unexpected;
+pub(crate) use trace::trace;

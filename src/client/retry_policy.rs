@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bareflow_protocol::Request;
+use bareflow_protocol::trace::TraceRequest;
 
 /// The attempts to send a greeting, and the timeout of each.
 ///
@@ -41,6 +42,8 @@ pub(super) fn retry_policy(request: &Request<'_>, loses_bytes: bool, timeout: Du
         Request::Log { .. } => ("log", true),
         Request::Activate { .. } => ("activate", true),
         Request::Memory => ("memory", true),
+        Request::Trace(TraceRequest::Read { .. }) => ("trace", true),
+        Request::Trace(_) => ("trace", false),
         Request::Push(_) => ("push", false),
         Request::Load { .. } => ("load", false),
         Request::Save { .. } => ("save", false),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bareflow_loader::Budget;
 use bareflow_loader::Domain;
@@ -10,6 +11,9 @@ use bareflow_protocol::control::LoadOverrides;
 use clap::{Args, Subcommand, value_parser};
 
 use super::loading::{AssignmentOptions, budget, domain, on_fault};
+
+/// The longest trace, in seconds.
+const MAX_TRACE_S: u64 = 3600;
 
 /// The kernel's address, and the file for its response.
 #[derive(Debug, Args)]
@@ -215,6 +219,33 @@ pub struct LogOptions {
     /// The kernel's address.
     #[command(flatten)]
     pub connect: ConnectOptions,
+}
+
+/// The options of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceOptions {
+    /// The time to trace: `2s`, `500ms`.
+    #[arg(long = "for", value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub duration: Duration,
+    /// The file to write, in Chrome's trace event format; `-` is standard output.
+    #[arg(short, long, value_name = "FILE", default_value = "trace.json")]
+    pub output: PathBuf,
+    /// The kernel's address.
+    #[command(flatten)]
+    pub connect: ConnectOptions,
+}
+
+/// Parses a time.
+fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("expected a time such as 2s or 500ms, at most {MAX_TRACE_S}s");
+    let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    let found = match unit {
+        "s" => Duration::from_secs(number),
+        "ms" => Duration::from_millis(number),
+        _ => return Err(expected()),
+    };
+    if found <= Duration::from_secs(MAX_TRACE_S) { Ok(found) } else { Err(expected()) }
 }
 
 /// The options of `load`.

@@ -15,7 +15,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use client::{
     CallOptions, CompareOptions, ConnectOptions, FilesOptions, InterfacesCommand, InterfacesOptions, LoadFileOptions,
-    LogOptions, ModuleOptions, OverrideOptions, PushOptions, StatsOptions, WatchOptions,
+    LogOptions, ModuleOptions, OverrideOptions, PushOptions, StatsOptions, TraceOptions, WatchOptions,
 };
 pub use loading::{AssignmentOptions, LoadingOptions};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
@@ -110,6 +110,8 @@ pub enum Command {
     Stats(StatsOptions),
     /// Show the kernel's console.
     Log(LogOptions),
+    /// Trace calls, services and loads for a while, as a file for Perfetto.
+    Trace(TraceOptions),
     /// Load a blob from the kernel's disk.
     Load(LoadFileOptions),
     /// List the files of a folder on the kernel's disk.

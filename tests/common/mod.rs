@@ -8,6 +8,7 @@ pub mod frame_classes;
 pub mod kernel;
 pub mod mutate;
 pub mod qmp;
+pub mod served;
 pub mod server;
 pub mod workspace;
 

@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bareflow_abi::interface::{Frame, Reply};
-use bareflow_loader::{CallFailure, Name, TimedCall, TimedReply};
+use bareflow_loader::{CallFailure, Name, Occurrence, TimedCall, TimedReply};
 use spin::{Mutex, Once};
 use x86_64::structures::paging::PhysFrame;
 
@@ -166,6 +166,11 @@ pub trait Observer: Sync {
 
     /// Notes the reply that the running call was told, and what the method did to the frame.
     fn end_invoke(&self, reply: Reply, frame: &mut Frame<'_>);
+
+    /// Notes what happened to a module besides its calls; by default does nothing.
+    fn note_occurrence(&self, module: &Name, occurrence: Occurrence) {
+        let _ = (module, occurrence);
+    }
 
     /// Notes that the running call logged a line.
     fn note_log(&self, line: &[u8]);

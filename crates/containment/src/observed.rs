@@ -68,4 +68,8 @@ impl Callees for ObservedCallees<'_> {
         observe(|observer| observer.end_invoke(reply, frame));
         reply
     }
+
+    fn find_in_region(&self, address: u64, length: u64, to_write: bool) -> Option<u64> {
+        self.0.find_in_region(address, length, to_write)
+    }
 }

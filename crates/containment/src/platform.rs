@@ -8,8 +8,8 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::{
-    Call, CallFailure, Callees, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize, Name, PeakUse,
-    Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, Usage,
+    Call, CallFailure, Callees, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize, Name, Occurrence,
+    PeakUse, Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, Usage,
 };
 use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
@@ -17,7 +17,7 @@ use bareflow_runtime::{Reach, Serializer};
 use x86_64::instructions::interrupts;
 
 use crate::image::{self, Image, UnsealedImage};
-use crate::kernel::{self, HEAP_BYTES, Kernel, Ticks, is_observed};
+use crate::kernel::{self, HEAP_BYTES, Kernel, Ticks, is_observed, observe};
 use crate::memory::{frames, page_tables};
 use crate::services::table_of;
 use crate::{call, cpu, observed, timer};
@@ -212,6 +212,10 @@ unsafe impl Platform for Contained {
     #[inline(always)]
     fn call_provider(&self, name: &Name, call: impl FnOnce() -> Reply) -> Option<Reply> {
         call::provider::call_provider(name, call)
+    }
+
+    fn trace(&self, module: &Name, occurrence: Occurrence) {
+        observe(|observer| observer.note_occurrence(module, occurrence));
     }
 
     fn diagnosis(&self) -> Option<Diagnosis> {

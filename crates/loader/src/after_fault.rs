@@ -8,7 +8,7 @@ use crate::manager::ModuleManager;
 use crate::module::Index;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
-use crate::platform::Platform;
+use crate::platform::{Occurrence, Platform};
 use crate::registry::Slot;
 
 impl<P: Platform> ModuleManager<P> {
@@ -24,6 +24,7 @@ impl<P: Platform> ModuleManager<P> {
         module.lifecycle.stop();
         #[cfg(feature = "regions")]
         self.lose_regions(id.index as Index, &module.metadata, is_running);
+        self.platform.trace(&module.name, Occurrence::Stopped);
         if !cfg!(feature = "restart") || !module.metadata.options().on_fault.restarts(faults.restarts.get()) {
             return;
         }
@@ -65,6 +66,7 @@ impl<P: Platform> ModuleManager<P> {
         let restarts = &module.faults.restarts;
         restarts.set(restarts.get().saturating_add(1));
         module.lifecycle.resume();
+        self.platform.trace(&module.name, Occurrence::Restarted);
         let old = core::mem::replace(&mut module.placed, fresh);
         self.release(old.image);
     }

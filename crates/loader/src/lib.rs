@@ -102,8 +102,8 @@ pub use name::{MAX_NAME_LENGTH, Name, Version};
 pub use platform::range_allocator;
 pub use platform::range_allocator::RangeAllocator;
 pub use platform::{
-    Call, CallFailure, CallOutcome, Callees, EventLimits, FastExit, FastReturn, ImageSize, MAX_DEPTH, Platform,
-    PlatformError, RegionMemory, TimedCall, TimedReply, WritableImage,
+    Call, CallFailure, CallOutcome, Callees, EventLimits, FastExit, FastReturn, ImageSize, MAX_DEPTH, Occurrence,
+    Platform, PlatformError, RegionMemory, TimedCall, TimedReply, WritableImage,
 };
 pub use policy::allowed::{Allowed, MAX_INTERFACES};
 #[cfg(feature = "parameters")]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::comparison::{Comparison, Gate, Verdict};
 use crate::frame::{FrameError, encode_frame};
 use crate::report::{Fault, Module};
+use crate::trace::{Entry, TraceRequest, TraceState};
 
 /// The version of this protocol.
 pub const CONTROL_VERSION: u16 = 8;
@@ -191,6 +192,8 @@ pub enum Request<'payload> {
         #[serde(borrow)]
         module: Option<&'payload str>,
     },
+    /// Begin, read or end a trace; one client at a time has one. Response: see [`TraceRequest`].
+    Trace(TraceRequest),
 }
 
 /// The options of a push, which loads an uploaded blob.
@@ -300,6 +303,15 @@ pub enum Response {
     },
     /// The modules with imports or exports, in the order of their names.
     Interfaces(Vec<Interfaces>),
+    /// A trace began, or ended.
+    Trace(TraceState),
+    /// A part of a trace; empty if there is no more yet.
+    TraceEntries {
+        /// The number of the first entry; higher than requested if older ones were overwritten.
+        first: u64,
+        /// The entries, at most [`MAX_ENTRIES`](crate::trace::MAX_ENTRIES).
+        entries: Vec<Entry>,
+    },
 }
 
 /// The reason for which a request was refused: a text for people, and a code for programs.
@@ -333,6 +345,10 @@ pub enum RefusalCode {
     NoMemory,
     /// The module has no such function.
     NoFunction,
+    /// The client has no trace, or it has ended.
+    NoTrace,
+    /// A client traces already.
+    Tracing,
 }
 
 impl Refusal {

@@ -23,9 +23,11 @@ mod push;
 mod receipts;
 mod requested_options;
 mod requests;
+mod ring;
 mod startup;
 mod task;
 mod time_slice;
+mod trace;
 mod uploads;
 
 use alloc::collections::VecDeque;
@@ -44,7 +46,11 @@ use blob_store::BlobStore;
 use jobs::{JOB_CAPACITY, Job};
 use outputs::Outputs;
 use startup::PendingLoad;
+use trace::Trace;
 use uploads::Uploads;
+
+pub use ring::Ring;
+pub use trace::Tracer;
 
 /// The free memory below which nothing more is kept, in bytes, so that listing and unloading modules still works.
 ///
@@ -86,6 +92,11 @@ pub trait ServerEnvironment: Console {
 
     /// Returns the name of the clock: `tsc`, or `icount` if a tick is an instruction.
     fn clock_name(&self) -> &'static str;
+
+    /// Returns the part of the kernel that traces; by default there is none.
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        None
+    }
 
     /// Returns the console's lines from the number `from` on, and the number of the first one.
     ///
@@ -135,6 +146,8 @@ pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     /// The client whose job is running, and whether it left in the meantime.
     current: Cell<Option<u32>>,
     cancelled: Cell<bool>,
+    /// The last trace, unless its client has left.
+    trace: Cell<Option<Trace>>,
 }
 
 impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
@@ -171,6 +184,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             ended: Cell::new(false),
             current: Cell::new(None),
             cancelled: Cell::new(false),
+            trace: Cell::new(None),
         })
     }
 

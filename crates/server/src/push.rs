@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use allocator_api2::boxed::Box;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
-    Assignment, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Platform, Printable, RawModule, Reloaded,
-    StateTransfer, Version,
+    Assignment, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Occurrence, Platform, Printable, RawModule,
+    Reloaded, StateTransfer, Version,
 };
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Gate, Verdict};
@@ -145,6 +145,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Reports a replaced module on the console, and discards its data.
     pub(crate) fn log_replaced(&self, reloaded: &Reloaded) {
+        if let (Some(old), Some((name, _))) = (reloaded.replaced, self.manager.load_of(reloaded.id)) {
+            let (version, generation) = (old.version.parts(), old.generation);
+            self.manager.platform().trace(&name, Occurrence::Replaced { version, generation });
+        }
         if let Some(receipt) = reloaded.replaced.and_then(|old| old.receipt) {
             self.log_unload(&receipt);
         }
@@ -206,6 +210,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let (name, version, generation) = (profile.name, profile.version, profile.generation);
         self.environment.show(Style::Good, format_args!("[OK]"));
         line!(&self.environment, Plain, " Module loaded: {name} {version} (load {generation})");
+        self.manager.platform().trace(&name, Occurrence::Loaded { version: version.parts(), generation });
     }
 
     pub(crate) fn log_refusal(&self, label: &str, error: &dyn core::fmt::Display) {

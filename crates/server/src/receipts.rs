@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use bareflow_loader::{Name, Platform, Receipt, Usage, Version};
+use bareflow_loader::{Name, Occurrence, Platform, Receipt, Usage, Version};
 use bareflow_protocol::control;
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::NoMemory;
@@ -52,6 +52,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         self.environment.show(Style::Good, format_args!("[OK]"));
         let load = format_args!("{name} {version} (load {generation})");
         line!(&self.environment, Plain, " Module unloaded: {load} after {call_count} calls");
+        let (version, generation) = (version.parts(), *generation);
+        self.manager.platform().trace(name, Occurrence::Unloaded { version, generation });
         if !receipt.is_balanced() {
             let Usage { pages, arena_bytes, table_bytes } = receipt.held;
             let held = format_args!("{pages} pages, {arena_bytes} shared bytes and {table_bytes} bytes of tables");

@@ -126,6 +126,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 let Usage { pages, arena_bytes, table_bytes } = self.manager.usage().unwrap_or_default();
                 Response::Memory { pages, arena_bytes, table_bytes }.into()
             }
+            Request::Trace(request) => self.trace(client, request)?.into(),
             _ => return Err("this kernel does not know that request; boot a newer one".into()),
         })
     }
@@ -177,5 +178,6 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             self.cancelled.set(true);
         }
         self.drop_jobs_of(client);
+        self.drop_trace(client);
     }
 }

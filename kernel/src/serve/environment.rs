@@ -7,7 +7,7 @@ use core::fmt;
 use bareflow_containment::{may_run_modules, timer};
 use bareflow_disk::Listing;
 use bareflow_protocol::control::{File, FileList};
-use bareflow_server::ServerEnvironment;
+use bareflow_server::{ServerEnvironment, Tracer};
 use bareflow_suite::console::{Console, Style};
 use bareflow_suite::fallible::{ErrorText, collect};
 use bareflow_suite::text;
@@ -15,6 +15,7 @@ use bareflow_suite::text;
 use super::channel_queue;
 use crate::console;
 use crate::disk::modules;
+use crate::trace::KernelTracer;
 
 /// The kernel as the server's environment.
 pub struct KernelEnvironment {
@@ -49,6 +50,10 @@ impl ServerEnvironment for KernelEnvironment {
 
     fn clock_name(&self) -> &'static str {
         if self.icount { "icount" } else { "tsc" }
+    }
+
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        Some(&KernelTracer)
     }
 
     fn log(&self, from: u64) -> Result<(u64, Vec<String>), ErrorText> {

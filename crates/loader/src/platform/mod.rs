@@ -6,6 +6,7 @@
 mod call;
 mod capabilities;
 mod clock_cost;
+mod occurrence;
 mod outcome;
 pub mod range_allocator;
 mod region;
@@ -23,6 +24,7 @@ use crate::profile::Usage;
 use crate::profile::counters::Counters;
 use crate::profile::peak::PeakUse;
 pub use call::{Call, Callees, EventLimits, MAX_DEPTH};
+pub use occurrence::Occurrence;
 pub use outcome::{CallFailure, CallOutcome, FastExit, FastReturn, TimedCall, TimedReply};
 pub use region::RegionMemory;
 
@@ -51,6 +53,7 @@ pub trait WritableImage {
 /// | receipts with figures | [`image_usage`](Self::image_usage), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
 /// | panics in the embedder's own interfaces | [`call_provider`](Self::call_provider) |
+/// | traces | [`trace`](Self::trace) |
 /// | memory that modules share | [`has_regions`](Self::has_regions), and the four methods behind it |
 ///
 /// A platform for a process, without containment:
@@ -407,6 +410,12 @@ pub unsafe trait Platform {
     /// `None` if there are none, or if they may not be read.
     fn counters(&self) -> Option<Counters> {
         None
+    }
+
+    /// Notes what happened to a module besides its calls; by default does nothing.
+    #[inline(always)]
+    fn trace(&self, module: &Name, occurrence: Occurrence) {
+        let _ = (module, occurrence);
     }
 
     /// Returns the diagnosis of the last fault. Called right after the fault, and at no other time.

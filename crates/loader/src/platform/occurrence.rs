@@ -1,0 +1,39 @@
+//! Occurrences in the life of a module, for platforms that trace.
+
+use bareflow_abi::depends::VersionParts;
+
+/// An occurrence in the life of a module besides its calls, for [`Platform::trace`](crate::Platform::trace).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Occurrence {
+    /// The embedder loaded it.
+    Loaded {
+        /// The version.
+        version: VersionParts,
+        /// The number of times the name has been loaded.
+        generation: u32,
+    },
+    /// The embedder made it replace another load of its name.
+    Replaced {
+        /// The version of the other one.
+        version: VersionParts,
+        /// The generation of the other one.
+        generation: u32,
+    },
+    /// The embedder unloaded it.
+    Unloaded {
+        /// The version.
+        version: VersionParts,
+        /// The number of times the name had been loaded.
+        generation: u32,
+    },
+    /// A fault stopped it.
+    Stopped,
+    /// A fresh image took the place of the one that faulted.
+    Restarted,
+    /// The event with this number is due.
+    Due(u32),
+    /// It published the notification with this number.
+    Notified(u32),
+}
