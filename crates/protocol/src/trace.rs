@@ -139,7 +139,7 @@ mod tests {
         let version = any::<[u32; 3]>();
         let occurrence = prop_oneof![
             (version, any::<u32>()).prop_map(|(version, generation)| Occurrence::Loaded { version, generation }),
-            any::<u32>().prop_map(Occurrence::Due),
+            any::<u64>().prop_map(Occurrence::Due),
             Just(Occurrence::Stopped),
         ];
         let end = prop_oneof![

@@ -237,7 +237,10 @@ fn describe(occurrence: Occurrence) -> (&'static str, String, Value) {
         Occurrence::Unloaded { version, generation } => ("module", "unloaded".to_owned(), of(version, generation)),
         Occurrence::Stopped => ("module", "stopped by a fault".to_owned(), Value::Null),
         Occurrence::Restarted => ("module", "restarted".to_owned(), Value::Null),
-        Occurrence::Due(event) => ("event", format!("event {event} due"), json!({ "event": event })),
+        Occurrence::Due(events) => {
+            let numbers: Vec<_> = (0..u64::BITS).filter(|bit| events >> bit & 1 == 1).collect();
+            ("event", "events due".to_owned(), json!({ "events": numbers }))
+        }
         Occurrence::Notified(number) => {
             ("event", format!("published notification {number}"), json!({ "notification": number }))
         }

@@ -80,7 +80,7 @@ fn faults_and_occurrences_are_marked() {
     let due = Event::Module { name: start_of(b"a"), occurrence: Occurrence::Due(3) };
     assert_eq!(
         events(&[(0, vec![begin(2000, "a"), ended, Entry { ticks: 2000, event: due }])]),
-        ["B a 250.0", "i a faulted: divide 250.0", "E a 250.0", "i a event 3 due 250.0"]
+        ["B a 250.0", "i a faulted: divide 250.0", "E a 250.0", "i a events due 250.0"]
     );
 }
 

@@ -32,8 +32,8 @@ pub enum Occurrence {
     Stopped,
     /// A fresh image took the place of the one that faulted.
     Restarted,
-    /// The event with this number is due.
-    Due(u32),
-    /// It published the notification with this number.
+    /// The events with these bits are due, and their handler is called.
+    Due(u64),
+    /// The notification with this number was published by it.
     Notified(u32),
 }
