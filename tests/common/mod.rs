@@ -57,6 +57,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "panics",
             "random",
             "relay",
+            "rogue",
             "settings",
             "settings-next",
             "sharer",
