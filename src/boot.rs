@@ -18,10 +18,11 @@ use crate::{Exit, embedded, output};
 pub fn boot(options: &BootOptions) -> Result<Exit> {
     let files = InputFiles::read(&options.run)?;
     let machine = Machine {
-        timeout: Duration::from_secs(options.timeout),
+        timeout: Duration::from_secs(options.timeout) + Duration::from_micros(options.run.events_us()),
         options: KernelOptions {
             repeat: options.run.repeat,
             batch: options.run.batch,
+            events_us: options.run.events_us(),
             ..kernel_options(if options.record.is_some() { Task::Record } else { Task::Run }, &options.run.loading)
         },
         files,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
 use bareflow_host::{cpu_level, cpu_name};
@@ -54,6 +55,8 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         clock: "tsc",
         cpu: format!("{} (x86-64-v{})", cpu_name(), cpu_level()),
         batch: options.batch,
+        events_us: options.events_us(),
+        sleep: |microseconds| std::thread::sleep(Duration::from_micros(microseconds)),
         started: None,
     };
     let console = Keeping::default();

@@ -2,13 +2,17 @@
 
 mod common;
 
+use std::path::PathBuf;
+
 use bareflow_abi::events::{Event, Kind};
 use bareflow_loader::{Domain, LoadOptions};
+use bareflow_protocol::control::ProviderName;
 use bareflow_protocol::report::{Events, Module};
 use bareflow_protocol::{Request, Response};
-use common::mutate::declaring;
+use common::mutate::{declaring, file};
 use common::server::Local;
-use common::test_blob;
+use common::{assert_code, bareflow, kernel, test_blob, text};
+use serde_json::{Value, json};
 
 /// The numbers of the functions of the module `net`: the second writes back its input, as a task says what it waits for.
 const INIT: u16 = 0;
@@ -116,4 +120,100 @@ fn all_are_asked_at_the_kernels_end() {
     let before = local.server.environment().console.borrow().clone();
     local.server.end_modules();
     assert_eq!(*local.server.environment().console.borrow(), before);
+}
+
+/// Returns the numbers of ticks and of what the module was told.
+fn counts(output: &[u8]) -> [u32; 2] {
+    let word = |at: usize| u32::from_le_bytes(output[at..at + 4].try_into().unwrap());
+    [word(0), word(4)]
+}
+
+#[test]
+fn a_fault_of_a_handler_is_shown_and_kept() {
+    for domain in Domain::ALL {
+        let local = with(&std::fs::read(test_blob("ticker")).unwrap(), domain);
+        local.call("ticker.panic_at", &[3]);
+        until(&local, |_| listed(&local).state == "faulted");
+        let Response::Modules(modules) = local.ask(Request::Stats { module: Some("ticker") }) else { panic!() };
+        let panic = modules[0].diagnosis.as_ref().and_then(|diagnosis| diagnosis.panic.clone()).unwrap();
+        assert!(panic.starts_with("the last tick"), "{panic}");
+        let console = local.server.environment().console.borrow();
+        assert!(console.contains("[FAULT] module ticker 0.1.0: panic at offset "), "{console}");
+    }
+}
+
+#[test]
+fn the_interface_is_listed_and_must_be_allowed() {
+    let local = with(&std::fs::read(test_blob("ticker")).unwrap(), Domain::Kernel);
+    let Response::Interfaces(found) = local.ask(Request::Interfaces { module: None }) else { panic!() };
+    assert_eq!(found.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["loader", "ticker"]);
+    assert_eq!(found[1].providers, [Some(ProviderName { name: "loader".to_owned(), version: None })]);
+    // A module may declare events without the import of the interface.
+    let folder = tempfile::tempdir().unwrap();
+    let declares = file(folder.path(), "net.mod", &net(&[STOP]));
+    for (blob, allow, code) in [
+        (&declares, "none", 1),
+        (&declares, "log,interface:random", 1),
+        (&declares, "interface:events", 0),
+        (&declares, "interfaces", 0),
+        (&test_blob("ticker"), "log", 1),
+        (&test_blob("ticker"), "log,interface:events", 0),
+    ] {
+        let output = bareflow(["inspect".as_ref(), "--allow".as_ref(), allow.as_ref(), blob.as_os_str()]);
+        assert_code(&output, code);
+        let expected = "not allowed: the module has events, and the policy does not name their interface; add \
+                        interface:events to it";
+        assert_eq!(text(&output).contains(expected), code == 1 && *blob == declares, "{}", text(&output));
+    }
+}
+
+#[test]
+fn a_run_runs_events_behind_its_tests() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    for (place, domain) in [("host", "kernel"), ("host", "user"), ("boot", "kernel"), ("boot", "user")] {
+        let words = [place, "--domain", domain, "--events", "500ms", "--json"].map(PathBuf::from);
+        let output = bareflow(words.into_iter().chain([path.clone(), test_blob("ticker")]));
+        assert_code(&output, 0);
+        let shown = text(&output);
+        assert!(shown.contains("     ticker only handles events, so no test calls it\n"), "{shown}");
+        assert!(shown.contains("[EVENTS] Running events for 500 ms\n  [OK] "), "{shown}");
+        assert!(shown.contains("    on_tick: timer, due in ") && shown.contains(", every 10 ms\n"), "{shown}");
+        let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(report["modules"][0]["events"], Value::Null);
+        let events = &report["modules"][4]["events"];
+        // A tick and what it was told of it, each ten milliseconds, less those that a busy machine misses.
+        let handled = events["handled"].as_u64().unwrap();
+        assert!((10..=102).contains(&handled), "{place} {domain}: {events}");
+        assert_eq!((&events["list"][0]["name"], &events["ended"]), (&json!("on_tick"), &json!(false)));
+    }
+}
+
+#[test]
+fn a_served_kernel_runs_events_and_asks_for_the_end() {
+    let blob = std::fs::read(test_blob("ticker")).unwrap();
+    for domain in Domain::ALL {
+        kernel::with_kernel(
+            |_| (),
+            |client| {
+                kernel::push(client, &blob, domain, "");
+                let start = std::time::Instant::now();
+                let [ticks, echoes] = loop {
+                    let found = counts(&kernel::call(client, "ticker.ticks", b"").output);
+                    if found[0] >= 20 {
+                        break found;
+                    }
+                    assert!(start.elapsed().as_secs() < 60, "{found:?}");
+                };
+                // What it is told is handled before the next tick.
+                assert!(ticks - echoes <= 1, "{ticks} {echoes}");
+                let answer = client.ask(Request::Unload { module: "ticker" });
+                assert!(matches!(answer, Ok(Response::Unloaded(_))), "{answer:?}");
+                let Ok(Response::Log { lines, .. }) = client.ask(Request::Log { from: 0 }) else { panic!() };
+                let log = lines.join("\n");
+                let expected = "  [LOG] ticker: no more ticks\n[OK] Module ended as it was asked to: ticker 0.1.0\n";
+                assert!(log.contains(expected), "{log}");
+            },
+        );
+    }
 }

@@ -16,6 +16,8 @@ use bareflow_suite::console::Style;
 use bareflow_suite::fallible::ErrorText;
 use bareflow_suite::line;
 use bareflow_suite::{Plan, Source, run};
+use x86_64::instructions::hlt;
+use x86_64::registers::control::Cr8;
 
 use crate::console::{self, KernelConsole};
 use crate::containment::Manager;
@@ -115,6 +117,12 @@ fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, optio
         clock: if options.icount { "icount" } else { "tsc" },
         cpu: format!("{} (x86-64-v{})", cpu::name(), cpu::level()),
         batch: options.batch,
+        events_us: options.events_us,
+        // The next tick ends it. The last call may have left interrupts masked.
+        sleep: |_| {
+            Cr8::write(None);
+            hlt();
+        },
         started: Some(boot.entered),
     };
     let mut report = run(manager, &plan, console);

@@ -9,7 +9,6 @@ use anyhow::Result;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{Header, MAGIC};
-use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
 use bareflow_abi::parameters::{Parameter, ParameterType};
 use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, VARIANT};
@@ -157,10 +156,7 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
         .map_err(LoadError::from)
         .and_then(|raw| ValidModule::validate(raw, CAPABILITIES).map_err(LoadError::from))
-        .and_then(|valid| {
-            let declared = Permissions::declared(&valid.raw().header());
-            allowed.check(declared, Entries::new(valid.bindings())).map(|()| valid)
-        });
+        .and_then(|valid| allowed.check(&valid).map(|()| valid));
     let raw = RawModule::parse(blob).ok();
     // Without the magic, the fields would be meaningless.
     let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);

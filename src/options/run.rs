@@ -27,9 +27,20 @@ pub struct RunOptions {
     /// Call each module many times in a row at the end, and show the time of a call to a hundredth of a cycle.
     #[arg(long)]
     pub batch: bool,
+    /// Time for which events of modules are run behind the tests, such as `500ms` or `2s`; none by default.
+    #[arg(long, value_name = "DURATION", value_parser = microseconds)]
+    pub events: Option<u64>,
     /// Options for loading modules.
     #[command(flatten)]
     pub loading: LoadingOptions,
+}
+
+impl RunOptions {
+    /// Returns the time for which events are run, in microseconds.
+    #[must_use]
+    pub fn events_us(&self) -> u64 {
+        self.events.unwrap_or_default()
+    }
 }
 
 /// The options of `host`.
@@ -46,7 +57,7 @@ pub struct HostOptions {
     #[arg(long, value_name = "FOLDER")]
     pub store: Option<PathBuf>,
     /// Repeat the calls of a recording instead, with the services' recorded answers, and show the first difference.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "input", "repeat", "domain", "output"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "input", "repeat", "domain", "output", "events"])]
     pub replay: Option<PathBuf>,
 }
 
@@ -83,7 +94,7 @@ pub struct BootOptions {
     #[command(flatten)]
     pub machine: MachineOptions,
     /// Record modules' inputs, service calls and results, for `host --replay`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "events")]
     pub record: Option<PathBuf>,
     /// Seconds after which the kernel is given up.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
@@ -134,6 +145,23 @@ pub struct InjectOptions {
     pub json: Option<PathBuf>,
 }
 
+/// Parses a time, and returns it in microseconds.
+fn microseconds(text: &str) -> Result<u64, String> {
+    let (digits, unit) = text.split_at(text.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        _ => return Err(EXPECTED_TIME.to_owned()),
+    };
+    let found = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(factor));
+    found.filter(|time| (1..=LONGEST_EVENTS_US).contains(time)).ok_or_else(|| EXPECTED_TIME.to_owned())
+}
+
+/// The longest time for which events are run: a day.
+const LONGEST_EVENTS_US: u64 = 86_400_000_000;
+
+const EXPECTED_TIME: &str = "expected a time up to 86400s, such as 500ms or 2s";
+
 /// Parses a size of memory, and returns it in MiB.
 fn megabytes(text: &str) -> Result<u32, String> {
     let (digits, unit) = text.split_at(text.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len());
@@ -154,6 +182,14 @@ const EXPECTED_MEMORY: &str = "expected a size from 64M to 64G, such as 256M";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_times() {
+        assert_eq!((microseconds("500ms"), microseconds("2s")), (Ok(500_000), Ok(2_000_000)));
+        for wrong in ["", "s", "2", "0s", "1.5s", "-1s", "2m", "86401s", "18446744073709551615s", "\u{e9}"] {
+            assert_eq!(microseconds(wrong), Err(EXPECTED_TIME.to_owned()), "{wrong}");
+        }
+    }
 
     #[test]
     fn reads_sizes_of_memory() {

@@ -64,6 +64,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "sharer-caller",
             "slow",
             "sluggish",
+            "ticker",
             "vectors",
             "watch",
         ] {

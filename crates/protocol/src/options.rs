@@ -60,6 +60,8 @@ pub struct KernelOptions {
     pub halt: bool,
     /// Whether the clients are on a virtio console instead of COM2.
     pub virtio: bool,
+    /// The time for which a run of all modules runs their events behind the tests, in microseconds.
+    pub events_us: u64,
 }
 
 impl Default for KernelOptions {
@@ -74,6 +76,7 @@ impl Default for KernelOptions {
             icount: false,
             halt: false,
             virtio: false,
+            events_us: 0,
         }
     }
 }
@@ -93,7 +96,7 @@ pub struct BadOptions {
 }
 
 /// The version of the encoding, which rises with every change between releases.
-const ENCODING: u8 = 2;
+const ENCODING: u8 = 3;
 
 /// Returns the checksum of encoded options, which those of another version do not have.
 fn checksum(payload: &[u8]) -> u32 {
@@ -138,7 +141,15 @@ mod tests {
             ..LoadOptions::DEFAULT
         };
         let task = Task::Rig(Rig::Inject(Campaign { seed: u64::MAX, first: 3, count: 7 }));
-        KernelOptions { task, timing: Timing::Fast, repeat: 9, load, icount: true, ..KernelOptions::default() }
+        KernelOptions {
+            task,
+            timing: Timing::Fast,
+            repeat: 9,
+            load,
+            icount: true,
+            events_us: 2_000_000,
+            ..KernelOptions::default()
+        }
     }
 
     #[test]
@@ -172,7 +183,7 @@ mod tests {
             ..options()
         });
         let encoded = crc32c(&[&postcard::to_allocvec(&(enums, switches)).unwrap()]);
-        assert_eq!((ENCODING, encoded), (2, 0x2ba4_da40), "raise ENCODING, and name both here: {encoded:#010x}");
+        assert_eq!((ENCODING, encoded), (3, 0x072e_3dc0), "raise ENCODING, and name both here: {encoded:#010x}");
     }
 
     #[test]

@@ -60,19 +60,18 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Asks a module to end before it is unloaded, if it handles that. Returns whether it did so; `None` as long as that
-    /// may still come.
-    pub(crate) fn ask_to_end(&self, unloading: &mut Unloading, waited_ms: u64) -> Option<bool> {
+    /// Asks a module to end before it is unloaded, if it handles that and only calls under way keep it. Returns whether it
+    /// was asked, now or before.
+    pub(crate) fn ask_to_end(&self, unloading: &mut Unloading) -> bool {
         let id = unloading.id;
-        let ask = || self.manager.check_unload(id).is_ok() && self.manager.request_stop(id);
-        let has_ended = *unloading.is_asked.get_or_insert_with(ask) && self.has_complied(id) == Some(true);
-        let waits = unloading.is_asked == Some(true) && !has_ended && waited_ms < UNLOAD_TIMEOUT_MS;
-        (!waits).then_some(has_ended)
+        *unloading
+            .is_asked
+            .get_or_insert_with(|| self.manager.check_unload(id).is_ok() && self.manager.request_stop(id))
     }
 
     /// Returns whether a module that was asked to end is done with that: its task has ended, its handler has returned, or
     /// no handler is called any more. `None` if it does not handle that.
-    fn has_complied(&self, id: ModuleId) -> Option<bool> {
+    pub(crate) fn has_complied(&self, id: ModuleId) -> Option<bool> {
         let (mut is_pending, mut is_awaited) = (None, false);
         self.manager.for_each_event(id, |event| {
             is_awaited |= event.is_awaited;

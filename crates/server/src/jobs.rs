@@ -154,7 +154,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Expires jobs that have timed out. Runs no other work, so it may be called during a call.
+    /// Expires jobs that have timed out, and asks modules to end that are to be unloaded. Runs no other work, so it may be called during a call.
     pub fn look_at_clock(&self) {
         self.resync();
         if !self.environment.may_run_modules() {
@@ -162,6 +162,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
         let now = self.environment.milliseconds();
         self.uploads.borrow_mut().expire(now);
+        for job in self.jobs.borrow_mut().iter_mut() {
+            if let Task::Unload(unloading) = &mut job.task {
+                self.ask_to_end(unloading);
+            }
+        }
         loop {
             let late = {
                 let mut jobs = self.jobs.borrow_mut();
@@ -189,10 +194,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Some(Err(error)) => return Poll::Ready(Response::Refused(error.into())),
             None => return Poll::Ready(Response::Refused("it is gone already; see `ps`".into())),
         };
-        let Some(has_ended) = self.ask_to_end(unloading, waited) else { return Poll::Pending(0, 1) };
+        let (is_asked, has_ended) = (self.ask_to_end(unloading), self.has_complied(id) == Some(true));
+        if is_asked && !has_ended && waited < UNLOAD_TIMEOUT_MS {
+            return Poll::Pending(0, 1);
+        }
         match self.unborrowed().unload(id) {
             Ok(receipt) => {
-                if unloading.is_asked == Some(true) {
+                if is_asked {
                     self.log_end(&receipt.name, &receipt.version, has_ended);
                 }
                 self.log_unload(&receipt);

@@ -14,6 +14,7 @@ pub mod console;
 
 pub mod archive;
 pub mod dependency_cycles;
+mod events;
 pub mod fallible;
 pub mod functions;
 mod report;
@@ -25,7 +26,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bareflow_abi::checksum::crc32c;
 use bareflow_abi::header::{FLAG_NO_RUN, Header};
-use bareflow_abi::record::EXPECTED_RESULT;
+use bareflow_abi::record::{EVENTS, EXPECTED_RESULT};
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::records::Records;
 use bareflow_loader::{
@@ -77,6 +78,10 @@ pub struct Plan<'run> {
     pub cpu: String,
     /// Whether each module is called many times in a row at the end, to measure the time of one call.
     pub batch: bool,
+    /// The time for which events of modules are run behind the tests, in microseconds.
+    pub events_us: u64,
+    /// Waits for at most so many microseconds.
+    pub sleep: fn(u64),
     /// The clock when the kernel was entered; `None` in a process.
     pub started: Option<u64>,
 }
@@ -129,6 +134,7 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &i
     for module in &further {
         run.run_further(module, plan);
     }
+    run.run_events();
     let environment = report::environment(manager, plan);
     let (mut modules, mut undescribed) = report::modules(manager, &run.diagnoses, &[]);
     statistics::show(run.console, &environment, &modules);
@@ -163,7 +169,8 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                 Loading::Refused => false,
                 Loading::Done(name, id) => {
                     if !has_run(source.bytes) {
-                        line!(self.console, Plain, "     {name} only exports functions, so no test calls it");
+                        let does = if has_events(source.bytes) { "handles events" } else { "exports functions" };
+                        line!(self.console, Plain, "     {name} only {does}, so no test calls it");
                     } else if !tests_four::NAMES.contains(&name.as_str()) {
                         further.push(Further { label: name, id, expected: expected_result(source.bytes) });
                     }
@@ -354,7 +361,16 @@ fn has_run(blob: &[u8]) -> bool {
 
 /// Returns the expected result in a blob's record.
 fn expected_result(blob: &[u8]) -> Option<i32> {
+    record_of(blob, EXPECTED_RESULT)?.try_into().ok().map(i32::from_le_bytes)
+}
+
+/// Returns whether a blob's module declares events.
+fn has_events(blob: &[u8]) -> bool {
+    record_of(blob, EVENTS).is_some()
+}
+
+/// Returns the first record of a kind in a blob.
+fn record_of(blob: &[u8], kind: u32) -> Option<&[u8]> {
     let raw = RawModule::parse(blob).ok()?;
-    let record = Records::new(raw.records).flatten().find(|record| record.kind == EXPECTED_RESULT)?;
-    record.bytes.try_into().ok().map(i32::from_le_bytes)
+    Records::new(raw.records).flatten().find(|record| record.kind == kind).map(|record| record.bytes)
 }

@@ -68,6 +68,12 @@ pub enum LoadError {
         /// The interface.
         interface: Name,
     },
+    /// The module has events, and the policy does not allow their interface.
+    #[error(
+        "not allowed: the module has events, and the policy does not name their interface; add interface:events to it \
+         (`--allow`), or leave the module out"
+    )]
+    EventsNotAllowed,
     /// The module's data and bss exceed their limit.
     #[error(
         "data and bss of {found} bytes, expected at most {limit}; make the module's statics smaller, or raise the \

@@ -180,6 +180,12 @@ impl<'blob> ValidModule<'blob> {
         if self.has_bindings() { first_record(self.raw.records, kind) } else { &[] }
     }
 
+    /// Returns whether it declares events.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.interface_record(EVENTS).is_empty()
+    }
+
     /// Returns whether its calls never take the fast path: it may call others, or has no `run`.
     #[inline(always)]
     pub(crate) fn leaves_the_fast_path(&self) -> bool {

@@ -13,39 +13,48 @@ use crate::policy::budget::Budget;
 use crate::policy::permissions::Permissions;
 use crate::policy::{Domain, LoadOptions, Placement};
 
+/// The name of the interface that a module with events must be allowed, whether it imports it or not.
+const EVENTS_INTERFACE: &str = "events";
+
 impl LoadOptions {
     /// Checks that `valid` declares no more than the options allow.
     ///
     /// # Errors
-    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`].
+    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`], [`LoadError::EventsNotAllowed`].
     #[inline(always)]
     pub(crate) fn permit(&self, valid: &ValidModule<'_>) -> Result<(), LoadError> {
         if self.allowed.services == Permissions::ALL {
             return Ok(());
         }
-        self.allowed.check(Permissions::declared(&valid.raw().header()), Entries::new(valid.bindings()))
+        self.allowed.check(valid)
     }
 }
 
 impl Allowed {
-    /// Checks a module that declares these permissions, and has these imports and exports.
+    /// Checks the permissions that a module declares, its imports and its events.
     ///
     /// # Errors
-    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`].
+    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`], [`LoadError::EventsNotAllowed`].
     #[cold]
     #[inline(never)]
-    pub fn check(&self, declared: Permissions, bindings: Entries<'_>) -> Result<(), LoadError> {
+    pub fn check(&self, valid: &ValidModule<'_>) -> Result<(), LoadError> {
+        let declared = Permissions::declared(&valid.raw().header());
         let (mut refused, allowed) = (declared.difference(self.services), self.services);
+        let allows = |interface: &str| self.interfaces().any(|allowed| allowed == interface);
         if refused.has(SERVICE_INVOKE) && self.interfaces().next().is_some() {
-            let allows = |interface: &str| self.interfaces().any(|allowed| allowed == interface);
-            if let Some(import) = bindings.imports().find(|import| !allows(import.interface))
+            if let Some(import) = Entries::new(valid.bindings()).imports().find(|import| !allows(import.interface))
                 && let (Some(name), Some(interface)) = (Name::new(import.name), Name::new(import.interface))
             {
                 return Err(LoadError::InterfaceNotAllowed { import: name, interface });
             }
             refused = refused.without(SERVICE_INVOKE);
         }
-        if refused.is_none() { Ok(()) } else { Err(LoadError::NotAllowed { refused, allowed }) }
+        if !refused.is_none() {
+            return Err(LoadError::NotAllowed { refused, allowed });
+        }
+        // Handlers are called without that the module asks for it, so that needs no import of the interface.
+        let may_have_events = allowed.has(SERVICE_INVOKE) || allows(EVENTS_INTERFACE) || !valid.has_events();
+        if may_have_events { Ok(()) } else { Err(LoadError::EventsNotAllowed) }
     }
 }
 
