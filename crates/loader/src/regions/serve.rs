@@ -18,7 +18,7 @@ use crate::registry::regions::{Holder, Mapping, Region};
 /// The module that calls.
 pub(super) struct Caller<'manager, P: Platform> {
     pub manager: &'manager ModuleManager<P>,
-    /// Its slot.
+    /// The slot.
     pub module: Index,
     pub interfaces: &'manager Interfaces<P::Alloc>,
 }

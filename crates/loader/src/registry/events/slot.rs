@@ -69,7 +69,7 @@ pub(crate) struct Slot<A: Allocator> {
     pub counts: EventCounts,
     /// The time at which the first of its timers is due.
     pub next_due_us: u64,
-    /// Its place among the timers.
+    /// The place among the timers.
     pub(super) place: u32,
     /// Whether it is in the queue of slots with pending events, and the next one there.
     pub(super) is_queued: bool,
