@@ -7,13 +7,14 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use bareflow::client::Client;
-use bareflow_loader::Domain;
+use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::control::{Refusal, RefusalCode};
 use bareflow_protocol::options::Task;
 use bareflow_protocol::trace::{CallEnd, Entry, Event, MAX_ENTRIES, TraceRequest};
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, push};
 use common::served::Served;
+use common::server::Local;
 use common::{options, test_blob};
 use serde_json::Value;
 
@@ -65,7 +66,7 @@ fn shows_calls_services_faults_and_loads_while_they_happen() {
     for domain in Domain::ALL {
         let served = Served::start(|machine| machine.options.load.domain = domain);
         let mut client = served.client();
-        load(&mut client, &["echo", "relay", "random", "faults"], domain);
+        load(&mut client, &["echo", "relay", "random", "faults", "feed", "watch"], domain);
         let path = served.folder.path().join("trace.json");
         let mut tracing = bareflow_trace(&served, &path);
         while tracing.try_wait().unwrap().is_none() {
@@ -87,6 +88,7 @@ fn shows_calls_services_faults_and_loads_while_they_happen() {
         assert_eq!(end("random > random.fill")["returned"], "Ok");
         assert_eq!(end("faults")["fault"], "divide");
         assert_eq!(end("echo: init")["result"], 0);
+        assert_eq!(end("feed.on_tick > events.notify")["returned"], "Ok");
         for expected in [
             "relay > echo > clock",
             "relay > echo > log",
@@ -96,6 +98,9 @@ fn shows_calls_services_faults_and_loads_while_they_happen() {
             "echo loaded",
             "echo replaced another load",
             "echo unloaded",
+            "feed events due",
+            "feed.on_tick > events.notify > feed published notification 0",
+            "watch events due",
         ] {
             assert!(instants.iter().any(|found| found == expected), "{domain:?}: no {expected} in {instants:#?}");
         }
@@ -127,6 +132,12 @@ fn entries(client: &mut Client, processor: u32, from: u64) -> Result<(u64, Vec<E
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.downcast::<Refusal>().unwrap().code),
     }
+}
+
+#[test]
+fn a_process_has_none() {
+    let local = Local::new(LoadOptions::default());
+    assert!(local.refused(Request::Trace(TraceRequest::Begin)).contains("does not trace"));
 }
 
 fn table_bytes(client: &mut Client) -> u64 {

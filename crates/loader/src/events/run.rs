@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::interfaces::FunctionId;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
-use crate::platform::{EventLimits, Platform};
+use crate::platform::{EventLimits, Occurrence, Platform};
 use crate::registry::events::{NEVER, Slot, Taken};
 
 /// The result of a run of events.
@@ -93,6 +93,9 @@ impl<P: Platform> ModuleManager<P> {
         let Some(function) = taken.function else { return put_back(false) };
         if run.interrupts && !self.may_interrupt(taken.module) {
             return put_back(true);
+        }
+        if let Some(module) = self.get(taken.module) {
+            self.platform.trace(&module.name, Occurrence::Due(taken.events));
         }
         let function = FunctionId { module: taken.module, number: function.into(), shape: None };
         let mut waits = [0; 8];

@@ -6,7 +6,7 @@ use bareflow_events::{EventError, Events};
 
 use crate::manager::ModuleManager;
 use crate::module::interfaces::Interfaces;
-use crate::platform::Platform;
+use crate::platform::{Occurrence, Platform};
 use crate::registry::events::{NEVER, Slot};
 
 /// The events of the module that calls.
@@ -69,6 +69,7 @@ impl<P: Platform> Events for EventsOf<'_, P> {
         let published = self.manager.with_events_of(self.caller, |table, slot| {
             let slot = table.slot(slot)?;
             let (module, name) = (slot.name, *slot.published.get(notification as usize)?);
+            self.manager.platform.trace(&module, Occurrence::Notified(notification));
             Some(table.publish(module, name))
         });
         published.flatten().ok_or(EventError::NoSuchEvent)
