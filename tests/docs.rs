@@ -64,6 +64,7 @@ fn the_examples_shown_are_the_code_that_is_built() {
         ("docs/events.md", "tests/modules/watch/src/lib.rs"),
         ("docs/interfaces.md", "examples/sensors-interface/src/lib.rs"),
         ("docs/interfaces.md", "examples/thermostat/src/lib.rs"),
+        ("docs/regions.md", "examples/gallery/pipe-source/src/lib.rs"),
     ] {
         assert!(read(page).contains(&read(path)), "{page} does not show {path} as it is");
     }

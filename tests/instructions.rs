@@ -102,3 +102,34 @@ fn no_call_by_an_interface_grows() {
     println!("L4Re's figure for a call of another process, one way: 587 instructions");
     assert!(slower.is_empty(), "{}", slower.join("\n"));
 }
+
+/// The figures of rings between two modules in ring 3: the line of the module that measures them, and the recorded count.
+const RINGS: [(&str, u64); 6] = [
+    ("ring element", 44),
+    ("buffer lent", 357),
+    ("buffer written and lent", 955),
+    ("buffer copied", 1_399),
+    ("region opened and closed", 1_139),
+    ("region lent and taken back", 1_550),
+];
+
+#[test]
+fn no_ring_between_modules_grows() {
+    let blobs = ["ring", "ring-user"].map(|name| (name.to_owned(), std::fs::read(test_blob(name)).unwrap()));
+    let files = InputFiles { blobs: blobs.into(), ..InputFiles::default() };
+    let mut machine = Machine { icount: true, files, ..Machine::new(KERNEL) };
+    machine.options.load.domain = Domain::User;
+    let console = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}")).console;
+    let mut slower = Vec::new();
+    for (name, counted) in RINGS {
+        let found = console.split_once(&format!("{name} ")).map(|(_, rest)| rest);
+        let found = found.and_then(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok());
+        let measured: u64 = found.unwrap_or_else(|| panic!("no {name}\n{console}"));
+        let bound = counted + counted * MARGIN / 100;
+        println!("{name}: {measured} instructions, at most {bound}");
+        if measured > bound {
+            slower.push(format!("{name}: {measured}, expected {bound}"));
+        }
+    }
+    assert!(slower.is_empty(), "{}", slower.join("\n"));
+}

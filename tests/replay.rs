@@ -72,6 +72,17 @@ fn what_a_kernel_recorded_is_the_same_in_a_process() {
 }
 
 #[test]
+fn a_module_that_shares_memory_is_not_replayed() {
+    let recording = record("user", "create 1", &["echo", "sharer"], &[], 0);
+    let shown = replay(&recording, &["echo", "sharer"], 0);
+    assert!(shown.contains("[SKIP] sharer 0.1.0 is not replayable: it imports regions, "), "{shown}");
+    let others = recording.calls.iter().filter(|call| call.module != "sharer").count();
+    assert!(others > 0 && others < recording.calls.len());
+    let counted = format!("[OK] {others} calls of {} modules replayed", recording.modules.len() - 1);
+    assert!(shown.contains(&counted), "{shown}");
+}
+
+#[test]
 fn a_fault_of_the_kernel_is_the_same_in_a_process() {
     for domain in ["kernel", "user"] {
         for input in ["recursion", "panic_words", "log_null", "divide_by_zero"] {

@@ -58,6 +58,8 @@ pub fn test_blob(name: &str) -> PathBuf {
             "random",
             "relay",
             "rogue",
+            "ring",
+            "ring-user",
             "settings",
             "settings-next",
             "sharer",

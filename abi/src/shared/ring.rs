@@ -76,18 +76,18 @@ impl<'memory, T: Plain> Slots<'memory, T> {
         self.mask + 1
     }
 
-    /// Returns the words of the element with this number.
+    /// Returns the words of the element with this number: always some, since a masked number is that of an element.
     #[inline]
-    fn slot(&self, number: u32) -> &'memory [AtomicU64] {
+    fn slot(&self, number: u32) -> Option<&'memory [AtomicU64]> {
         let first = (number & self.mask) as usize * Self::STRIDE;
-        // A masked number is always one of an element.
-        self.words.get(first..first + Self::STRIDE).unwrap_or_default()
+        self.words.get(first..first + Self::STRIDE)
     }
 
     #[inline]
     fn write(&self, number: u32, value: T) {
         let start = (&raw const value).cast::<u8>();
-        for (index, slot) in self.slot(number).iter().enumerate() {
+        let Some(slots) = self.slot(number) else { return };
+        for (index, slot) in slots.iter().enumerate() {
             let mut word = [0; WORD];
             let count = (size_of::<T>() - index * WORD).min(WORD);
             // SAFETY: an element has `STRIDE` words at most, of which the last may be cut; plain values have no padding.
@@ -100,11 +100,13 @@ impl<'memory, T: Plain> Slots<'memory, T> {
     fn read(&self, number: u32) -> T {
         let mut value = MaybeUninit::<T>::zeroed();
         let start = value.as_mut_ptr().cast::<u8>();
-        for (index, slot) in self.slot(number).iter().enumerate() {
-            let word = slot.load(Ordering::Relaxed).to_ne_bytes();
-            let count = (size_of::<T>() - index * WORD).min(WORD);
-            // SAFETY: as above.
-            unsafe { start.add(index * WORD).copy_from_nonoverlapping(word.as_ptr(), count) };
+        if let Some(slots) = self.slot(number) {
+            for (index, slot) in slots.iter().enumerate() {
+                let word = slot.load(Ordering::Relaxed).to_ne_bytes();
+                let count = (size_of::<T>() - index * WORD).min(WORD);
+                // SAFETY: as above.
+                unsafe { start.add(index * WORD).copy_from_nonoverlapping(word.as_ptr(), count) };
+            }
         }
         // SAFETY: every pattern of bits is a value.
         unsafe { value.assume_init() }
