@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bareflow_abi::Header;
 use bareflow_host::HostPlatform;
-use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleId, ModuleManager, Timing};
+use bareflow_loader::{Domain, FaultKind, KernelDomain, LoadOptions, ModuleId, ModuleManager, Timing};
 use common::mutate::renamed;
 use common::{bareflow, test_blob, text};
 
@@ -108,6 +108,49 @@ fn a_reload_starts_the_task_anew_with_its_state() {
         });
         let feed: [u32; 2] = numbers(&manager, "feed.price");
         assert!(feed[0] >= before[0]);
+    }
+}
+
+/// Loads a task that goes wrong beside one that does not, and tells it how.
+fn with_bad_task(domain: Domain, order: u8) -> (Manager, ModuleId) {
+    let manager = manager();
+    load(&manager, "watch", domain);
+    let bad = load(&manager, "bad-task", domain);
+    let function = manager.find_function("bad-task.go_wrong").unwrap();
+    assert_eq!(manager.execute_function(function, &[order], &mut []).unwrap().outcome.result, 0);
+    (manager, bad)
+}
+
+#[test]
+fn a_task_that_goes_wrong_is_a_fault_of_its_own() {
+    let kinds = [(1, FaultKind::TimeBudget), (3, FaultKind::Panic), (4, FaultKind::Panic), (5, FaultKind::Panic)];
+    for (order, kind) in kinds {
+        for domain in Domain::ALL {
+            let (manager, bad) = with_bad_task(domain, order);
+            let start = Instant::now();
+            let found = loop {
+                assert!(start.elapsed() < Duration::from_secs(20));
+                match manager.run_events(10).fault {
+                    Some(found) => break found,
+                    None => std::thread::sleep(Duration::from_micros(200)),
+                }
+            };
+            assert_eq!((found.module, found.fault.kind), (bad, kind), "{order} {domain:?}");
+            // The other one goes on, and nothing of the bad one is called any more.
+            let [.., ticks] = numbers::<3>(&manager, "watch.counts");
+            run_until(&manager, || numbers::<3>(&manager, "watch.counts")[2] >= ticks + 3);
+        }
+    }
+}
+
+#[test]
+fn a_task_that_wakes_itself_for_ever_leaves_the_others_their_turn() {
+    for domain in Domain::ALL {
+        let (manager, _) = with_bad_task(domain, 2);
+        run_until(&manager, || numbers::<3>(&manager, "watch.counts")[2] >= 10);
+        let function = manager.find_function("bad-task.go_wrong").unwrap();
+        let turns = manager.execute_function(function, b"", &mut []).unwrap().outcome.result;
+        assert!(turns > 10, "{domain:?} {turns}");
     }
 }
 

@@ -39,6 +39,7 @@ pub fn test_blob(name: &str) -> PathBuf {
         for name in [
             "all-in-one",
             "bad-frames",
+            "bad-task",
             "counter",
             "counter-next",
             "counter-other",
