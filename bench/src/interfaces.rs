@@ -32,18 +32,11 @@ const SIZES: [usize; 3] = [64, 4096, 65_536];
 const L4RE_ONE_WAY: u64 = 587;
 
 /// The figures of one run, by the names that the measuring module gives them.
-type Figures = BTreeMap<String, u64>;
+pub type Figures = BTreeMap<String, u64>;
 
 /// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
-    let mut blobs = Vec::new();
-    for name in ["meter", "meter-user"] {
-        let manifest = workspace.root.join(format!("tests/modules/{name}/Cargo.toml"));
-        blobs.push((
-            name.to_owned(),
-            build_module(&module_at(&manifest)?, &workspace.target.join("test-modules"))?.bytes,
-        ));
-    }
+    let blobs = build(workspace, ["meter", "meter-user"])?;
     let mut calls = table(&["call", "from", "instructions", "at most", "", "ticks as a process"]);
     let mut sizes = table(&["bytes", "of", "from", "in", "out", "a copy", "ticks in", "out", "a copy"]);
     for (number, domain) in Domain::ALL.into_iter().enumerate() {
@@ -71,8 +64,19 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Packs test modules.
+pub fn build(workspace: &Workspace, names: [&str; 2]) -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
+    let mut blobs = Vec::new();
+    for name in names {
+        let manifest = workspace.root.join(format!("tests/modules/{name}/Cargo.toml"));
+        let module = module_at(&manifest)?;
+        blobs.push((name.to_owned(), build_module(&module, &workspace.target.join("test-modules"))?.bytes));
+    }
+    Ok(blobs)
+}
+
 /// Returns the instructions in the kernel.
-fn in_kernel(blobs: &[(String, Vec<u8>)], domain: Domain) -> Result<Figures, Box<dyn Error>> {
+pub fn in_kernel(blobs: &[(String, Vec<u8>)], domain: Domain) -> Result<Figures, Box<dyn Error>> {
     let files = InputFiles { blobs: blobs.to_vec(), ..InputFiles::default() };
     let mut machine = Machine { icount: true, files, ..Machine::new(KERNEL) };
     machine.options.task = Task::Rig(Rig::Meter);
@@ -83,7 +87,7 @@ fn in_kernel(blobs: &[(String, Vec<u8>)], domain: Domain) -> Result<Figures, Box
 }
 
 /// Returns the ticks in this process, or between it and child processes.
-fn as_process(blobs: &[(String, Vec<u8>)], domain: Domain) -> Result<Figures, Box<dyn Error>> {
+pub fn as_process(blobs: &[(String, Vec<u8>)], domain: Domain) -> Result<Figures, Box<dyn Error>> {
     let platform = HostPlatform::new(Box::new(|line| println!("{line}")))?;
     let manager = ModuleManager::with_kernel_domain(platform, Timing::Precise, OUR_OWN);
     manager.provide::<dyn Meter, _>("kernel", Plain)?;

@@ -10,6 +10,7 @@ mod live;
 mod measure;
 mod price;
 mod profiled;
+mod regions;
 mod size;
 mod twins;
 
@@ -28,12 +29,13 @@ const OUR_OWN: KernelDomain = unsafe { KernelDomain::trust_all_blobs() };
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
 /// All tables, by the names that select them as arguments.
-const ALL: [(&str, Show); 7] = [
+const ALL: [(&str, Show); 8] = [
     ("twins", twins::show),
     ("gallery", gallery::show),
     ("profiled", profiled::show),
     ("price", price::show),
     ("interfaces", interfaces::show),
+    ("regions", regions::show),
     ("live", live::show),
     ("boot", boot::show),
 ];

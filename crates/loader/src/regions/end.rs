@@ -46,11 +46,12 @@ impl<P: Platform> ModuleManager<P> {
             });
             if is_own {
                 region.owner = None;
-                if region.is_orphan() {
-                    interfaces.region_pages.set(interfaces.region_pages.get() + region.memory.pages);
-                    // What is freed from here on is the memory alone, as a receipt counts it.
-                    region.holders = Vec::<Holder, _>::new_in(self.platform.allocator());
-                }
+            }
+            // It is this module's, or is gone with the last one that had it open.
+            if region.is_orphan() {
+                interfaces.region_pages.set(interfaces.region_pages.get() + region.memory.pages);
+                // What is freed from here on is the memory alone, as a receipt counts it.
+                region.holders = Vec::<Holder, _>::new_in(self.platform.allocator());
             }
         }
     }

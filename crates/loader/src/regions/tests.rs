@@ -383,6 +383,20 @@ fn what_is_open_where_it_runs_stays_there_until_it_is_closed() {
 }
 
 #[test]
+fn what_is_never_closed_is_freed_with_the_module_that_has_it_open() {
+    let (both, [a, b]) = two();
+    let [own, _] = lend_both_ways(both, [a, b], Shared);
+    within(both, b, move |regions, _| {
+        open(regions, own, Shared).unwrap();
+        assert!(is_balanced(&both.1.unload(a).unwrap()));
+    });
+    assert_eq!((both.1.region_bytes(b), both.0.region_pages.get()), (2 * 4096, 4));
+    let receipt = both.1.unload(b).unwrap();
+    assert_eq!((is_balanced(&receipt), receipt.held.pages), (true, 5));
+    assert_eq!((mapped(both.0), both.0.region_pages.get()), ((0, 0), 0));
+}
+
+#[test]
 fn a_load_that_fails_and_a_manager_that_ends_leave_no_region() {
     let (both, [a, _]) = two();
     within(both, a, |mut regions, _| regions.create(1).unwrap());
