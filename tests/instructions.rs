@@ -8,9 +8,11 @@ mod common;
 use bareflow::embedded::KERNEL;
 use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine};
+use bareflow_abi::events::{Event, Kind};
 use bareflow_loader::Domain;
 use bareflow_protocol::Report;
 use bareflow_protocol::options::{Rig, Task};
+use common::mutate::declaring;
 use common::test_blob;
 
 /// The margin for other compilers, in percent.
@@ -62,6 +64,38 @@ fn no_figure_of_q35_grows() {
 #[test]
 fn no_figure_of_microvm_grows() {
     check("microvm", &MICROVM);
+}
+
+/// Events: the line of the rig that measures them, and the recorded count in each domain, the kernel's first.
+const EVENTS: [(&str, [u64; 2]); 3] =
+    [("timer event", [2000, 2000]), ("nothing due", [200, 200]), ("task poll", [2000, 2000])];
+
+#[test]
+fn no_event_grows() {
+    let timer = Event { kind: Kind::Timer, at_start: false, function: 0, period_us: 1000, name: "tick", source: "" };
+    let blobs = [
+        ("net".to_owned(), declaring(&std::fs::read(test_blob("net")).unwrap(), &[timer])),
+        ("least-task".to_owned(), std::fs::read(test_blob("least-task")).unwrap()),
+    ];
+    let mut slower = Vec::new();
+    for (number, domain) in Domain::ALL.into_iter().enumerate() {
+        let files = InputFiles { blobs: blobs.to_vec(), ..InputFiles::default() };
+        let mut machine = Machine { icount: true, files, ..Machine::new(KERNEL) };
+        machine.options.task = Task::Rig(Rig::Events);
+        machine.options.load.domain = domain;
+        let outcome = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(outcome.exit_reason, ExitReason::Passed, "\n{}", outcome.console);
+        for (name, counted) in EVENTS {
+            let found = outcome.console.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+            let measured = found.unwrap_or_else(|| panic!("no {name}\n{}", outcome.console));
+            let bound = counted[number] + counted[number] * MARGIN / 100;
+            println!("{name} in the {} domain: {measured} instructions, at most {bound}", domain.name());
+            if measured > bound {
+                slower.push(format!("{name} in the {} domain: {measured}, expected {bound}", domain.name()));
+            }
+        }
+    }
+    assert!(slower.is_empty(), "{}", slower.join("\n"));
 }
 
 /// The calls by an interface: the line of the module that measures them, the recorded count in each domain, the kernel's

@@ -4,6 +4,7 @@
 
 mod boot;
 mod empty_kernel;
+mod events;
 mod gallery;
 mod interfaces;
 mod live;
@@ -29,13 +30,14 @@ const OUR_OWN: KernelDomain = unsafe { KernelDomain::trust_all_blobs() };
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
 /// All tables, by the names that select them as arguments.
-const ALL: [(&str, Show); 8] = [
+const ALL: [(&str, Show); 9] = [
     ("twins", twins::show),
     ("gallery", gallery::show),
     ("profiled", profiled::show),
     ("price", price::show),
     ("interfaces", interfaces::show),
     ("regions", regions::show),
+    ("events", events::show),
     ("live", live::show),
     ("boot", boot::show),
 ];

@@ -37,6 +37,10 @@ pub enum Rig {
     Providers,
     /// A run of modules that may import the interface `meter` from the kernel, whose provider is named `kernel`.
     Meter,
+    /// The cost of an event: of a module with a timer, and of a task that has nothing to do.
+    Events,
+    /// The events of a thousand copies of a module for a second, whose parameter `interval_ms` is this: how many are late.
+    Crowd(u32),
 }
 
 /// The options of a kernel.

@@ -1,5 +1,6 @@
 //! Test rigs: what the kernel can do instead of running modules, and the recorder of their calls.
 
+mod events;
 mod exhaust;
 mod inject;
 mod meter;
@@ -22,6 +23,8 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, options: &KernelOptions, ri
         Rig::Soak(rounds) => soak::run(manager, archive, load, rounds),
         Rig::Providers => providers::run(manager, archive, load),
         Rig::Meter => meter::provide(manager),
+        Rig::Events => events::run(manager, archive, load),
+        Rig::Crowd(interval_ms) => events::crowd(manager, archive, load, interval_ms),
         Rig::Exhaust => exhaust::run(manager, archive, load),
         Rig::Inject(campaign) => inject::run(manager, archive, load, campaign),
     }

@@ -16,7 +16,7 @@ use embassy_futures::select::{Either, select};
 const MOST: usize = 8;
 
 bareflow_abi::parameters! {
-    /// What can be set when it is loaded.
+    /// The settings of a load.
     pub struct Settings {
         /// The table: `module:milliseconds`, separated by commas.
         pub table: Text<120> = Text::new("sum:1000"),

@@ -10,7 +10,7 @@ use bareflow_abi::Context;
 use bareflow_events::Events;
 
 bareflow_abi::parameters! {
-    /// What can be set when it is loaded.
+    /// The settings of a load.
     pub struct Settings {
         /// The interval, in milliseconds.
         #[range(1..=86_400_000)]

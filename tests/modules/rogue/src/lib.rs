@@ -7,7 +7,7 @@ use bareflow_abi::Context;
 use bareflow_events::Events;
 
 bareflow_abi::parameters! {
-    /// What can be set when it is loaded.
+    /// The settings of a load.
     pub struct Settings {
         /// The misuse: 0 none, 1 a handler that loops, 2 one that panics, 3 one that publishes without end, 4 one that arms
         /// its timer for at once again and again, 5 one that waits for itself by what it publishes.
