@@ -102,7 +102,7 @@ fn after(platform: &FakePlatform, manager: &Manager, microseconds: u64) -> Vec<(
     let called = platform.functions.take();
     called
         .into_iter()
-        .map(|(name, function, events)| (&*Box::leak(Box::new(name)).as_str(), function, events))
+        .map(|(name, function, events)| (Box::leak(Box::new(name)).as_str(), function, events))
         .collect()
 }
 
