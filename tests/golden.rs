@@ -8,7 +8,9 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use bareflow_abi::header::{FLAG_NO_RUN, Header};
-use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EXPECTED_RESULT, SIGNATURES, STATE_SCHEMA, SYMBOLS, VARIANT};
+use bareflow_abi::record::{
+    BINDINGS, DEPENDENCIES, EVENTS, EXPECTED_RESULT, SIGNATURES, STATE_SCHEMA, SYMBOLS, VARIANT,
+};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 use bareflow_loader::RawModule;
 use bareflow_loader::records::Records;
@@ -16,7 +18,7 @@ use common::{assert_code, bareflow, root};
 use serde_json::Value;
 
 /// The results of the modules for the input "hi".
-const RESULTS: [(&str, i64); 8] = [
+const RESULTS: [(&str, i64); 9] = [
     ("all-in-one", 1023),
     ("counter", 1),
     ("echo", 2),
@@ -25,6 +27,7 @@ const RESULTS: [(&str, i64); 8] = [
     ("kinds-user", 0),
     // The input makes it call "hi", which it does not declare.
     ("relay", -101),
+    ("rogue", 1),
     ("vectors", -1_179_081_931),
 ];
 
@@ -99,7 +102,7 @@ fn there_are_blobs_of_every_version_and_every_record() {
         let raw = RawModule::parse(&bytes).unwrap();
         kinds.extend(Records::new(raw.records).flatten().map(|record| record.kind));
     }
-    for kind in [STATE_SCHEMA, VARIANT, SYMBOLS, DEPENDENCIES, EXPECTED_RESULT, BINDINGS, SIGNATURES] {
+    for kind in [STATE_SCHEMA, VARIANT, SYMBOLS, DEPENDENCIES, EXPECTED_RESULT, BINDINGS, SIGNATURES, EVENTS] {
         assert!(kinds.contains(&kind), "no released blob has a record of kind {kind:#x}");
     }
 }
