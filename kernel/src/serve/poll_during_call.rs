@@ -14,9 +14,6 @@ static SERVER: AtomicPtr<KernelServer> = AtomicPtr::new(core::ptr::null_mut());
 /// The milliseconds after which the server checks the clock, even if no client sent anything.
 const POLL_INTERVAL_MS: u64 = 64;
 
-/// The most handlers of events that are called at once. A call that waits gets half of the time.
-const EVENTS_AT_ONCE: usize = 16;
-
 /// Enables polling of clients while modules run.
 pub fn install(server: &'static KernelServer) {
     SERVER.store(core::ptr::from_ref(server).cast_mut(), Ordering::Relaxed);
@@ -39,7 +36,7 @@ pub fn run_deferred_work() {
         server.look_at_clock();
         // The innermost work is for clients, who are heard during events, too.
         if may_run_modules() {
-            server.manager().run_events_during_call(EVENTS_AT_ONCE);
+            server.run_events(true);
         }
     }
 }
