@@ -70,6 +70,7 @@ pub fn carry_out(command: &Command) -> Result<Exit> {
         Command::Watch(options) => watch::watch(options),
         Command::Call(options) => client::call(options),
         Command::Unload(options) => client::unload(options),
+        Command::Restart(options) => client::restart(options),
         Command::Activate(options) => client::activate(options),
         Command::Compare(options) => client::compare(options),
         Command::Stats(options) => client::stats(options),

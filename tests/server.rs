@@ -73,7 +73,7 @@ fn refuses_what_can_not_be_and_changes_nothing() {
     let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.overrides.domain = Some("ring0")));
     assert!(wrong.contains("expected kernel or user"), "{wrong}");
     let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.overrides.on_fault = Some("pray")));
-    assert!(wrong.contains("expected stop, restart or restart:N"), "{wrong}");
+    assert!(wrong.contains("expected stop, restart, restart:N, fallback"), "{wrong}");
     for (module, error) in [("Sum", "no name"), ("nothing", "no module"), ("sum@^9", "none of such a version")] {
         let call = Request::Call { module, input: &[], repeat: 1 };
         assert!(local.refused(call).contains(error), "{module}");
@@ -300,4 +300,85 @@ fn clients_are_heard_between_the_last_measurement_and_its_figures() {
     }
     let [(1000, Response::Compared(comparison))] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(comparison.sides.each_ref().map(|side| side.measurements), [3, 3]);
+}
+
+/// Returns the state of a module for people, its restarts, and whether it waits.
+fn state(local: &Local, module: &str) -> (String, u32, bool) {
+    let Response::Modules(modules) = local.ask(Request::Stats { module: Some(module) }) else { panic!("no list") };
+    let [module] = &modules[..] else { panic!("{modules:?}") };
+    let waits = module.supervision.as_ref().is_some_and(|supervision| supervision.starts_in_ms.is_some());
+    (module.shown_state().to_string(), module.restarts, waits)
+}
+
+#[test]
+fn a_module_that_faults_waits_and_starts_again() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        let policy = "backoff:100ms..1s,2/60s";
+        local.push(&renamed("counter", "counter", (1, 0, 0)), |push| push.overrides.on_fault = Some(policy));
+        let fault = || local.refused(Request::Call { module: "counter", input: b"fault", repeat: 1 });
+        for restarts in 0..2 {
+            assert_eq!(local.call("counter", b"").result, 1);
+            assert!(fault().contains("faulted: panic"));
+            let waiting = local.refused(Request::Call { module: "counter", input: b"", repeat: 1 });
+            assert!(waiting.contains("waiting: an earlier call faulted (panic)"), "{waiting}");
+            let (shown, count, waits) = state(&local, "counter");
+            assert!(shown.starts_with("waiting ") && shown.ends_with(" ms") && waits, "{shown}");
+            assert_eq!(count, restarts);
+            while state(&local, "counter").2 {
+                assert!(!local.server.poll());
+            }
+            assert_eq!(state(&local, "counter"), ("loaded".to_owned(), restarts + 1, false));
+        }
+        assert!(fault().contains("faulted: panic"));
+        assert_eq!(state(&local, "counter"), ("faulted".to_owned(), 2, false));
+        assert!(!local.server.poll());
+        let console = local.server.environment().console.borrow();
+        for line in [
+            "[WARN] counter 1.0.0 faulted (panic at offset 0x",
+            "[OK] counter 1.0.0 was restarted\n",
+            ") and stays stopped\n",
+        ] {
+            assert!(console.contains(line), "{line}\n{console}");
+        }
+    }
+}
+
+#[test]
+fn a_version_that_faults_gives_way_to_the_one_before() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        // The loader did not keep it, since its policy is `stop`.
+        local.load(&renamed("counter", "counter", (1, 2, 0)));
+        local.call("counter", b"");
+        local.push(&renamed("counter", "counter", (1, 3, 0)), |push| push.overrides.on_fault = Some("fallback"));
+        assert_eq!(local.call("counter", b"").result, 2);
+        assert!(local.refused(Request::Call { module: "counter", input: b"fault", repeat: 1 }).contains("panic"));
+        assert!(!local.server.poll());
+        assert_eq!(state(&local, "counter").0, "loaded, fell back from 1.3.0");
+        assert_eq!(local.call("counter", b"").version, "1.2.0");
+        let Response::Modules(modules) = local.ask(Request::Ps) else { panic!("no list") };
+        let supervision = modules[0].supervision.clone().unwrap();
+        assert_eq!((supervision.on_fault.as_str(), supervision.previous), ("fallback", None));
+        assert_eq!(supervision.fell_back_for.map(|fault| fault.kind), Some("panic".into()));
+        // A restart on purpose keeps what it is, and begins its state anew.
+        assert!(matches!(local.ask(Request::Restart { module: "counter" }), Response::Done));
+        assert_eq!(local.call("counter", b"").result, 1);
+    }
+}
+
+#[test]
+fn restarts_modules_on_purpose() {
+    for domain in Domain::ALL {
+        let local = local(domain);
+        local.load(&renamed("counter", "counter", (1, 0, 0)));
+        assert_eq!((local.call("counter", b"").result, local.call("counter", b"").result), (1, 2));
+        let restart = Request::Restart { module: "counter" };
+        assert!(matches!(local.ask(restart), Response::Done));
+        assert_eq!(local.call("counter", b"").result, 1);
+        assert!(local.refused(Request::Call { module: "counter", input: b"fault", repeat: 1 }).contains("panic"));
+        assert!(matches!(local.ask(restart), Response::Done));
+        assert_eq!((local.call("counter", b"").result, state(&local, "counter").1), (1, 2));
+        assert!(local.refused(Request::Restart { module: "nothing" }).contains("no module of that name"));
+    }
 }

@@ -111,6 +111,11 @@ pub(crate) fn unload(options: &ModuleOptions) -> Result<Exit> {
     })
 }
 
+/// `restart`.
+pub(crate) fn restart(options: &ModuleOptions) -> Result<Exit> {
+    tell(&options.connect, Request::Restart { module: &options.name }, &format!("{} was restarted", options.name))
+}
+
 /// `activate`.
 pub(crate) fn activate(options: &ModuleOptions) -> Result<Exit> {
     let request = Request::Activate { module: &options.name };

@@ -15,7 +15,7 @@ pub mod show;
 mod trace;
 
 pub(crate) use call::call;
-pub(crate) use commands::{activate, compare, interfaces, load, log, ls, ps, save, shutdown, stats, unload};
+pub(crate) use commands::{activate, compare, interfaces, load, log, ls, ps, restart, save, shutdown, stats, unload};
 pub(crate) use push::push;
 pub use push::upload;
 pub use session::Client;

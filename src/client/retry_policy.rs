@@ -49,6 +49,7 @@ pub(super) fn retry_policy(request: &Request<'_>, loses_bytes: bool, timeout: Du
         Request::Save { .. } => ("save", false),
         Request::Call { .. } => ("call", false),
         Request::Unload { .. } => ("unload", false),
+        Request::Restart { .. } => ("restart", false),
         Request::Compare { .. } => ("compare", false),
         Request::Shutdown => ("shutdown", false),
         _ => ("request", false),

@@ -42,7 +42,8 @@ pub struct OverrideOptions {
     /// Limits of a call and of the module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`.
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
     pub budget: Option<Budget>,
-    /// The reaction to a fault: `stop`, `restart`, or `restart:N` for at most N times.
+    /// The reaction to a fault: `stop`, `restart`, `restart:N` for at most N times, `fallback` to the version before, or
+    /// `backoff` for delayed restarts, as in `backoff:10ms..10s,5/60s,fallback`.
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     pub on_fault: Option<String>,
     /// The parameters and imports to set.
@@ -172,7 +173,7 @@ pub enum InterfacesCommand {
     },
 }
 
-/// The options of `unload`, `activate` and `save`.
+/// The options of `unload`, `restart`, `activate` and `save`.
 #[derive(Debug, Args)]
 pub struct ModuleOptions {
     /// The module: NAME or NAME@VERSION.

@@ -15,7 +15,8 @@ pub struct LoadingOptions {
     /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`.
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
     pub budget: Option<Budget>,
-    /// The reaction to a module's fault: `stop`, `restart`, or `restart:N` for at most N times.
+    /// The reaction to a module's fault: `stop`, `restart`, `restart:N` for at most N times, `fallback` to the version
+    /// before, or `backoff` for delayed restarts, as in `backoff:10ms..10s,5/60s,fallback`.
     #[arg(long, value_name = "POLICY", default_value = "stop", value_parser = on_fault)]
     pub on_fault: FaultPolicy,
     /// The way the clock is read around calls.
@@ -89,7 +90,7 @@ pub(super) fn allowed(text: &str) -> Result<Allowed, String> {
 
 /// Parses a fault policy.
 pub(super) fn on_fault(text: &str) -> Result<FaultPolicy, String> {
-    FaultPolicy::parse(text).ok_or_else(|| "expected stop, restart or restart:N".to_owned())
+    FaultPolicy::parse(text).ok_or_else(|| format!("expected {}", FaultPolicy::EXPECTED))
 }
 
 /// Returns the parser of a domain.

@@ -102,6 +102,8 @@ pub enum Command {
     Call(CallOptions),
     /// Unload a module and show the resources that it returned.
     Unload(ModuleOptions),
+    /// Give a module a fresh image and a fresh state.
+    Restart(ModuleOptions),
     /// Make one of several loaded versions the active one.
     Activate(ModuleOptions),
     /// Run two modules or functions on the same input and compare their costs.

@@ -64,6 +64,8 @@ fault_kinds! {
     BadServiceArgument = "bad_service_argument",
     /// A non-maskable interrupt ended the call.
     NonMaskable = "non_maskable",
+    /// No handler of the module returned for as long as its watchdog waits.
+    Watchdog = "watchdog",
 }
 
 impl FaultKind {
@@ -98,6 +100,8 @@ impl fmt::Display for Fault {
         write!(formatter, "{}", self.kind)?;
         match self.offset {
             Some(offset) => write!(formatter, " at offset {offset:#x}")?,
+            // It is between two calls.
+            None if self.kind == FaultKind::Watchdog => {}
             None => formatter.write_str(" outside the module")?,
         }
         match self.address {

@@ -34,9 +34,8 @@
 extern crate std;
 
 // Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
-// diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, events, and the files for
-// replacement, restart, unloading and profiles.
-mod after_fault;
+// diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, events,
+// supervision, and the files for replacement, unloading and profiles.
 mod call;
 pub mod depends;
 pub mod diagnosis;
@@ -63,6 +62,7 @@ mod regions;
 mod registry;
 #[cfg(feature = "reload")]
 mod reload;
+mod supervision;
 #[cfg(test)]
 mod testing;
 mod unload;
@@ -76,6 +76,8 @@ pub use call::callee::Callee;
 pub use call::pinned::PinnedModule;
 pub use depends::{DependencyCycle, VersionRange};
 pub use diagnosis::Diagnosis;
+#[cfg(feature = "supervision")]
+pub use error::RestartError;
 pub use error::{
     BadCode, BadVariant, BindError, ExecuteError, FunctionError, ImportError, InvalidModule, LoadError,
     MalformedModule, ProvideError, SelectError, UnloadError,
@@ -111,7 +113,7 @@ pub use policy::assignment::{Assignment, BadAssignment};
 pub use policy::budget::{BadBudget, Budget};
 pub use policy::kernel_domain::KernelDomain;
 pub use policy::permissions::{Permissions, ServiceNames, UnknownPermission};
-pub use policy::{Domain, FaultPolicy, LoadOptions, LoadSettings, Placement};
+pub use policy::{Backoff, Domain, FaultPolicy, LoadOptions, LoadSettings, Placement};
 pub use printable::Printable;
 pub use profile::counters::Counters;
 pub use profile::peak::PeakUse;
@@ -120,3 +122,5 @@ pub use profile::{CorrectedStatistics, CycleStatistics, Leak, ModuleProfile, Sna
 pub use registry::events::EventCounts;
 #[cfg(feature = "reload")]
 pub use reload::{Reloaded, Replaced};
+#[cfg(feature = "supervision")]
+pub use supervision::{FellBack, Happening, Notice, Supervised};

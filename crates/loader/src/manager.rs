@@ -10,6 +10,8 @@ use core::sync::atomic::AtomicU64;
 use bareflow_abi::Reason;
 
 use crate::fault::Fault;
+#[cfg(feature = "supervision")]
+use crate::module::notice::Notices;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
@@ -67,6 +69,12 @@ pub struct ModuleManager<P: Platform> {
     /// The receipts of modules that were retired during calls, the oldest first; at most one per running call.
     #[cfg(feature = "reload")]
     pub(crate) receipts: RefCell<[Option<Receipt>; MAX_DEPTH]>,
+    /// The time of the next restart or fallback, in microseconds.
+    #[cfg(feature = "supervision")]
+    pub(crate) next_step: Cell<Option<u64>>,
+    /// Notices of supervision that were not taken yet.
+    #[cfg(feature = "supervision")]
+    pub(crate) notices: Notices<P::Alloc>,
     /// The last fault of any call. It is kept here because the module may be gone.
     pub(crate) last_fault: Cell<Option<Fault>>,
     /// The providers of the embedder.
@@ -122,6 +130,10 @@ impl<P: Platform> ModuleManager<P> {
             spare_buffer: SpareBuffer::new(),
             #[cfg(feature = "reload")]
             receipts: RefCell::new([None; MAX_DEPTH]),
+            #[cfg(feature = "supervision")]
+            next_step: Cell::new(None),
+            #[cfg(feature = "supervision")]
+            notices: Notices::new(),
             last_fault: Cell::new(None),
             embedder: Embedder::new(),
             on_first_import: Cell::new(None),

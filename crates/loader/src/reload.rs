@@ -55,6 +55,8 @@ impl<P: Platform> ModuleManager<P> {
         match pending.filled.slot.module() {
             Some(module) if pending.filled.name_entry.active.get() == replaced => {
                 self.check_dependents(replaced, || Candidate::from(&*module))?;
+                #[cfg(feature = "supervision")]
+                self.keep_previous(replaced, &module)?;
             }
             _ => return Err(LoadError::Overtaken),
         }
@@ -96,6 +98,8 @@ impl<P: Platform> ModuleManager<P> {
             return Err(LoadError::DependencyCycle { name: module.name });
         }
         self.check_dependents(from, || new)?;
+        #[cfg(feature = "supervision")]
+        self.keep_previous(from, &module)?;
         let state = from.map_or(Ok(StateTransfer::Nothing), |from| self.transfer_state(from, &module))?;
         drop(module);
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);

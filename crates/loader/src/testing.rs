@@ -171,6 +171,8 @@ pub struct FakePlatform {
     pub images: Cell<usize>,
     /// The maximum number of images.
     pub capacity: usize,
+    /// Whether memory for images is short for now.
+    pub is_short: Cell<bool>,
     /// Whether there is a user domain.
     pub has_user: bool,
     /// The bytes that modules write to their output.
@@ -208,6 +210,7 @@ impl Default for FakePlatform {
             reasons: RefCell::default(),
             images: Cell::new(0),
             capacity: usize::MAX,
+            is_short: Cell::new(false),
             has_user: false,
             output: b"",
             time: Cell::new(0),
@@ -249,6 +252,9 @@ unsafe impl Platform for &FakePlatform {
     fn allocate(&self, size: ImageSize, _: &Placement) -> Result<FakeImage, PlatformError> {
         if self.images.get() == self.capacity {
             return Err(OUT_OF_MEMORY);
+        }
+        if self.is_short.get() {
+            return Err(PlatformError { bytes: 4096, ..OUT_OF_MEMORY });
         }
         self.images.set(self.images.get() + 1);
         let zeroed = |length: u32| std::vec![0; length as usize];

@@ -194,6 +194,11 @@ pub enum Request<'payload> {
     },
     /// Begin, read or end a trace; one client at a time has one. Response: see [`TraceRequest`].
     Trace(TraceRequest),
+    /// Give a module a fresh image and a fresh state. Response: [`Response::Done`].
+    Restart {
+        /// The selector: `name` or `name@version`.
+        module: &'payload str,
+    },
 }
 
 /// The options of a push, which loads an uploaded blob.
@@ -221,7 +226,7 @@ pub struct LoadOverrides<'payload> {
     pub domain: Option<&'payload str>,
     /// The limits on its budget.
     pub budget: Option<Budget>,
-    /// The action after a fault: `stop`, `restart` or `restart:N`.
+    /// The action after a fault, as [`FaultPolicy::parse`](bareflow_loader::FaultPolicy::parse) reads it.
     #[serde(borrow)]
     pub on_fault: Option<&'payload str>,
     /// The parameters to set and the imports to bind, one [`Assignment`](bareflow_loader::Assignment) on each line, at

@@ -100,7 +100,7 @@ pub struct BadOptions {
 }
 
 /// The version of the encoding, which rises with every change between releases.
-const ENCODING: u8 = 3;
+const ENCODING: u8 = 4;
 
 /// Returns the checksum of encoded options, which those of another version do not have.
 fn checksum(payload: &[u8]) -> u32 {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
-    use bareflow_loader::{Allowed, Budget, Domain, FaultPolicy};
+    use bareflow_loader::{Allowed, Backoff, Budget, Domain, FaultPolicy};
 
     fn options() -> KernelOptions {
         let load = LoadOptions {
@@ -173,7 +173,14 @@ mod tests {
     fn another_encoding_is_another_version() {
         let campaign = Campaign { seed: u64::MAX, first: 3, count: 7 };
         let rigs = [Rig::SelfCheck, Rig::Soak(1), Rig::Exhaust, Rig::Inject(campaign)];
-        let policies = [FaultPolicy::Stop, FaultPolicy::Restart, FaultPolicy::RestartTimes(3)];
+        let backoff = Backoff { first_ms: 1, longest_ms: 2, restarts: 3, window_ms: 4, falls_back: true };
+        let policies = [
+            FaultPolicy::Stop,
+            FaultPolicy::Restart,
+            FaultPolicy::RestartTimes(3),
+            FaultPolicy::Backoff(backoff),
+            FaultPolicy::Fallback,
+        ];
         let enums = (
             ([Task::Run, Task::Record, Task::Serve], rigs.map(Task::Rig)),
             ([Timing::Fast, Timing::Precise], Domain::ALL, policies, [Allowed::NONE, Allowed::ALL]),
@@ -187,7 +194,7 @@ mod tests {
             ..options()
         });
         let encoded = crc32c(&[&postcard::to_allocvec(&(enums, switches)).unwrap()]);
-        assert_eq!((ENCODING, encoded), (3, 0x072e_3dc0), "raise ENCODING, and name both here: {encoded:#010x}");
+        assert_eq!((ENCODING, encoded), (4, 0x3e5d_098c), "raise ENCODING, and name both here: {encoded:#010x}");
     }
 
     #[test]

@@ -209,6 +209,9 @@ pub struct Module {
     /// The events that it handles; absent if it handles none.
     #[serde(default)]
     pub events: Option<Events>,
+    /// The supervision, if its restarts are delayed, or if it falls back.
+    #[serde(default)]
+    pub supervision: Option<Supervision>,
 }
 
 /// The events that a module handles, and what became of them.
@@ -245,6 +248,43 @@ pub struct Event {
     pub pending: bool,
     /// Whether the module, a task, waits for it.
     pub awaited: bool,
+}
+
+impl Module {
+    /// Returns the state for people: that of a module that waits says for how long.
+    #[must_use]
+    pub fn shown_state(&self) -> impl fmt::Display {
+        fmt::from_fn(|out| {
+            let supervision = self.supervision.as_ref();
+            match supervision.and_then(|supervision| supervision.starts_in_ms) {
+                Some(wait) => write!(out, "waiting {wait} ms")?,
+                None => out.write_str(&self.state)?,
+            }
+            match supervision.and_then(|supervision| supervision.fell_back_from.as_ref()) {
+                Some(from) => write!(out, ", fell back from {from}"),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// The supervision of a module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Supervision {
+    /// The action after a fault, in the words of `--on-fault`.
+    pub on_fault: String,
+    /// The time until it starts again, in milliseconds; absent if it does not wait.
+    pub starts_in_ms: Option<u64>,
+    /// The number of restarts within the policy's window.
+    pub restarts_within_window: u32,
+    /// The reason for which it could not be started again the last time.
+    pub refusal: Option<String>,
+    /// The version that it may return to.
+    pub previous: Option<String>,
+    /// The later version that faulted, so that this one runs again.
+    pub fell_back_from: Option<String>,
+    /// The fault of that version.
+    pub fell_back_for: Option<Fault>,
 }
 
 /// The profile of a function that a module exports. Figures are in cycles, as those of the [`Module`].
@@ -338,6 +378,7 @@ impl fmt::Display for Fault {
         write!(out, "{}", self.kind)?;
         match self.offset {
             Some(offset) => write!(out, " at offset {offset:#x}")?,
+            None if self.kind == "watchdog" => {}
             None => write!(out, " outside the module")?,
         }
         if let Some(address) = self.address {
@@ -493,6 +534,12 @@ mod tests {
                 .into(),
                 handled: 3,
                 ..Events::default()
+            }),
+            supervision: Some(Supervision {
+                on_fault: "fallback".into(),
+                starts_in_ms: Some(120),
+                fell_back_from: Some("1.1.0".into()),
+                ..Supervision::default()
             }),
         };
         Report {

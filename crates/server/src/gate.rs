@@ -204,8 +204,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let texts = self.load_texts(&gate.blob)?;
         self.store.borrow_mut().reserve()?;
         let options = self.manager.options(id).unwrap_or(self.defaults);
+        let fallback = self.fallback(name.as_ref().map_or("", |name| name.as_str()), &options)?;
         match self.unborrowed().promote(id) {
             Ok(reloaded) => {
+                self.set_fallback(reloaded.id, fallback);
                 gate.candidate = None;
                 Ok(self.replaced(&reloaded, core::mem::take(&mut gate.blob), texts, Some(verdict)))
             }

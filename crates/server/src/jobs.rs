@@ -50,8 +50,9 @@ impl<P: Platform> Job<P> {
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Carries out a slice of the next job. Returns whether there was one.
+    /// Restarts a module if that is due, and carries out a slice of the next job. Returns whether there was one.
     pub fn poll(&self) -> bool {
+        self.supervise();
         let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
         let Some((slice, cancelled)) = self.run_slice(&mut job) else { return true };
         match slice {
@@ -93,6 +94,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Task::Call(calls) => Some(self.run_for(client, || self.call_some(job.request_id, calls))),
             Task::Compare(comparing) => Some(self.run_for(client, || self.compare_some(job.request_id, comparing))),
             Task::Unload(unloading) => Some(self.run_for(client, || self.try_unload(unloading, waited))),
+            Task::Restart(id) => Some(self.run_for(client, || self.try_restart(*id, waited))),
             Task::Push(push) => Some(self.run_for(client, || self.push_again(push, waited))),
             Task::Later(payload) => {
                 // The payload was decoded successfully when it arrived.
@@ -154,12 +156,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
-    /// Expires jobs that have timed out, and asks modules to end that are to be unloaded. Runs no other work, so it may be called during a call.
+    /// Expires jobs that have timed out, asks modules to end that are to be unloaded, and restarts a module if that is due.
+    /// Runs no other work, so it may be called during a call.
     pub fn look_at_clock(&self) {
         self.resync();
         if !self.environment.may_run_modules() {
             return;
         }
+        self.supervise();
         let now = self.environment.milliseconds();
         self.uploads.borrow_mut().expire(now);
         for job in self.jobs.borrow_mut().iter_mut() {
@@ -171,7 +175,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let late = {
                 let mut jobs = self.jobs.borrow_mut();
                 let is_late = |job: &Job<P>| match job.task {
-                    Task::Unload(_) | Task::Push(_) => now.saturating_sub(job.began_ms) >= UNLOAD_TIMEOUT_MS,
+                    Task::Unload(_) | Task::Restart(_) | Task::Push(_) => {
+                        now.saturating_sub(job.began_ms) >= UNLOAD_TIMEOUT_MS
+                    }
                     Task::Later(_) | Task::Drop(_) => true,
                     Task::Call(_) | Task::Compare(_) => false,
                 };
@@ -226,7 +232,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 self.jobs.borrow_mut().push_back(Job::new(0, Task::Drop(comparing), self.environment.milliseconds()));
             }
             Task::Compare(comparing) | Task::Drop(comparing) => self.discard_candidates(&comparing),
-            Task::Call(_) | Task::Unload(_) | Task::Push(_) | Task::Later(_) => {}
+            Task::Call(_) | Task::Unload(_) | Task::Restart(_) | Task::Push(_) | Task::Later(_) => {}
         }
     }
 }

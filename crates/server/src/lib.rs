@@ -25,6 +25,7 @@ mod requested_options;
 mod requests;
 mod ring;
 mod startup;
+mod supervision;
 mod task;
 mod time_slice;
 mod trace;

@@ -69,10 +69,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let cycles = LoadCycles { prepare, switch: 0 };
             return Ok(self.loaded(id, blob, texts, cycles, StateTransfer::Nothing, None).into());
         }
+        let fallback = self.fallback(name_of(&blob).as_ref().map_or("", Name::as_str), &options)?;
         // Memory for the job that waits if the old module is busy.
         let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
         match self.unborrowed().replace(&blob, options.with_parameters(&parameters)) {
-            Ok(reloaded) => Ok(self.replaced(&reloaded, blob, texts, None).into()),
+            Ok(reloaded) => {
+                self.set_fallback(reloaded.id, fallback);
+                Ok(self.replaced(&reloaded, blob, texts, None).into())
+            }
             Err(LoadError::StateBusy) => Ok(Next::Task(Task::Push(Box::write(waiting, DeferredPush { blob, wanted })))),
             Err(error) => Err(refused(error)),
         }

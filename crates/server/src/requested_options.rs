@@ -58,7 +58,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let on_fault = push.overrides.on_fault.map(|word| {
             let word = bounded(word)?;
             FaultPolicy::parse(word).ok_or_else(|| {
-                error_text!("policy \"{}\", expected stop, restart or restart:N", Printable(word.as_bytes()))
+                error_text!("policy \"{}\", expected {}", Printable(word.as_bytes()), FaultPolicy::EXPECTED)
             })
         });
         let limits = push.overrides.budget.map(|limits| limits.within(&self.defaults.limits));

@@ -103,6 +103,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Request::Unload { module } => {
                 Next::Task(Task::Unload(Unloading { id: self.select(module)?, is_asked: None }))
             }
+            Request::Restart { module } => Next::Task(Task::Restart(self.select(module)?)),
             Request::Activate { module } => {
                 let id = self.select(module)?;
                 if !self.manager.activate(id) {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
-use bareflow_loader::Platform;
+use bareflow_loader::{ModuleId, Platform};
 use bareflow_protocol::Response;
 use bareflow_protocol::control::Refusal;
 
@@ -36,6 +36,8 @@ pub(crate) enum Task<P: Platform> {
     Call(Box<Calls>),
     /// Unload a module, once it has ended and its running calls have.
     Unload(Unloading),
+    /// Restart a module, once its running calls have ended.
+    Restart(ModuleId),
     /// Replace a module with state, once its running calls have ended.
     Push(Box<DeferredPush>),
     /// Compare two modules or functions.
@@ -53,7 +55,7 @@ impl<P: Platform> Task<P> {
             Task::Call(calls) => calls.input_bytes(),
             Task::Compare(comparing) => comparing.input_bytes(),
             Task::Later(payload) => payload.len(),
-            Task::Unload(_) | Task::Push(_) | Task::Drop(_) => 0,
+            Task::Unload(_) | Task::Restart(_) | Task::Push(_) | Task::Drop(_) => 0,
         }
     }
 }

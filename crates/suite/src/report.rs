@@ -8,12 +8,12 @@ use bareflow_loader::diagnosis::{REGISTER_NAMES, Remedy};
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{
     Assignment, BatchTiming, Diagnosis, Domain, EventCounts, EventDetails, FunctionProfile, ModuleId, ModuleManager,
-    ModuleProfile, PeakUse, Platform, Printable, Provider,
+    ModuleProfile, PeakUse, Platform, Printable, Provider, Supervised,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{
     self, Batch, BatchCounters, BoundImport, Corrected, DomainCost, Environment, Event, Events, Fault, Function,
-    Module, Refusal, Register, SCHEMA, SetParameter, Test,
+    Module, Refusal, Register, SCHEMA, SetParameter, Supervision, Test,
 };
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 
@@ -138,17 +138,34 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         imports: Vec::new(),
         functions: Vec::new(),
         events: None,
+        supervision: None,
     })
 }
 
 /// Adds to a module's message the parameters that were set, the providers of its imports, the profiles of its functions
-/// that were called, and its events.
+/// that were called, its events and its supervision.
 ///
 /// # Errors
 /// [`NoMemory`].
 pub fn with_lists<P: Platform>(manager: &ModuleManager<P>, id: ModuleId, module: Module) -> Result<Module, NoMemory> {
     let (parameters, imports) = (parameters(manager, id)?, imports(manager, id)?);
-    Ok(Module { parameters, imports, functions: functions(manager, id)?, events: events(manager, id)?, ..module })
+    let supervision = manager.supervised(id).as_ref().map(supervision).transpose()?;
+    let (functions, events) = (functions(manager, id)?, events(manager, id)?);
+    Ok(Module { parameters, imports, functions, events, supervision, ..module })
+}
+
+fn supervision(supervised: &Supervised) -> Result<Supervision, NoMemory> {
+    let fell_back = supervised.fell_back.as_ref();
+    Ok(Supervision {
+        on_fault: text!("{}", supervised.policy)?,
+        // Rounded up, so that it starts by then.
+        starts_in_ms: supervised.starts_in_us.map(|wait| wait.div_ceil(1000)),
+        restarts_within_window: supervised.restarts_within_window,
+        refusal: supervised.refusal.map(|error| text!("{error}")).transpose()?,
+        previous: supervised.previous.map(|version| text!("{version}")).transpose()?,
+        fell_back_from: fell_back.map(|fell_back| text!("{}", fell_back.from)).transpose()?,
+        fell_back_for: fell_back.and_then(|fell_back| fell_back.fault.as_ref()).map(fault),
+    })
 }
 
 /// Returns a module's imports with their providers.

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use bareflow_loader::Budget;
-use bareflow_protocol::report::{DomainCost, Environment, Event, Events, Fault, Function, Module};
+use bareflow_protocol::report::{DomainCost, Environment, Event, Events, Fault, Function, Module, Supervision};
 
 use crate::console::{Console, SEPARATOR, Style};
 
@@ -97,14 +97,28 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
     }
     if environment.is_none() {
         line!(console, Plain, "  Memory:        {} bytes", module.memory_bytes);
-        line!(console, Plain, "  State:         {}, last result {}", module.state, OrDash(module.last_result));
+        line!(console, Plain, "  State:         {}, last result {}", module.shown_state(), OrDash(module.last_result));
     }
+    module.supervision.iter().for_each(|supervision| show_supervision(console, supervision));
     if let Some(fault) = &module.fault {
         // In a run, the function was shown with the diagnosis.
         let function = fault.function.clone().filter(|_| environment.is_none());
         line!(console, Error, "  Fault:         {}", Fault { function, ..fault.clone() });
         line!(console, Error, "  Faults:        {}, restarts {}", module.faults, module.restarts);
     }
+}
+
+fn show_supervision(console: &impl Console, supervision: &Supervision) {
+    let Supervision { on_fault, restarts_within_window: restarts, .. } = supervision;
+    console.show(Style::Plain, format_args!("  On fault:      {on_fault}, restarts within the window {restarts}"));
+    match &supervision.previous {
+        Some(version) => line!(console, Plain, ", may return to {version}"),
+        None => line!(console),
+    }
+    if let (Some(from), Some(fault)) = (&supervision.fell_back_from, &supervision.fell_back_for) {
+        line!(console, Error, "  Fell back:     {from} faulted: {fault}");
+    }
+    supervision.refusal.iter().for_each(|refusal| line!(console, Error, "  Not started:   {refusal}"));
 }
 
 fn show_function(console: &impl Console, function: &Function) {
@@ -266,6 +280,7 @@ mod tests {
             imports: [].into(),
             functions: [].into(),
             events: None,
+            supervision: None,
         }
     }
 

@@ -22,7 +22,7 @@ pub fn table(modules: &[Module]) -> String {
             format!("{}{mark}", module.version),
             module.generation.to_string(),
             module.domain.to_string(),
-            module.state.to_string(),
+            module.shown_state().to_string(),
             module.call_count.to_string(),
             OrDash(module.p50_cycles).to_string(),
             OrDash(module.p99_cycles).to_string(),
@@ -72,7 +72,7 @@ fn memory(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::client::show::stats::tests::module;
-    use bareflow_protocol::report::{BoundImport, SetParameter};
+    use bareflow_protocol::report::{BoundImport, SetParameter, Supervision};
 
     #[test]
     fn marks_the_active_one_of_several() {
@@ -94,6 +94,16 @@ sum     1.1.0*      1  kernel  loaded      3   20   30     12K  step=3 verbose=t
 primes  1.0.0       1  kernel  loaded      3    -   30     12K";
         assert_eq!(table(&modules), expected);
         let bound = |name: &str, provider: &str| BoundImport { name: name.to_owned(), provider: provider.to_owned() };
+        let waiting = Supervision { starts_in_ms: Some(120), ..Supervision::default() };
+        modules[0].supervision = Some(waiting);
+        let fell_back = Supervision { fell_back_from: Some("1.2.0".to_owned()), ..Supervision::default() };
+        modules[1].supervision = Some(fell_back);
+        let found = table(&modules);
+        assert!(
+            found.contains("  waiting 120 ms                ") && found.contains("  loaded, fell back from 1.2.0  "),
+            "{found}"
+        );
+        (modules[0].supervision, modules[1].supervision) = (None, None);
         modules[2].imports = vec![bound("source", "disk@1.0.0"), bound("random", "kernel")];
         let found = table(&modules);
         assert!(found.contains("MEMORY  PARAMETERS           IMPORTS\n"), "{found}");

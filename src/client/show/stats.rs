@@ -91,6 +91,7 @@ pub(super) mod tests {
             imports: Vec::new(),
             functions: Vec::new(),
             events: None,
+            supervision: None,
         }
     }
 

@@ -117,6 +117,8 @@ impl<P: Platform> ModuleManager<P> {
             true => self.reap_retired(id),
             _ => self.after_call(id, faulted),
         }
+        #[cfg(feature = "supervision")]
+        self.restart_if_asked(id);
     }
 
     /// Takes the time that events took off the last reading of a module's `run`, or of a function. Returns that time, in
@@ -144,8 +146,14 @@ impl<P: Platform> ModuleManager<P> {
             Failure::Faulted => self.last_fault.get().map_or(ExecuteError::NotLoaded, ExecuteError::Faulted),
             Failure::Refused => {
                 let stopped = self.get(id).filter(|module| module.lifecycle.state() == ModuleState::Stopped);
-                let fault = stopped.and_then(|module| module.faults.last());
-                fault.map_or(ExecuteError::Busy, ExecuteError::Stopped)
+                let Some(module) = stopped else { return ExecuteError::Busy };
+                let Some(fault) = module.faults.last() else { return ExecuteError::Busy };
+                #[cfg(feature = "supervision")]
+                if let Some((due, _)) = module.metadata.supervision().and_then(|supervision| supervision.due.get()) {
+                    let now = self.platform.microseconds().unwrap_or_default();
+                    return ExecuteError::Waiting { kind: fault.kind, starts_in_us: due.saturating_sub(now) };
+                }
+                ExecuteError::Stopped(fault)
             }
         }
     }

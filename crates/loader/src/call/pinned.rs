@@ -112,7 +112,8 @@ mod tests {
     use super::*;
     use crate::error::UnloadError;
     use crate::fault::{Fault, FaultKind};
-    use crate::policy::{FaultPolicy, LoadOptions};
+    use crate::policy::FaultPolicy;
+    use crate::policy::LoadOptions;
     use crate::profile::Timing;
     use crate::testing::{FakePlatform, blob, manager};
 

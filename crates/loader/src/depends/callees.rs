@@ -70,7 +70,7 @@ impl<P: Platform> Callees for CalleeResolver<'_, P> {
             ExecuteError::NotLoaded => CallRefusal::NotLoaded,
             ExecuteError::Busy => CallRefusal::Busy,
             ExecuteError::NoRun => CallRefusal::NoFunction,
-            ExecuteError::Stopped(_) | ExecuteError::Faulted(_) => CallRefusal::Faulted,
+            ExecuteError::Stopped(_) | ExecuteError::Waiting { .. } | ExecuteError::Faulted(_) => CallRefusal::Faulted,
             ExecuteError::ProfileFull | ExecuteError::NoMemory => CallRefusal::NoMemory,
         })
     }

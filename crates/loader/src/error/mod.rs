@@ -19,11 +19,11 @@ pub use layout::Differences;
 pub use malformed::MalformedModule;
 pub use platform::PlatformError;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::name::version_range::VersionRange;
 use crate::name::{Name, Version};
-use crate::policy::Domain;
 use crate::policy::permissions::Permissions;
+use crate::policy::{Domain, FaultPolicy};
 
 /// The advice for a file whose bytes are not those that the packer wrote.
 const REBUILD: &str = "rebuild the module or copy it again";
@@ -94,6 +94,9 @@ pub enum LoadError {
          ModuleManager::with_kernel_domain"
     )]
     NoKernelDomain,
+    /// The fault policy delays restarts, or returns to an earlier version, and the platform has no clock for that.
+    #[error("no clock here for the policy {0}; use stop, restart or restart:N")]
+    NoClock(FaultPolicy),
     /// The platform could not provide the image's memory.
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -282,6 +285,14 @@ pub enum ExecuteError {
     /// The module faulted in an earlier call and is stopped.
     #[error("stopped: an earlier call faulted ({0}); load the module anew")]
     Stopped(Fault),
+    /// The module faulted in an earlier call, and is going to be restarted, or replaced by the version before it.
+    #[error("waiting: an earlier call faulted ({kind}), and the module starts again in {} ms; try again then", .starts_in_us / 1000)]
+    Waiting {
+        /// The kind of the fault.
+        kind: FaultKind,
+        /// The time until then, in microseconds; 0 if it is due.
+        starts_in_us: u64,
+    },
     /// The module faulted in this call.
     #[error("faulted: {0}")]
     Faulted(Fault),
@@ -304,6 +315,30 @@ impl ExecuteError {
     pub const fn is_for_memory(&self) -> bool {
         matches!(self, Self::ProfileFull | Self::NoMemory)
     }
+}
+
+/// The reason for which a module was not restarted on purpose.
+#[cfg(feature = "supervision")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestartError {
+    /// The handle's module is gone.
+    #[error("not loaded: the module was unloaded; find it again")]
+    NotLoaded,
+    /// A call of the module is running.
+    #[error("busy: a call of the module is under way; wait for it to end")]
+    Busy,
+    /// The module's blob was not kept, since its policy never restarts it.
+    #[error(
+        "the module's blob was not kept; load it with another policy than stop: restart:0 keeps it and does no more"
+    )]
+    NotKept,
+    /// The bytes are another module's blob.
+    #[error("the blob is another one than that of the module; load it instead")]
+    OtherBlob,
+    /// The fresh image could not be made.
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// The reason for which a module could not be unloaded. The module stays as it is.

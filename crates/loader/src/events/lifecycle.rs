@@ -8,6 +8,7 @@ use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::interfaces::Interfaces;
 use crate::module::{Metadata, Module, ModuleId};
+use crate::name::Name;
 use crate::platform::Platform;
 use crate::registry::events::{EventTable, NEVER};
 
@@ -57,6 +58,13 @@ impl<P: Platform> ModuleManager<P> {
     pub(crate) fn remove_events(&self, metadata: &Metadata<P::Alloc>) {
         if let Some(slot) = metadata.interfaces().and_then(|interfaces| interfaces.events.take()) {
             self.with_events(|table| table.remove(slot));
+        }
+    }
+
+    /// Publishes a notification in the name of a module.
+    pub(crate) fn notify_for(&self, module: &Name, notification: &str) {
+        if let Some(notification) = Name::new(notification) {
+            self.with_events(|table| table.publish(*module, notification));
         }
     }
 

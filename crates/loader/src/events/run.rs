@@ -3,10 +3,11 @@
 use core::sync::atomic::Ordering;
 
 use crate::error::ExecuteError;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::interfaces::FunctionId;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
+use crate::module::lifecycle::ModuleState;
 use crate::platform::{EventLimits, Occurrence, Platform};
 use crate::registry::events::{NEVER, Slot, Taken};
 
@@ -90,13 +91,22 @@ impl<P: Platform> ModuleManager<P> {
             self.with_events(|table| table.put_back(taken, retry));
             false
         };
-        let Some(function) = taken.function else { return put_back(false) };
         if run.interrupts && !self.may_interrupt(taken.module) {
             return put_back(true);
         }
         if let Some(module) = self.get(taken.module) {
             self.platform.trace(&module.name, Occurrence::Due(taken.events));
         }
+        let Some(function) = taken.function else {
+            let state = self.get(taken.module).map(|module| module.lifecycle.state());
+            // A call under way is ended by its budget.
+            if state != Some(ModuleState::Live) {
+                return put_back(state == Some(ModuleState::Running));
+            }
+            run.result.fault = self.bite(taken.module);
+            run.result.called += 1;
+            return true;
+        };
         let function = FunctionId { module: taken.module, number: function.into(), shape: None };
         let mut waits = [0; 8];
         let executed = self.one_deeper(|| {
@@ -110,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
             Some(Err(ExecuteError::Busy | ExecuteError::NoMemory | ExecuteError::ProfileFull)) => {
                 return put_back(true);
             }
-            Some(Err(ExecuteError::Stopped(_))) => return put_back(false),
+            Some(Err(ExecuteError::Stopped(_) | ExecuteError::Waiting { .. })) => return put_back(false),
             // The module was replaced or unloaded; its slot is gone, or goes with it.
             Some(Err(ExecuteError::NotLoaded | ExecuteError::NoRun)) => return put_back(false),
             Some(Err(ExecuteError::Faulted(fault))) => {
@@ -127,9 +137,23 @@ impl<P: Platform> ModuleManager<P> {
             }
             Some(Ok(_)) => {}
         }
-        self.change_taken(&taken, |slot| slot.count(now_us, taken.since_us));
+        let returned_us = self.platform.microseconds().unwrap_or_default();
+        self.change_taken(&taken, |slot| {
+            slot.count(now_us, taken.since_us);
+            slot.feed_watchdogs(returned_us);
+        });
         run.result.called += 1;
         true
+    }
+
+    /// Applies the fault policy of a module whose watchdog is due.
+    fn bite(&self, id: ModuleId) -> Option<EventFault> {
+        let module = self.get(id)?;
+        let fault = Fault { kind: FaultKind::Watchdog, offset: None, address: None };
+        module.faults.note(&module.faults.count, fault, None, self.platform.allocator());
+        drop(module);
+        self.fail(id);
+        Some(EventFault { module: id, fault })
     }
 
     /// Passes the slot that events were taken from to `change`, unless its module ended meanwhile.

@@ -13,6 +13,7 @@ use bareflow_abi::interface::{Frame, Interface, MAX_WORDS, Shape};
 use bareflow_abi::record::{BINDINGS, EVENTS};
 use bareflow_events::Events;
 use std::boxed::Box;
+use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
@@ -348,4 +349,51 @@ fn rejects_events_without_time_and_records_that_are_wrong() {
     add_record(&mut alone, EVENTS, &encoded(&[TICK]));
     assert!(matches!(manager.load(&alone), Err(LoadError::Invalid(InvalidModule::Event { .. }))));
     assert_eq!(platform.images.get(), 0);
+}
+
+const fn watchdog(period_us: u64) -> Event<'static> {
+    Event { kind: Kind::Watchdog, at_start: false, function: 0, period_us, name: "watchdog", source: "" }
+}
+
+#[test]
+fn a_watchdog_ends_a_module_none_of_whose_handlers_returned_in_time() {
+    const BITTEN: Fault = Fault { kind: FaultKind::Watchdog, offset: None, address: None };
+    let (platform, manager) = manager();
+    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(1), ..LoadOptions::default() };
+    let id = manager.load_with(&module("a", 0, &[LATER, watchdog(5000)]), &options).unwrap();
+    // Whichever handler returns, it starts anew.
+    assert_eq!(calls(platform, manager, id, "after", &[0, 3000]), (0, 0));
+    assert_eq!(after(platform, manager, 3000), [("a", 1, 1)]);
+    assert_eq!(after(platform, manager, 4999), []);
+    assert_eq!(manager.stats(id).unwrap().faults, 0);
+    platform.microseconds.set(Some(8000));
+    let run = manager.run_events(9);
+    assert_eq!((run.called, run.fault), (1, Some(EventFault { module: id, fault: BITTEN })));
+    assert_eq!(BITTEN.to_string(), "watchdog");
+    // It was restarted, and so was the watchdog.
+    assert_eq!((after(platform, manager, 4999), manager.stats(id).unwrap().restarts), (vec![], 1));
+    assert_eq!(manager.execute(id), Ok(42));
+    after(platform, manager, 1);
+    let profile = manager.stats(id).unwrap();
+    assert_eq!((profile.stopped, profile.faults, profile.fault), (true, 2, Some(BITTEN)));
+    assert_eq!((after(platform, manager, 50_000), manager.stats(id).unwrap().faults), (vec![], 2));
+}
+
+#[test]
+fn faults_restarts_and_stops_are_published_in_the_name_of_the_module() {
+    let (platform, manager) = manager();
+    let declared = [
+        subscription("one", 0, "a.faulted"),
+        subscription("two", 1, "a.restarted"),
+        subscription("three", 1, "a.stopped"),
+    ];
+    manager.load(&module("b", 0, &declared)).unwrap();
+    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(1), ..LoadOptions::default() };
+    let id = manager.load_with(&blob::small("a"), &options).unwrap();
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert!(manager.execute(id).is_err());
+    assert_eq!(after(platform, manager, 0), [("b", 0, 1), ("b", 1, 2)]);
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert!(manager.execute(id).is_err());
+    assert_eq!(after(platform, manager, 0), [("b", 0, 1), ("b", 1, 4)]);
 }

@@ -17,6 +17,8 @@ impl OwnInterface {
         OwnInterface::Events,
         #[cfg(feature = "regions")]
         OwnInterface::Regions,
+        #[cfg(feature = "supervision")]
+        OwnInterface::Supervision,
     ];
 
     /// Returns the interface.
@@ -26,6 +28,8 @@ impl OwnInterface {
             OwnInterface::Events => Exported::of::<dyn bareflow_events::Events>(),
             #[cfg(feature = "regions")]
             OwnInterface::Regions => Exported::of::<dyn bareflow_regions::Regions>(),
+            #[cfg(feature = "supervision")]
+            OwnInterface::Supervision => Exported::of::<dyn bareflow_supervision::Supervision>(),
         }
     }
 }
@@ -48,6 +52,8 @@ impl<P: Platform> ModuleManager<P> {
             OwnInterface::Events => self.serve_events(caller, method, frame),
             #[cfg(feature = "regions")]
             OwnInterface::Regions => self.serve_regions(caller, method, frame),
+            #[cfg(feature = "supervision")]
+            OwnInterface::Supervision => self.serve_supervision(caller, method, frame),
         }
     }
 }

@@ -475,6 +475,39 @@ fn each_user_is_told_once_of_a_reload_that_loses_the_state() {
 }
 
 #[test]
+fn users_of_a_version_that_faulted_use_the_one_before_again() {
+    let (platform, manager) = manager();
+    let policy = |text| LoadOptions { on_fault: FaultPolicy::parse(text).unwrap(), ..options() };
+    manager.load_with(&module("disk", 0, [FILES]), &policy("restart")).unwrap();
+    let user = manager.load(&module("user", 0, [USE_FILES])).unwrap();
+    let disk = manager.replace(&module("disk", 1, [FILES]), &policy("fallback")).unwrap().id;
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    gets(platform, manager, user, Status::Failed(CallError::Faulted));
+    // Also while it waits.
+    gets(platform, manager, user, Status::Failed(CallError::Faulted));
+    assert!(matches!(manager.unload(disk), Err(UnloadError::Used { .. })));
+    assert_eq!(manager.restart_due(), None);
+    gets(platform, manager, user, Status::Failed(CallError::Restarted));
+    gets(platform, manager, user, ANSWERED);
+    let disk = manager.find("disk").unwrap();
+    assert_eq!(provider_of(manager, user), Some(Provider::Module(disk)));
+    // A version that does not provide to the user what it uses is no version to return to.
+    manager.replace(&module("disk", 2, [FILES]), &policy("fallback")).unwrap();
+    let bare = blob::version("disk", 1, 1);
+    let disk = manager.replace(&module("disk", 3, [FILES]), &policy("stop")).unwrap().id;
+    assert_eq!(manager.set_fallback(disk, &bare, &options(), ""), Ok(()));
+    let disk = manager.load_candidate(&module("disk", 4, [FILES]), &policy("fallback")).unwrap();
+    manager.promote(disk).unwrap();
+    manager.set_fallback(disk, &bare, &options(), "").unwrap();
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    gets(platform, manager, user, Status::Failed(CallError::Faulted));
+    assert_eq!(manager.restart_due(), None);
+    let refusal = manager.supervised(disk).unwrap().refusal;
+    assert_eq!(refusal, Some(LoadError::StillUsed { by: name("user"), interface: name("files") }));
+    gets(platform, manager, user, Status::Failed(CallError::Faulted));
+}
+
+#[test]
 fn a_call_out_of_time_says_so() {
     let (platform, manager) = manager();
     manager.load(&module("disk", 0, [FILES])).unwrap();

@@ -121,6 +121,15 @@ impl<P: Platform> ModuleManager<P> {
             interfaces[0] = bindings;
         }
         let parts = [schema, depends, symbols, values, lines, blob];
+        #[cfg(feature = "supervision")]
+        if settings.options.on_fault.is_delayed() {
+            if self.platform.microseconds().is_none() {
+                return Err(LoadError::NoClock(settings.options.on_fault));
+            }
+            if !self.notices.reserve(self.platform.allocator()) {
+                return Err(LoadError::NoMemory);
+            }
+        }
         let metadata = Metadata::new(settings.options, parts, interfaces, self.platform.allocator())?;
         if metadata.calls_others() {
             let (name, version) = (Name::valid(*raw.name()), Version::of(&raw.header()));

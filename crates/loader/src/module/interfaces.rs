@@ -79,6 +79,9 @@ pub(crate) enum OwnInterface {
     /// Memory that modules share.
     #[cfg(feature = "regions")]
     Regions,
+    /// Restarts of modules.
+    #[cfg(feature = "supervision")]
+    Supervision,
 }
 
 /// A function that a module exports: its profile.

@@ -2,8 +2,12 @@
 
 pub(crate) mod interfaces;
 pub mod lifecycle;
+#[cfg(feature = "supervision")]
+pub mod notice;
 pub mod placed;
 pub mod receipt;
+#[cfg(feature = "supervision")]
+pub(crate) mod supervision;
 
 use core::cell::Cell;
 use core::num::{NonZeroU8, NonZeroU64};
@@ -23,6 +27,8 @@ use crate::format::valid::ValidModule;
 use crate::module::interfaces::Interfaces;
 use crate::module::lifecycle::{Lifecycle, ModuleState};
 use crate::module::placed::PlacedModule;
+#[cfg(feature = "supervision")]
+use crate::module::supervision::Supervision;
 use crate::name::{Name, Version};
 use crate::platform::{Call, Platform};
 use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
@@ -181,6 +187,9 @@ struct MetadataParts<A: Allocator> {
     lines: usize,
     /// The interfaces, if it has any.
     interfaces: Option<Box<Interfaces<A>, A>>,
+    /// The supervision, if its policy asks for one.
+    #[cfg(feature = "supervision")]
+    supervision: Option<Box<Supervision<A>, A>>,
 }
 
 impl<A: Allocator + Clone> Metadata<A> {
@@ -206,7 +215,24 @@ impl<A: Allocator + Clone> Metadata<A> {
             [[], ..] => None,
             records => Some(Interfaces::new(records, options.sample_every, &allocator).ok_or(LoadError::NoMemory)?),
         };
-        let parts = MetadataParts { options: *options, bytes, schema, depends, symbols, values, lines, interfaces };
+        #[cfg(feature = "supervision")]
+        let supervision = if options.on_fault.is_delayed() {
+            Some(Supervision::new(options.on_fault, &allocator).ok_or(LoadError::NoMemory)?)
+        } else {
+            None
+        };
+        let parts = MetadataParts {
+            options: *options,
+            bytes,
+            schema,
+            depends,
+            symbols,
+            values,
+            lines,
+            interfaces,
+            #[cfg(feature = "supervision")]
+            supervision,
+        };
         Ok(Metadata(Some(Box::try_new_in(parts, allocator).map_err(|_| LoadError::NoMemory)?)))
     }
 }
@@ -271,6 +297,13 @@ impl<A: Allocator> Metadata<A> {
         if cfg!(feature = "interfaces") { self.0.as_ref()?.interfaces.as_deref() } else { None }
     }
 
+    /// Returns the record of its supervision.
+    #[cfg(feature = "supervision")]
+    #[inline]
+    pub(crate) fn supervision(&self) -> Option<&Supervision<A>> {
+        self.0.as_ref()?.supervision.as_deref()
+    }
+
     /// Returns whether it may call other modules or imports.
     #[inline]
     pub(crate) fn calls_others(&self) -> bool {
@@ -317,11 +350,21 @@ impl<A: Allocator> Metadata<A> {
     }
 
     /// Returns the memory that the metadata uses, with the regions that the module owns.
+    #[inline(always)]
     pub(crate) fn usage(&self) -> Usage {
-        let Some(parts) = &self.0 else { return Usage::default() };
-        let interfaces = parts.interfaces.as_ref().map_or(Usage::default(), |interfaces| interfaces.usage());
-        let table_bytes = (size_of::<MetadataParts<A>>() + parts.bytes.len()) as u64;
-        Usage { table_bytes: table_bytes + interfaces.table_bytes, ..interfaces }
+        self.0.as_ref().map_or(Usage::default(), |parts| parts.usage())
+    }
+}
+
+impl<A: Allocator> MetadataParts<A> {
+    // Out of line, since most modules have none, and each unload asks.
+    #[inline(never)]
+    fn usage(&self) -> Usage {
+        let interfaces = self.interfaces.as_ref().map_or(Usage::default(), |interfaces| interfaces.usage());
+        let table_bytes = (size_of::<MetadataParts<A>>() + self.bytes.len()) as u64 + interfaces.table_bytes;
+        #[cfg(feature = "supervision")]
+        let table_bytes = table_bytes + self.supervision.as_ref().map_or(0, |supervision| supervision.table_bytes());
+        Usage { table_bytes, ..interfaces }
     }
 }
 

@@ -52,6 +52,7 @@ pub trait WritableImage {
 /// | fast calls | [`HAS_FAST_PATH`](Self::HAS_FAST_PATH), [`call_fast`](Self::call_fast), [`finish_fast`](Self::finish_fast) |
 /// | receipts with figures | [`image_usage`](Self::image_usage), [`usage`](Self::usage) |
 /// | what a panic said | [`diagnosis`](Self::diagnosis) |
+/// | delayed restarts, fallback | [`microseconds`](Self::microseconds) |
 /// | panics in the embedder's own interfaces | [`call_provider`](Self::call_provider) |
 /// | traces | [`trace`](Self::trace) |
 /// | memory that modules share | [`has_regions`](Self::has_regions), and the four methods behind it |
@@ -237,7 +238,7 @@ pub unsafe trait Platform {
 
     /// Returns the microseconds since some point in the past, which never decrease; by default `None`.
     ///
-    /// Without it, modules with timers and other events are refused. It may be coarse: the timers of modules are then, too.
+    /// Without it, modules with timers and other events are refused, and loads whose policy delays restarts. It may be coarse: the timers of modules are then, too.
     fn microseconds(&self) -> Option<u64> {
         None
     }

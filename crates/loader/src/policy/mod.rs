@@ -4,10 +4,12 @@ pub mod allowed;
 #[cfg(feature = "parameters")]
 pub mod assignment;
 pub mod budget;
+mod fault_policy;
 pub mod kernel_domain;
 pub mod permissions;
 
-use core::fmt;
+pub use fault_policy::{Backoff, FaultPolicy};
+
 use core::num::NonZeroU32;
 
 use crate::policy::allowed::Allowed;
@@ -42,51 +44,6 @@ impl Domain {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Domain> {
         Domain::ALL.into_iter().find(|domain| domain.name() == name)
-    }
-}
-
-/// The action after a module's fault.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum FaultPolicy {
-    /// Stops the module: further calls are refused.
-    #[default]
-    Stop,
-    /// Gives the module a fresh image, made from its blob, after every fault.
-    Restart,
-    /// Restarts the module the given number of times, then stops it.
-    RestartTimes(u32),
-}
-
-impl FaultPolicy {
-    /// Reads `stop`, `restart` or `restart:3`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<FaultPolicy> {
-        match text.split_once(':') {
-            None if text == "stop" => Some(FaultPolicy::Stop),
-            None if text == "restart" => Some(FaultPolicy::Restart),
-            Some(("restart", times)) => times.parse().ok().map(FaultPolicy::RestartTimes),
-            _ => None,
-        }
-    }
-
-    /// Returns whether a module that has been restarted `restarts` times is restarted again.
-    pub(crate) const fn restarts(self, restarts: u32) -> bool {
-        match self {
-            FaultPolicy::Stop => false,
-            FaultPolicy::Restart => true,
-            FaultPolicy::RestartTimes(times) => restarts < times,
-        }
-    }
-}
-
-impl fmt::Display for FaultPolicy {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FaultPolicy::Stop => out.write_str("stop"),
-            FaultPolicy::Restart => out.write_str("restart"),
-            FaultPolicy::RestartTimes(times) => write!(out, "restart:{times}"),
-        }
     }
 }
 
@@ -132,7 +89,7 @@ impl LoadOptions {
             & (sample_every == NonZeroU32::MIN)
             & (allowed.services == Permissions::ALL)
             & (domain == Domain::Kernel)
-            & (on_fault == FaultPolicy::Stop)
+            & matches!(on_fault, FaultPolicy::Stop)
     }
 }
 
@@ -201,22 +158,11 @@ pub struct Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::ToString;
 
     #[test]
     fn reads_its_own_names() {
-        for policy in [FaultPolicy::Stop, FaultPolicy::Restart, FaultPolicy::RestartTimes(3)] {
-            assert_eq!(FaultPolicy::parse(&policy.to_string()), Some(policy));
-        }
         for domain in Domain::ALL {
             assert_eq!(Domain::from_name(domain.name()), Some(domain));
-        }
-    }
-
-    #[test]
-    fn rejects_other_words() {
-        for text in ["", "Stop", "restart:", "restart:-1", "stop:1", "restart:99999999999"] {
-            assert_eq!(FaultPolicy::parse(text), None, "{text}");
         }
     }
 
@@ -237,16 +183,12 @@ mod tests {
             limits(time_us, stack, heap, 1),
             LoadOptions { on_fault: FaultPolicy::Restart, ..default },
             LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..default },
+            LoadOptions { on_fault: FaultPolicy::Fallback, ..default },
+            LoadOptions { on_fault: FaultPolicy::Backoff(Backoff::DEFAULT), ..default },
             LoadOptions { sample_every: NonZeroU32::MAX, ..default },
             LoadOptions { allowed: Allowed::NONE, ..default },
         ] {
             assert!(!other.are_default(), "{other:?}");
         }
-    }
-
-    #[test]
-    fn counts_restarts() {
-        assert!(FaultPolicy::RestartTimes(2).restarts(1) && !FaultPolicy::RestartTimes(2).restarts(2));
-        assert!(FaultPolicy::Restart.restarts(u32::MAX) && !FaultPolicy::Stop.restarts(0));
     }
 }

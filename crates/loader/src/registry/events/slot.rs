@@ -220,6 +220,13 @@ impl<A: Allocator> Slot<A> {
         Some((function, taken))
     }
 
+    /// Lets the watchdogs that run start anew, since a handler returned at `now_us`.
+    pub fn feed_watchdogs(&mut self, now_us: u64) {
+        for event in self.events.iter_mut().filter(|event| event.kind == Kind::Watchdog && event.due_us != NEVER) {
+            event.due_us = now_us.saturating_add(event.period_us.max(event.declared_us));
+        }
+    }
+
     /// Counts a call of a handler that began at `now_us` for events of which the first was due at `since_us`.
     pub fn count(&mut self, now_us: u64, since_us: u64) {
         self.counts.handled += 1;

@@ -8,6 +8,7 @@ use crate::manager::ModuleManager;
 use crate::module::Index;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
+use crate::name::Name;
 use crate::platform::{Occurrence, Platform};
 use crate::registry::Slot;
 
@@ -25,50 +26,85 @@ impl<P: Platform> ModuleManager<P> {
         #[cfg(feature = "regions")]
         self.lose_regions(id.index as Index, &module.metadata, is_running);
         self.platform.trace(&module.name, Occurrence::Stopped);
+        self.publish_own(&module.name, "faulted");
+        #[cfg(feature = "supervision")]
+        if let Some(supervision) = module.metadata.supervision() {
+            return self.supervise(&module, supervision);
+        }
         if !cfg!(feature = "restart") || !module.metadata.options().on_fault.restarts(faults.restarts.get()) {
-            return;
+            return self.publish_own(&module.name, "stopped");
         }
         // What the caller is told is its own fault, not one of a call that an `init` makes.
         let last_fault = self.last_fault.get();
-        #[cfg(feature = "events")]
-        self.reset_events(&module);
-        let remade = self.remake(&module);
+        let remade = self.remake(id, &module);
         self.last_fault.set(last_fault);
         match remade {
             Ok(fresh) => {
                 drop(module);
-                self.restart(id, fresh);
-                #[cfg(feature = "events")]
-                self.start_events(id, None);
+                self.swap_image(id, fresh);
             }
             // A module whose `init` faults stays stopped.
             Err(LoadError::InitFaulted(fault) | LoadError::ParametersFaulted(fault)) => {
-                module.faults.note(&module.faults.count, fault, self.platform.diagnosis(), self.platform.allocator())
+                module.faults.note(&module.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
+                self.publish_own(&module.name, "stopped");
             }
-            Err(_) => {}
+            Err(_) => self.publish_own(&module.name, "stopped"),
         }
     }
 
-    /// Creates a fresh image of a module from its blob.
-    fn remake(&self, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
-        let valid = ValidModule::validate(RawModule::parse(module.metadata.blob())?, Capabilities::of(&self.platform))?;
-        self.place(&valid, module)
+    /// Publishes a notification in the name of a module.
+    #[inline]
+    fn publish_own(&self, name: &Name, notification: &str) {
+        #[cfg(feature = "events")]
+        self.notify_for(name, notification);
+        #[cfg(not(feature = "events"))]
+        let _ = (name, notification);
     }
 
-    /// Replaces a module's image by a fresh one and frees the old one.
+    /// Creates a fresh image of a module from its blob.
+    pub(super) fn remake(&self, id: ModuleId, module: &Module<P>) -> Result<PlacedModule<P::Image>, LoadError> {
+        let valid = ValidModule::validate(RawModule::parse(module.metadata.blob())?, Capabilities::of(&self.platform))?;
+        self.place_anew(id, &valid, module)
+    }
+
+    /// Places the blob of the module `id` once more, without its timers and regions, and calls its `init`, which may arm
+    /// and make some.
+    pub(super) fn place_anew(
+        &self,
+        id: ModuleId,
+        valid: &ValidModule<'_>,
+        module: &Module<P>,
+    ) -> Result<PlacedModule<P::Image>, LoadError> {
+        #[cfg(feature = "events")]
+        self.reset_events(module);
+        #[cfg(feature = "regions")]
+        self.lose_regions(id.index as Index, &module.metadata, false);
+        #[cfg(not(feature = "regions"))]
+        let _ = id;
+        self.place(valid, module)
+    }
+
+    /// Replaces a module's image by a fresh one and frees the old one. Returns whether it did.
     ///
     /// If another call of the module is still running in the old image, the module stays stopped.
-    fn restart(&self, id: ModuleId, fresh: PlacedModule<P::Image>) {
+    pub(super) fn swap_image(&self, id: ModuleId, fresh: PlacedModule<P::Image>) -> bool {
         let mut slot = self.registry.slot(id.index).and_then(Slot::try_borrow_mut);
         let Some(module) = slot.as_deref_mut().and_then(Option::as_deref_mut) else {
-            return self.release(fresh.image);
+            self.release(fresh.image);
+            return false;
         };
         let restarts = &module.faults.restarts;
         restarts.set(restarts.get().saturating_add(1));
         module.lifecycle.resume();
         self.platform.trace(&module.name, Occurrence::Restarted);
+        let name = module.name;
         let old = core::mem::replace(&mut module.placed, fresh);
+        drop(slot);
         self.release(old.image);
+        #[cfg(feature = "events")]
+        self.start_events(id, None);
+        self.publish_own(&name, "restarted");
+        true
     }
 
     /// Places the blob of `module` once more and calls its `init`.

@@ -1,0 +1,94 @@
+//! Restarts that someone asks for.
+
+use super::Happening;
+use crate::error::{LoadError, RestartError};
+use crate::format::raw::RawModule;
+use crate::format::valid::{Capabilities, ValidModule};
+use crate::manager::ModuleManager;
+use crate::module::ModuleId;
+use crate::platform::Platform;
+use crate::registry::Slot;
+
+impl<P: Platform> ModuleManager<P> {
+    /// Gives a module a fresh image and a fresh state, whether it runs, waits or was stopped by a fault.
+    ///
+    /// It is made from the blob that was kept for restarts, or else from `blob`, which is that of the module. The delays and
+    /// counts of its policy begin anew. Its users' next calls are [`Restarted`](bareflow_abi::interface::CallError).
+    ///
+    /// # Errors
+    /// The reason for which it was not restarted. The module is as it was, but for its regions, which are gone, and
+    /// its timers, which are those of its declaration again.
+    pub fn restart(&self, id: ModuleId, blob: Option<&[u8]>) -> Result<(), RestartError> {
+        // A running call borrows its module.
+        if self.registry.slot(id.index).is_none_or(Slot::is_borrowed) {
+            return Err(if self.get(id).is_some() { RestartError::Busy } else { RestartError::NotLoaded });
+        }
+        let module = self.get(id).filter(|module| !module.lifecycle.is_retired()).ok_or(RestartError::NotLoaded)?;
+        let blob = match module.metadata.blob() {
+            [] => blob.ok_or(RestartError::NotKept)?,
+            kept => kept,
+        };
+        let raw = RawModule::parse(blob).map_err(LoadError::from)?;
+        let valid = ValidModule::validate(raw, Capabilities::of(&self.platform)).map_err(LoadError::from)?;
+        if (valid.name(), valid.version(), blob.len() as u64) != (module.name, module.version, module.blob_size) {
+            return Err(RestartError::OtherBlob);
+        }
+        // Without room, no notice is kept.
+        let _ = self.notices.reserve(self.platform.allocator());
+        // What a caller is told is its own fault, not one of an `init` that runs here.
+        let last_fault = self.last_fault.get();
+        let placed = self.place_anew(id, &valid, &module);
+        self.last_fault.set(last_fault);
+        let placed = placed.inspect_err(|_| {
+            #[cfg(feature = "events")]
+            self.start_events(id, None);
+        })?;
+        if let Some(supervision) = module.metadata.supervision() {
+            supervision.reset();
+            self.note_next_step();
+        }
+        drop(module);
+        if !self.swap_image(id, placed) {
+            return Err(RestartError::Busy);
+        }
+        if let Some(module) = self.get(id) {
+            module.lifecycle.set_restarts(false);
+            self.tell(&module, Happening::Restarted);
+        }
+        Ok(())
+    }
+
+    /// Restarts a module from the blob that was kept: now, or behind the call of it that is under way.
+    pub(super) fn restart_when_idle(&self, id: ModuleId) -> Result<(), RestartError> {
+        let is_busy = self.registry.slot(id.index).is_some_and(Slot::is_borrowed);
+        let module = self.get(id).ok_or(RestartError::NotLoaded)?;
+        if module.metadata.blob().is_empty() {
+            return Err(RestartError::NotKept);
+        }
+        if is_busy {
+            module.lifecycle.set_restarts(true);
+            return Ok(());
+        }
+        drop(module);
+        self.restart(id, None)
+    }
+
+    /// Restarts a module behind a call, if someone asked for it meanwhile. If that fails, it goes on as it was.
+    pub(crate) fn restart_if_asked(&self, id: ModuleId) {
+        if !self.get(id).is_some_and(|module| module.lifecycle.restarts()) {
+            return;
+        }
+        match self.restart(id, None) {
+            Ok(()) => {}
+            // Another call is under way.
+            Err(RestartError::Busy) => {}
+            Err(error) => {
+                let Some(module) = self.get(id) else { return };
+                module.lifecycle.set_restarts(false);
+                if let RestartError::Load(error) = error {
+                    self.tell(&module, Happening::Refused(error));
+                }
+            }
+        }
+    }
+}
