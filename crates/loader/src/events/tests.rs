@@ -101,10 +101,7 @@ fn after(platform: &FakePlatform, manager: &Manager, microseconds: u64) -> Vec<(
     platform.functions.borrow_mut().clear();
     manager.run_events(100);
     let called = platform.functions.take();
-    called
-        .into_iter()
-        .map(|(name, function, events)| (Box::leak(Box::new(name)).as_str(), function, events))
-        .collect()
+    called.into_iter().map(|(name, function, events)| (Box::leak(Box::new(name)).as_str(), function, events)).collect()
 }
 
 const NO_SUCH_EVENT: u64 = 1;
