@@ -6,8 +6,9 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use bareflow::client::Client;
-use bareflow_loader::Domain;
+use bareflow::client::{Client, upload};
+use bareflow_loader::{Domain, FaultPolicy};
+use bareflow_protocol::control::{LoadOverrides, Push};
 use bareflow_protocol::report::Module;
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, push, with_kernel};
@@ -87,6 +88,28 @@ fn timers_go_on_while_a_call_runs_that_takes_long() {
                 let due = took.as_millis() as i32 / 10;
                 assert!(during > 5 && during > due / 4, "{during} ticks in {took:?}, in the {} domain", domain.name());
             }
+        },
+    );
+}
+
+#[test]
+fn the_keeper_restarts_what_a_fault_stopped() {
+    let [keeper, rogue] = [gallery_blob("keeper"), test_blob("rogue")].map(|path| fs::read(path).unwrap());
+    with_kernel(
+        |_| (),
+        |client| {
+            upload(client, &rogue, &mut |_, _| ()).unwrap();
+            let overrides = LoadOverrides {
+                on_fault: Some(FaultPolicy::RestartTimes(0)),
+                parameters: "rogue.misuse=2",
+                ..LoadOverrides::default()
+            };
+            let loaded = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
+            assert!(matches!(loaded, Ok(Response::Loaded(_))), "{loaded:?}");
+            push(client, &keeper, Domain::User, "keeper.keep=none,rogue\nkeeper.interval_ms=20");
+            let found = until(client, "rogue", |module| module.restarts >= 3);
+            assert!(found.faults >= found.restarts && call(client, "keeper.restarts", b"").result >= 3);
+            assert_eq!(call(client, "keeper.failures", b"").result, 0);
         },
     );
 }

@@ -31,7 +31,7 @@ const CRATES: [&str; 15] = [
 ];
 
 /// The modules of the gallery that show what interfaces, functions and events are for.
-const MODULES: [&str; 7] = ["aes-cipher", "chacha-cipher", "cron", "sort", "store", "ticker", "vault"];
+const MODULES: [&str; 8] = ["aes-cipher", "chacha-cipher", "cron", "keeper", "sort", "store", "ticker", "vault"];
 
 /// The stages of a pipeline over shared memory, which have a test of their own, `tests/pipeline.rs`.
 const STAGES: [&str; 3] = ["pipe-hash", "pipe-sink", "pipe-source"];

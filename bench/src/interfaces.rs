@@ -34,6 +34,9 @@ const L4RE_ONE_WAY: u64 = 587;
 /// The figures of one run, by the names that the measuring module gives them.
 pub type Figures = BTreeMap<String, u64>;
 
+/// Names and blobs.
+pub type Blobs = Vec<(String, Vec<u8>)>;
+
 /// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let blobs = build(workspace, ["meter", "meter-user"])?;
@@ -65,7 +68,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
 }
 
 /// Packs test modules.
-pub fn build(workspace: &Workspace, names: [&str; 2]) -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
+pub fn build(workspace: &Workspace, names: [&str; 2]) -> Result<Blobs, Box<dyn Error>> {
     let mut blobs = Vec::new();
     for name in names {
         let manifest = workspace.root.join(format!("tests/modules/{name}/Cargo.toml"));
