@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use bareflow::client::{Client, upload};
-use bareflow_loader::{Domain, FaultPolicy};
+use bareflow_loader::Domain;
 use bareflow_protocol::control::{LoadOverrides, Push};
 use bareflow_protocol::report::Module;
 use bareflow_protocol::{Request, Response};
@@ -99,11 +99,8 @@ fn the_keeper_restarts_what_a_fault_stopped() {
         |_| (),
         |client| {
             upload(client, &rogue, &mut |_, _| ()).unwrap();
-            let overrides = LoadOverrides {
-                on_fault: Some(FaultPolicy::RestartTimes(0)),
-                parameters: "rogue.misuse=2",
-                ..LoadOverrides::default()
-            };
+            let overrides =
+                LoadOverrides { on_fault: Some("restart:0"), parameters: "rogue.misuse=2", ..LoadOverrides::default() };
             let loaded = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
             assert!(matches!(loaded, Ok(Response::Loaded(_))), "{loaded:?}");
             push(client, &keeper, Domain::User, "keeper.keep=none,rogue\nkeeper.interval_ms=20");

@@ -59,7 +59,10 @@ struct Slots<'memory, T> {
 
 impl<'memory, T: Plain> Slots<'memory, T> {
     /// The words of an element.
-    const STRIDE: usize = size_of::<T>().div_ceil(WORD);
+    const STRIDE: usize = {
+        assert!(size_of::<T>() > 0, "an element of a ring has bytes");
+        size_of::<T>().div_ceil(WORD)
+    };
 
     /// Returns the ring in `bytes`, with its indices at `own` and `other`.
     fn new(bytes: SharedBytes<'memory>, own: usize, other: usize) -> Result<Self, RingError> {
