@@ -287,6 +287,47 @@ fn imports() {
 }
 
 #[test]
+fn regions_are_there_or_refused() {
+    let local = Local::new(LoadOptions::default());
+    ["owner", "borrower"].iter().for_each(|name| _ = local.load(&renamed("sharer", name, (1, 0, 0))));
+    // The result is that of the last line: 0, or the negative number of `NoSuchRegion`.
+    let lines = |region: i32| {
+        format!("create 1\nlend {region} borrower shared\nplace {region} shared\ntake_back {region}\ndestroy {region}")
+    };
+    assert_eq!(local.call("owner", lines(1).as_bytes()).result, 0);
+    let (mut next, mut refused) = (2, 0);
+    for allowed in 0..1000 {
+        local.reserve();
+        let input = lines(next);
+        let frame = local.frame(Request::Call { module: "owner", input: input.as_bytes(), repeat: 1 });
+        let held = BYTES.get();
+        LEFT.set(Some(allowed));
+        local.hear(&frame);
+        let failed = LEFT.replace(None).is_none();
+        let answer = local.last_answer();
+        match &answer {
+            Response::Called(called) if called.result == 0 => next += 1,
+            Response::Called(called) => {
+                assert!(failed && called.result == -1, "{called:?}");
+                refused += 1;
+            }
+            Response::Refused(Refusal { error, .. }) => assert!(failed && error.contains("memory"), "{error}"),
+            other => panic!("{other:?}"),
+        }
+        drop(answer);
+        // The first refusal, before the module is called at all, leaves a few bytes, once.
+        let lost = BYTES.get() - held;
+        assert!(allowed == 0 || lost <= 0, "allocation {allowed}: {lost} bytes are lost");
+        if !failed {
+            println!("{allowed} allocations, of which {refused} refuse a region");
+            assert!(refused > 0);
+            return;
+        }
+    }
+    panic!("there is no end of allocations");
+}
+
+#[test]
 fn blobs_on_their_way() {
     let local = server(Domain::Kernel);
     let sum = bytes(blob("sum"));
