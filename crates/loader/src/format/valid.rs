@@ -318,9 +318,7 @@ fn check_events(bytes: &[u8], records: &[u8]) -> Result<(), InvalidModule> {
     if Records::new(records).flatten().filter(|record| record.kind == EVENTS).count() > 1 {
         return Err(InvalidModule::TwoEvents);
     }
-    let plain = bindings(records).exports().find(|(_, entry)| entry.interface.is_empty());
-    let functions = plain.map_or(0..0, |(first, entry)| first..first + entry.method_count());
-    Events::check(bytes, functions).map_err(|(number, why)| InvalidModule::Event { number, why })
+    Events::check(bytes, bindings(records).plain_functions()).map_err(|(number, why)| InvalidModule::Event { number, why })
 }
 
 /// Returns whether a module with these records has imports.
