@@ -318,7 +318,8 @@ fn check_events(bytes: &[u8], records: &[u8]) -> Result<(), InvalidModule> {
     if Records::new(records).flatten().filter(|record| record.kind == EVENTS).count() > 1 {
         return Err(InvalidModule::TwoEvents);
     }
-    Events::check(bytes, bindings(records).plain_functions()).map_err(|(number, why)| InvalidModule::Event { number, why })
+    Events::check(bytes, bindings(records).plain_functions())
+        .map_err(|(number, why)| InvalidModule::Event { number, why })
 }
 
 /// Returns whether a module with these records has imports.
