@@ -1,5 +1,5 @@
 //! The test of memory that runs out at every possible point. More and more of the heap, or of the frames, is left
-//! free, from nothing on, until a load, a reload, a call or an unload succeeds. Each attempt before is refused for
+//! free, from nothing on, until a load, a reload, a restart, a call or an unload succeeds. Each attempt before is refused for
 //! want of memory and leaves all memory as it was.
 //!
 //! The test itself takes the memory, so the allocators need no code for it and cost nothing more.
@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use bareflow_loader::{ExecuteError, LoadError, LoadOptions, UnloadError, Usage};
+use bareflow_loader::{ExecuteError, LoadError, LoadOptions, RestartError, UnloadError, Usage};
 use bareflow_suite::Source;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::line;
@@ -49,11 +49,12 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool
             Ok(steps) => line!(
                 console,
                 Plain,
-                "[OK] {what}: refused {} loads, {} first calls, {} reloads, {} unloads for want of memory",
+                "[OK] {what}: refused {} loads, {} first calls, {} reloads, {} restarts, {} unloads for want of memory",
                 steps[0],
                 steps[1],
                 steps[2],
-                steps[3]
+                steps[3],
+                steps[4]
             ),
             Err(error) => {
                 line!(console, Error, "[ERROR] {what}: {error}");
@@ -72,6 +73,8 @@ enum Refused {
     #[error(transparent)]
     Call(#[from] ExecuteError),
     #[error(transparent)]
+    Restart(#[from] RestartError),
+    #[error(transparent)]
     Unload(#[from] UnloadError),
     #[error("held {held:?}, returned {returned:?}")]
     Unbalanced { held: Usage, returned: Option<Usage> },
@@ -84,13 +87,13 @@ type Attempt<'attempt> = &'attempt mut dyn FnMut() -> Result<(), Refused>;
 /// failed.
 type Exhaust = fn(&Manager, Attempt<'_>) -> Result<usize, String>;
 
-/// Runs a load, its first call, a reload and an unload, each with more and more free memory.
+/// Runs a load, its first call, a reload, a restart and an unload, each with more and more free memory.
 fn each(
     manager: &Manager,
     blobs: [&Source<'_>; 2],
     load: &LoadOptions,
     exhaust: Exhaust,
-) -> Result<[usize; 4], String> {
+) -> Result<[usize; 5], String> {
     let [first, second] = blobs;
     let mut now = None;
     let loads = exhaust(manager, &mut || {
@@ -104,12 +107,13 @@ fn each(
         now = manager.replace(second.bytes, load)?.id;
         Ok(())
     })?;
+    let restarts = exhaust(manager, &mut || Ok(manager.restart(now, Some(second.bytes))?))?;
     let unloads = exhaust(manager, &mut || {
         let receipt = manager.unload(now)?;
         let (held, returned) = (receipt.held, receipt.returned);
         if receipt.is_balanced() { Ok(()) } else { Err(Refused::Unbalanced { held, returned }) }
     })?;
-    Ok([loads, calls, reloads, unloads])
+    Ok([loads, calls, reloads, restarts, unloads])
 }
 
 /// Returns the memory in use, and the number of free frames.
@@ -123,9 +127,9 @@ fn check(manager: &Manager, before: (Usage, u64), error: &Refused, step: usize) 
     let after = in_use(manager);
     let text = error.to_string();
     let for_memory = match error {
-        Refused::Load(error) => error.is_for_memory(),
+        Refused::Load(error) | Refused::Restart(RestartError::Load(error)) => error.is_for_memory(),
         Refused::Call(error) => error.is_for_memory(),
-        Refused::Unload(_) | Refused::Unbalanced { .. } => false,
+        Refused::Restart(_) | Refused::Unload(_) | Refused::Unbalanced { .. } => false,
     };
     if !for_memory {
         return Err(format!("step {step}: {text}, expected a refusal for want of memory"));
