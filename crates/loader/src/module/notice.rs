@@ -28,13 +28,15 @@ pub struct Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Happening {
-    /// A fault, after which it is going to be restarted, or replaced by the version before it.
+    /// A fault, after which it is going to be restarted.
     Waits {
         /// The fault.
         fault: Fault,
         /// The time until then, in microseconds.
         starts_in_us: u64,
     },
+    /// A fault, after which it is going to be replaced by the version before it.
+    GivesWay(Fault),
     /// A restart.
     Restarted,
     /// A restart or a return to the version before it that failed, for this reason.
@@ -56,6 +58,7 @@ impl fmt::Display for Notice {
             Happening::Waits { fault, starts_in_us } => {
                 write!(out, "faulted ({fault}) and starts again in {} ms", starts_in_us / 1000)
             }
+            Happening::GivesWay(fault) => write!(out, "faulted ({fault}) and gives way to the version before it"),
             Happening::Restarted => out.write_str("was restarted"),
             Happening::Refused(error) => write!(out, "was not started again: {error}"),
             Happening::Stopped(None) => out.write_str("stays stopped"),

@@ -65,7 +65,13 @@ impl<P: Platform> ModuleManager<P> {
         match (supervision.after_fault(module.metadata.options().on_fault, now), fault) {
             (Some((due, step)), Some(fault)) => {
                 self.wait_for(supervision, due, step);
-                self.tell(module, Happening::Waits { fault, starts_in_us: due.saturating_sub(now) });
+                self.tell(
+                    module,
+                    match step {
+                        Step::Restart => Happening::Waits { fault, starts_in_us: due.saturating_sub(now) },
+                        Step::FallBack => Happening::GivesWay(fault),
+                    },
+                );
             }
             _ => self.stays_stopped(module),
         }

@@ -221,7 +221,7 @@ fn returns_to_the_version_before() {
     assert_eq!(
         told,
         [
-            "net 1.3.0 faulted (divide at offset 0x0) and starts again in 0 ms",
+            "net 1.3.0 faulted (divide at offset 0x0) and gives way to the version before it",
             "net 1.2.0 runs again, since 1.3.0 faulted",
             "net 1.2.0 faulted (divide at offset 0x0) and stays stopped",
         ]
