@@ -62,11 +62,15 @@ impl<P: Platform> ModuleManager<P> {
             return run.result;
         }
         // Each slot is looked at once for each handler that is called: those that must wait end the run.
-        let mut waiting = 0;
+        let (mut waiting, mut most) = (0, 0);
         while run.result.called < at_most && run.result.fault.is_none() {
             let now_us = self.platform.microseconds().unwrap_or_default();
             let taken = self.with_events(|table| {
                 table.expire(now_us);
+                // Those that are stopped leave the queue, and the others behind them keep their turn.
+                if waiting == 0 {
+                    most = table.queue_length();
+                }
                 table.take()
             });
             let Some(taken) = taken.flatten() else { break };
@@ -75,7 +79,7 @@ impl<P: Platform> ModuleManager<P> {
                 continue;
             }
             waiting += 1;
-            if waiting > self.with_events(|table| table.queue_length()).unwrap_or_default() {
+            if waiting >= most {
                 break;
             }
         }

@@ -296,6 +296,19 @@ fn a_handlers_fault_ends_the_run_and_stops_or_restarts_its_module() {
 }
 
 #[test]
+fn stopped_modules_hold_up_no_other_however_many_they_are() {
+    let (platform, manager) = manager();
+    for name in ["a", "b", "c"] {
+        let id = manager.load(&module(name, 0, &[TICK])).unwrap();
+        platform.results.borrow_mut().push_back(Err(FAULT));
+        assert!(manager.execute(id).is_err());
+    }
+    manager.load(&module("d", 0, &[TICK])).unwrap();
+    assert_eq!(after(platform, manager, 1000), [("d", 0, 1)]);
+    assert_eq!(after(platform, manager, 1000), [("d", 0, 1)]);
+}
+
+#[test]
 fn a_task_says_what_it_waits_for_and_ends() {
     let (platform, manager) = manager();
     let start = Event { at_start: true, ..LATER };
