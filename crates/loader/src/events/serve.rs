@@ -69,10 +69,11 @@ impl<P: Platform> Events for EventsOf<'_, P> {
         let published = self.manager.with_events_of(self.caller, |table, slot| {
             let slot = table.slot(slot)?;
             let (module, name) = (slot.name, *slot.published.get(notification as usize)?);
-            self.manager.platform.trace(&module, Occurrence::Notified(notification));
-            Some(table.publish(module, name))
+            Some((module, table.publish(module, name)))
         });
-        published.flatten().ok_or(EventError::NoSuchEvent)
+        let (module, subscribers) = published.flatten().ok_or(EventError::NoSuchEvent)?;
+        self.manager.platform.trace(&module, Occurrence::Notified(notification));
+        Ok(subscribers)
     }
 
     fn now(&mut self) -> Result<u64, EventError> {
