@@ -41,10 +41,16 @@ impl fmt::Display for RingError {
     }
 }
 
-/// Returns the bytes of memory that a ring of `capacity` elements takes.
+/// Returns the bytes of memory that a ring of `capacity` elements takes: `usize::MAX` if there can't be that many.
 #[must_use]
 pub const fn ring_bytes<T: Plain>(capacity: usize) -> usize {
-    ELEMENTS + capacity * size_of::<T>().next_multiple_of(WORD)
+    ELEMENTS.saturating_add(capacity.saturating_mul(stride::<T>() * WORD))
+}
+
+/// Returns the words of an element: at least one, so that elements without bytes are counted as well.
+const fn stride<T>() -> usize {
+    let words = size_of::<T>().div_ceil(WORD);
+    if words == 0 { 1 } else { words }
 }
 
 /// The memory of a ring.
@@ -58,11 +64,7 @@ struct Slots<'memory, T> {
 }
 
 impl<'memory, T: Plain> Slots<'memory, T> {
-    /// The words of an element.
-    const STRIDE: usize = {
-        assert!(size_of::<T>() > 0, "an element of a ring has bytes");
-        size_of::<T>().div_ceil(WORD)
-    };
+    const STRIDE: usize = stride::<T>();
 
     /// Returns the ring in `bytes`, with its indices at `own` and `other`.
     fn new(bytes: SharedBytes<'memory>, own: usize, other: usize) -> Result<Self, RingError> {

@@ -142,3 +142,18 @@ fn rejects_memory_that_holds_no_element() {
     assert_eq!(Producer::<[u64; 5]>::new(bytes, 0).err(), Some(RingError::TooSmall));
     assert_eq!(Producer::<[u64; 3]>::new(bytes, 0).unwrap().capacity(), 1);
 }
+
+#[test]
+fn counts_elements_without_bytes() {
+    let mut memory = Memory::new::<[u64; 0]>(4);
+    let bytes = memory.bytes();
+    let mut producer = Producer::<[u64; 0]>::new(bytes, 0).unwrap();
+    let mut consumer = Consumer::<[u64; 0]>::new(bytes, 0).unwrap();
+    for _ in 0..producer.capacity() {
+        producer.push([]).unwrap();
+    }
+    assert_eq!(producer.push([]), Err(RingError::Full));
+    assert_eq!(consumer.pop(), Ok(Some([])));
+    assert_eq!(ring_bytes::<[u64; 0]>(4), ring_bytes::<u64>(4));
+    assert_eq!(ring_bytes::<u64>(usize::MAX), usize::MAX);
+}
