@@ -35,7 +35,7 @@ check:
 # version is, so nothing is kept that was unpacked or built before.
 package:
 	rm -rf target/packages $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/bareflow-*
-	cargo package --locked --target-dir target/packages -p bareflow-abi -p bareflow-loader -p bareflow-macros -p bareflow-packer -p bareflow-runtime
+	cargo package --locked --target-dir target/packages -p bareflow-abi -p bareflow-events -p bareflow-regions -p bareflow-supervision -p bareflow-loader -p bareflow-macros -p bareflow-packer -p bareflow-runtime
 
 # Everything that clients and modules try on a kernel that `serve` keeps up: about a minute.
 attacks: setup
