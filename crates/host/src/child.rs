@@ -235,7 +235,7 @@ impl Child {
         callees: Option<&dyn Callees>,
     ) -> Result<ChildMessage, ChildError> {
         let image = call.image();
-        let (budget, deadline) = thread.budget(image.time_us);
+        let (budget, total) = thread.budget(image.time_us);
         let mut time = None;
         // No module has more to pass on than its own memory, and what lies in the channel for its calls.
         let stack = image.stack_top - thread.stack.bottom();
@@ -271,7 +271,7 @@ impl Child {
                 reply => return Ok(reply),
             };
             time.and_then(|time| time.left()).ok_or(ChildError::Timeout)?;
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if total.is_some_and(|total| total.left().is_none()) {
                 return Err(ChildError::Timeout);
             }
         }

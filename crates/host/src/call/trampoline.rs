@@ -81,8 +81,8 @@ fn enter(
     activation.set_buffers(call.input(), output, reach);
     let (heap, heap_size) = call.image().segments.heap();
     let mut context = Context::new(call.image().table, call.input(), output).with_heap(heap, heap_size);
-    let (budget_us, deadline) = thread.budget(call.image().time_us);
-    activation.set_deadline(deadline);
+    let (budget_us, total) = thread.budget(call.image().time_us);
+    activation.set_total(total);
     let stack_top = activation.stack_top();
     let (exit_reason, fast) = run_timed(call, (stack_top, budget_us), &raw mut context, activation, thread);
     let mut returned = decode_return(exit_reason, fast, activation);

@@ -5,7 +5,7 @@ mod thread;
 use std::cell::Cell;
 use std::ptr::{from_ref, null};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, compiler_fence};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
@@ -63,8 +63,8 @@ pub(crate) struct Activation {
     late: Cell<bool>,
     /// The time since it first called another module, without the time of its callees.
     time: Cell<Option<Stopwatch>>,
-    /// The time at which the call ends with all that it calls, if it is that of an event's handler.
-    deadline: Cell<Option<Instant>>,
+    /// The time of the call with all that it calls, if it is that of an event's handler.
+    total: Cell<Option<Stopwatch>>,
     /// The fault that ends the call.
     fault: Cell<Option<Fault>>,
 }
@@ -87,7 +87,7 @@ impl Activation {
             called: Cell::new(false),
             late: Cell::new(false),
             time: Cell::new(None),
-            deadline: Cell::new(None),
+            total: Cell::new(None),
             fault: Cell::new(None),
         }
     }
@@ -224,9 +224,9 @@ impl Activation {
         self.is_under_way() && self.service_stack.get() == 0
     }
 
-    /// Sets the time at which the call ends with all that it calls.
-    pub fn set_deadline(&self, deadline: Option<Instant>) {
-        self.deadline.set(deadline);
+    /// Sets the time of the call with all that it calls, if that is limited.
+    pub fn set_total(&self, total: Option<Stopwatch>) {
+        self.total.set(total);
     }
 
     /// Excludes the time of a callee from the call's own time.
@@ -242,7 +242,7 @@ impl Activation {
                 time
             }
         };
-        if time.left().is_none() || self.deadline.get().is_some_and(|deadline| Instant::now() >= deadline) {
+        if time.left().is_none() || self.total.get().is_some_and(|total| total.left().is_none()) {
             self.end_late();
         }
         self.touched.set(TOUCHED);

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{Diagnosis, EventLimits};
@@ -12,6 +11,7 @@ use super::{Activation, CurrentCall};
 use crate::call::code::Trampolines;
 use crate::call::stack::Stack;
 use crate::channel::Channel;
+use crate::stopwatch::{RunClock, Stopwatch};
 use crate::watchdog::WatchSlot;
 use crate::{Clock, Log};
 
@@ -43,13 +43,13 @@ impl ThreadContext {
         self.activation.belongs_to(self);
     }
 
-    /// Returns the budget of a call of an image with this one, in microseconds, and the time at which it ends with all
-    /// that it calls: those of an event's handler are limited.
-    pub fn budget(&self, time_us: u32) -> (u32, Option<Instant>) {
+    /// Returns the budget of a call of an image with this one, in microseconds, and the time of the call with all that it
+    /// calls: those of an event's handler are limited.
+    pub fn budget(&self, time_us: u32) -> (u32, Option<Stopwatch>) {
         match self.limits.take() {
             None => (time_us, None),
             Some(EventLimits { own_us, total_us }) => {
-                (time_us.min(own_us), Instant::now().checked_add(Duration::from_micros(total_us.into())))
+                (time_us.min(own_us), Some(Stopwatch::start(RunClock::of_this_thread(), total_us)))
             }
         }
     }
