@@ -103,7 +103,8 @@ fn a_task_that_does_not_end_goes_without() {
     local.call("net.net_init", b"");
     let start = std::time::Instant::now();
     assert!(matches!(local.ask(Request::Unload { module: "net" }), Response::Unloaded(_)));
-    assert!((2000..10_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    // The server counts whole milliseconds, of which the first one had begun.
+    assert!((1_990..10_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
     let console = local.server.environment().console.borrow();
     assert!(
         console.contains("[WARN] net 0.1.0 did not end within 2000 ms of being asked to, so it goes without"),
