@@ -3,8 +3,16 @@
 use cargo_metadata::MetadataCommand;
 
 /// The published packages; `.ci/run` packs each of them separately.
-const PUBLISHED: [&str; 5] =
-    ["bareflow-abi", "bareflow-loader", "bareflow-macros", "bareflow-packer", "bareflow-runtime"];
+const PUBLISHED: [&str; 8] = [
+    "bareflow-abi",
+    "bareflow-events",
+    "bareflow-loader",
+    "bareflow-macros",
+    "bareflow-packer",
+    "bareflow-regions",
+    "bareflow-runtime",
+    "bareflow-supervision",
+];
 
 #[test]
 fn nothing_is_published_by_accident() {

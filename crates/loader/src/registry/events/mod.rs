@@ -183,6 +183,8 @@ impl<A: Allocator> EventTable<A> {
 
     /// Makes pending what is due at `now_us`.
     pub fn expire(&mut self, now_us: u64) {
+        // What is never due is not due then either.
+        let now_us = now_us.min(NEVER - 1);
         while let Some(number) = self.timers.first() {
             match at(&mut self.slots, number) {
                 Some(slot) if slot.next_due_us <= now_us => slot.expire(now_us),
