@@ -33,9 +33,9 @@ impl<P: Platform> Regions for Caller<'_, P> {
             return Err(RegionError::Unsupported);
         }
         let pages = u32::try_from(bytes.div_ceil(PAGE_SIZE)).map_err(|_| RegionError::TooLarge)?;
-        let owned = u64::from(interfaces.region_pages.get()) + u64::from(pages);
+        let owned = interfaces.region_pages.get().checked_add(pages).ok_or(RegionError::TooLarge)?;
         let count = regions.all.iter().filter(|region| region.owner == Some(module)).count();
-        if pages == 0 || owned * PAGE_SIZE > manager.region_limit.get() || count == MAX_REGIONS {
+        if pages == 0 || u64::from(owned) * PAGE_SIZE > manager.region_limit.get() || count == MAX_REGIONS {
             return Err(RegionError::TooLarge);
         }
         let mut holders = Vec::new_in(manager.platform.allocator());
@@ -43,7 +43,7 @@ impl<P: Platform> Regions for Caller<'_, P> {
         regions.all.try_reserve(1).map_err(|_| RegionError::NoMemory)?;
         let memory = manager.platform.allocate_region(pages).map_err(|_| RegionError::NoMemory)?;
         holders.push(Holder { module, may_open: true, mapping: None });
-        interfaces.region_pages.set(owned as u32);
+        interfaces.region_pages.set(owned);
         let number = regions.next_number();
         regions.all.push(Region { number, owner: Some(module), access: Access::Exclusive, memory, holders });
         Ok(number)

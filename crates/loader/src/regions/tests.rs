@@ -423,3 +423,17 @@ fn a_load_that_fails_and_a_manager_that_ends_leave_no_region() {
     assert!(matches!(both.1.load(&failing), Err(LoadError::InitFailed { result: 7 })));
     assert_eq!((mapped(both.0), both.0.region_pages.get()), ((0, 0), 1));
 }
+
+#[test]
+fn rejects_more_pages_than_can_be_counted() {
+    let (both, [a, _]) = two();
+    both.1.set_region_limit(u64::MAX);
+    within(both, a, |mut regions, _| {
+        let most = u64::from(u32::MAX) * 4096;
+        assert_eq!(regions.create(most + 1), Err(RegionError::TooLarge));
+        let region = regions.create(most).unwrap();
+        assert_eq!(regions.create(1), Err(RegionError::TooLarge));
+        regions.destroy(region).unwrap();
+        regions.create(1).unwrap();
+    });
+}
