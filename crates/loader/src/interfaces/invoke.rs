@@ -24,6 +24,11 @@ impl<P: Platform> ModuleManager<P> {
         if shape != frame.shape() {
             return CallError::BadArgument.into();
         }
+        if let ProviderId::Loader(own) = provider
+            && !own.calls_modules()
+        {
+            return self.call_own(own, caller, function, frame);
+        }
         // One of the embedder's may call modules in turn, so its calls count as levels, too.
         let called = self.one_deeper(|| match provider {
             ProviderId::Embedder(number) => match self.embedder.get(number) {

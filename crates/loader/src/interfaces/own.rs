@@ -21,6 +21,18 @@ impl OwnInterface {
         OwnInterface::Supervision,
     ];
 
+    /// Returns whether its methods call modules in turn, as a restart does with `init`.
+    pub const fn calls_modules(self) -> bool {
+        match self {
+            #[cfg(feature = "events")]
+            OwnInterface::Events => false,
+            #[cfg(feature = "regions")]
+            OwnInterface::Regions => false,
+            #[cfg(feature = "supervision")]
+            OwnInterface::Supervision => true,
+        }
+    }
+
     /// Returns the interface.
     pub fn exported(self) -> Exported {
         match self {
