@@ -96,9 +96,11 @@ fn a_module_is_asked_to_end_before_it_is_unloaded() {
 #[test]
 fn a_task_that_does_not_end_goes_without() {
     // The mask of the event number 56, the last byte first, is that of the first event: it waits for that when it is called.
+    // What is due at the start makes it a task.
     let names: Vec<String> = (0..56).map(|number| format!("timer_{number}")).collect();
     let stop = event(Kind::Stop, "stop", PACKET);
-    let declared: Vec<_> = names.iter().map(|name| Event { kind: Kind::Timer, name, ..stop }).chain([stop]).collect();
+    let declared: Vec<_> =
+        names.iter().map(|name| Event { kind: Kind::Timer, at_start: true, name, ..stop }).chain([stop]).collect();
     let local = with(&net(&declared), Domain::User);
     local.call("net.net_init", b"");
     let start = std::time::Instant::now();

@@ -7,10 +7,11 @@ use bareflow_abi::events::Events;
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::interfaces::Interfaces;
+use crate::module::lifecycle::ModuleState;
 use crate::module::{Metadata, Module, ModuleId};
 use crate::name::Name;
 use crate::platform::Platform;
-use crate::registry::events::{EventTable, NEVER};
+use crate::registry::events::{EventTable, NEVER, SlotNumber};
 
 impl<P: Platform> ModuleManager<P> {
     /// Makes the slot for the events of a module that is being loaded, if it declares any.
@@ -37,7 +38,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Starts the events of a module that can be found from now on. It goes on with those of the module `before`.
     pub(crate) fn start_events(&self, id: ModuleId, before: Option<ModuleId>) {
-        let slot_of = |id: ModuleId| self.get(id)?.metadata.interfaces()?.events.get();
+        let slot_of = |id: ModuleId| slot_of(&*self.get(id)?);
         if let Some(slot) = slot_of(id) {
             let before = before.and_then(slot_of);
             let now_us = self.platform.microseconds().unwrap_or_default();
@@ -49,9 +50,30 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Forgets the events of a module that is initialised anew.
     pub(crate) fn reset_events(&self, module: &Module<P>) {
-        if let Some(slot) = module.metadata.interfaces().and_then(|interfaces| interfaces.events.get()) {
+        if let Some(slot) = slot_of(module) {
             self.with_events(|table| table.reset(slot));
         }
+    }
+
+    /// Lets the events of a module that is stopped wait.
+    pub(crate) fn stop_events(&self, module: &Module<P>) {
+        if let Some(slot) = slot_of(module) {
+            self.with_events(|table| table.stop(slot));
+        }
+    }
+
+    /// Starts the events that a module declares again, after it could not be initialised anew: those of one that is stopped
+    /// wait.
+    pub(crate) fn restore_events(&self, module: &Module<P>) {
+        let Some(slot) = slot_of(module) else { return };
+        let now_us = self.platform.microseconds().unwrap_or_default();
+        self.with_events(|table| {
+            table.reset(slot);
+            table.start(slot, now_us, None);
+            if module.lifecycle.state() == ModuleState::Stopped {
+                table.stop(slot);
+            }
+        });
     }
 
     /// Removes the events of a module that ends.
@@ -87,4 +109,9 @@ impl<P: Platform> ModuleManager<P> {
         let slot = interfaces.events.get()?;
         self.with_events(|table| look(table, slot))
     }
+}
+
+/// Returns the number of the slot with a module's events.
+fn slot_of<P: Platform>(module: &Module<P>) -> Option<SlotNumber> {
+    module.metadata.interfaces()?.events.get()
 }

@@ -133,6 +133,9 @@ impl<P: Platform> ModuleManager<P> {
             Some(Ok(done)) if done.outcome.output_length == waits.len() => {
                 let has_ended = done.outcome.result == ENDED;
                 self.change_taken(&taken, |slot| {
+                    if !slot.is_polled_by(taken.function) {
+                        return;
+                    }
                     slot.waits = Some(u64::from_le_bytes(waits));
                     if has_ended {
                         slot.end();

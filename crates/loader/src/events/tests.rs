@@ -8,6 +8,7 @@ use crate::policy::{FaultPolicy, LoadOptions};
 use crate::testing::blob::{self, add_record};
 use crate::testing::{FakePlatform, LeakedManager as Manager, leaked_manager as manager};
 use bareflow_abi::events::{self, BadEvent, Event, Kind};
+use bareflow_abi::header::FLAG_INIT;
 use bareflow_abi::interface::bindings::{Method, NewEntry, Role, encode, encoded_size, function_fingerprint};
 use bareflow_abi::interface::{Frame, Interface, MAX_WORDS, Shape};
 use bareflow_abi::record::{BINDINGS, EVENTS};
@@ -406,4 +407,115 @@ fn faults_restarts_and_stops_are_published_in_the_name_of_the_module() {
     platform.results.borrow_mut().push_back(Err(FAULT));
     assert!(manager.execute(id).is_err());
     assert_eq!(after(platform, manager, 0), [("b", 0, 1), ("b", 1, 4)]);
+}
+
+#[test]
+fn what_is_stopped_wakes_no_one_until_it_is_restarted() {
+    let (platform, manager) = manager();
+    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..LoadOptions::default() };
+    let price = subscription("on_price", 1, "feed.price");
+    let feed = manager.load(&module("feed", 0, &[notification("price")])).unwrap();
+    let id = manager.load_with(&module("a", 0, &[TICK, price, watchdog(9000)]), &options).unwrap();
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert!(manager.execute(id).is_err());
+    assert_eq!(manager.run_events(9).next_due_us, None);
+    // What it is notified of waits for it, and neither that nor its timers are anything to do.
+    assert_eq!(calls(platform, manager, feed, "notify", &[0]), (0, 1));
+    assert_eq!(after(platform, manager, 50_000), []);
+    assert!(!manager.has_due_events());
+    // A restart that fails changes nothing about that.
+    platform.is_short.set(true);
+    assert!(manager.restart(id, None).is_err());
+    platform.is_short.set(false);
+    assert_eq!((after(platform, manager, 50_000), manager.run_events(9).next_due_us), (vec![], None));
+    assert_eq!(manager.restart(id, None), Ok(()));
+    assert_eq!(after(platform, manager, 0), [("a", 1, 2)]);
+    assert_eq!(after(platform, manager, 1000), [("a", 0, 1)]);
+}
+
+#[test]
+fn what_replaces_a_stopped_module_goes_on_with_its_timers() {
+    let (platform, manager) = manager();
+    let id = manager.load(&module("a", 0, &[TICK, LATER, watchdog(9000)])).unwrap();
+    calls(platform, manager, id, "after", &[1, 1500]);
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert!(manager.execute(id).is_err());
+    assert_eq!(after(platform, manager, 50_500), []);
+    manager.replace(&module("a", 1, &[LATER, TICK, watchdog(9000)]), &LoadOptions::DEFAULT).unwrap();
+    assert_eq!(after(platform, manager, 0), [("a", 1, 1), ("a", 0, 2)]);
+    assert_eq!(after(platform, manager, 500), [("a", 0, 2)]);
+    // The watchdog waited for the old one; it starts anew.
+    assert_eq!(manager.stats(manager.find("a").unwrap()).unwrap().faults, 0);
+    assert_eq!((after(platform, manager, 0), manager.run_events(9).next_due_us), (vec![], Some(52_000)));
+}
+
+#[test]
+fn a_failed_restart_keeps_no_timer_that_its_init_armed() {
+    let (platform, manager) = manager();
+    let mut with_init = module("a", 0, &[TICK, LATER]);
+    blob::change_header(&mut with_init, |header| header.flags |= FLAG_INIT);
+    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..LoadOptions::default() };
+    platform.results.borrow_mut().push_back(Ok(0));
+    let id = manager.load_with(&with_init, &options).unwrap();
+    platform.inside.borrow_mut().push_back(Box::new(|callees| assert_eq!(ask(callees, "after", &[1, 10]), (0, 0))));
+    platform.results.borrow_mut().push_back(Ok(1));
+    assert!(manager.restart(id, None).is_err());
+    assert_eq!(after(platform, manager, 999), []);
+    assert_eq!(after(platform, manager, 1), [("a", 0, 1)]);
+}
+
+#[test]
+fn who_looks_at_events_may_change_them() {
+    let (platform, manager) = manager();
+    let price = subscription("on_price", 1, "feed.price");
+    let id = manager.load(&module("a", 0, &[TICK, price, LATER])).unwrap();
+    let mut seen = vec![];
+    manager.for_each_event(id, |event| {
+        seen.push((event.name.to_string(), event.source.to_string(), event.due_us));
+        manager.run_events(9);
+        calls(platform, manager, id, "after", &[2, 7]);
+    });
+    let expected = [("tick", "", Some(1000)), ("on_price", "feed.price", None), ("later", "", Some(7))];
+    assert_eq!(seen, expected.map(|(name, source, due)| (name.to_string(), source.to_string(), due)));
+    let mut seen = 0;
+    manager.for_each_event(id, |_| {
+        seen += 1;
+        manager.unload(id).unwrap();
+    });
+    assert_eq!((seen, platform.images.get()), (1, 0));
+}
+
+/// Returns a platform whose modules write a word, and its manager.
+fn with_output() -> (&'static FakePlatform, &'static Manager) {
+    let platform: &_ = Box::leak(Box::new(FakePlatform { output: &[0; 8], ..FakePlatform::default() }));
+    (platform, Box::leak(Box::new(crate::testing::manager(platform, crate::Timing::Precise))))
+}
+
+const STOP: Event<'static> = Event { kind: Kind::Stop, at_start: false, function: 1, name: "stop", ..TICK_ONCE };
+const TICK_ONCE: Event<'static> = timer("", 0, 0);
+
+#[test]
+fn only_a_task_ends_by_its_result() {
+    let (platform, manager) = with_output();
+    let handler = manager.load(&module("a", 0, &[TICK, STOP])).unwrap();
+    let task = manager.load(&module("b", 0, &[Event { at_start: true, ..LATER }, STOP])).unwrap();
+    assert!(manager.request_stop(handler) && manager.request_stop(task));
+    platform.results.borrow_mut().extend([Ok(1), Ok(1)]);
+    assert_eq!(after(platform, manager, 1000), [("b", 1, 3), ("a", 0, 1), ("a", 1, 2)]);
+    assert_eq!((manager.has_ended(handler), manager.has_ended(task)), (false, true));
+    assert_eq!((manager.request_stop(handler), manager.request_stop(task)), (true, false));
+    assert_eq!(after(platform, manager, 1000), [("a", 0, 1), ("a", 1, 2)]);
+    // Nor does what is stopped handle anything.
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert!(manager.execute(handler).is_err());
+    assert!(!manager.request_stop(handler));
+}
+
+#[test]
+fn timers_and_notifications_need_no_level_of_calls() {
+    let (platform, manager) = manager();
+    let id = manager.load(&module("a", 0, &[TICK, notification("done")])).unwrap();
+    manager.depth.set(crate::MAX_DEPTH - 1);
+    assert_eq!(calls(platform, manager, id, "cancel", &[0]), (0, 1));
+    assert_eq!(calls(platform, manager, id, "notify", &[0]), (0, 0));
 }

@@ -23,6 +23,8 @@ impl<P: Platform> ModuleManager<P> {
         let Some(module) = self.get(id) else { return };
         let faults = &module.faults;
         module.lifecycle.stop();
+        #[cfg(feature = "events")]
+        self.stop_events(&module);
         #[cfg(feature = "regions")]
         self.lose_regions(id.index as Index, &module.metadata, is_running);
         self.platform.trace(&module.name, Occurrence::Stopped);
@@ -81,7 +83,12 @@ impl<P: Platform> ModuleManager<P> {
         self.lose_regions(id.index as Index, &module.metadata, false);
         #[cfg(not(feature = "regions"))]
         let _ = id;
-        self.place(valid, module)
+        let placed = self.place(valid, module);
+        #[cfg(feature = "events")]
+        if placed.is_err() {
+            self.restore_events(module);
+        }
+        placed
     }
 
     /// Replaces a module's image by a fresh one and frees the old one. Returns whether it did.

@@ -39,10 +39,7 @@ impl<P: Platform> ModuleManager<P> {
         let last_fault = self.last_fault.get();
         let placed = self.place_anew(id, &valid, &module);
         self.last_fault.set(last_fault);
-        let placed = placed.inspect_err(|_| {
-            #[cfg(feature = "events")]
-            self.start_events(id, None);
-        })?;
+        let placed = placed?;
         if let Some(supervision) = module.metadata.supervision() {
             supervision.reset();
             self.note_next_step();

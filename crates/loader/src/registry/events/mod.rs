@@ -145,6 +145,17 @@ impl<A: Allocator> EventTable<A> {
         self.timers.moved(&mut self.slots, number);
     }
 
+    /// Lets the timers of a module that is stopped stand still, until it is restarted or replaced. What it is notified of
+    /// waits.
+    pub fn stop(&mut self, number: SlotNumber) {
+        self.unqueue(number);
+        if let Some(slot) = at(&mut self.slots, number) {
+            slot.is_stopped = true;
+            slot.note_next();
+        }
+        self.timers.moved(&mut self.slots, number);
+    }
+
     /// Returns the slot of a module's events, as long as it has one.
     pub fn slot(&self, number: SlotNumber) -> Option<&Slot<A>> {
         self.slots.get(number as usize).filter(|slot| slot.module.is_some())
@@ -232,7 +243,7 @@ impl<A: Allocator> EventTable<A> {
     pub fn queue(&mut self, number: SlotNumber) {
         let last = self.queue.1;
         let Some(slot) = at(&mut self.slots, number) else { return };
-        if slot.is_queued || slot.has_ended || !slot.is_active || slot.pending == 0 {
+        if slot.is_queued || !slot.may_be_called() || slot.pending == 0 {
             return;
         }
         (slot.is_queued, slot.next) = (true, NOWHERE);

@@ -47,6 +47,11 @@ impl Event {
     pub fn handler(&self) -> Option<u16> {
         self.kind.has_handler().then_some(self.function)
     }
+
+    /// Returns the time of a watchdog, in microseconds.
+    fn watchdog_us(&self) -> u64 {
+        self.period_us.max(self.declared_us)
+    }
 }
 
 /// The events of one module.
@@ -62,6 +67,8 @@ pub(crate) struct Slot<A: Allocator> {
     pub pending_since_us: u64,
     /// Whether they are handled. Those of a module that can't be found by its name yet are not.
     pub is_active: bool,
+    /// Whether the module is stopped: what it is notified of waits, and its timers stand still.
+    pub is_stopped: bool,
     /// Whether the module has ended, as a task does.
     pub has_ended: bool,
     /// The events that a task waits for; `None` if the module says nothing.
@@ -116,6 +123,7 @@ impl<A: Allocator + Clone> Slot<A> {
             pending: 0,
             pending_since_us: NEVER,
             is_active: false,
+            is_stopped: false,
             has_ended: false,
             waits: None,
             counts: EventCounts::default(),
@@ -139,20 +147,24 @@ impl<A: Allocator> Slot<A> {
     }
 
     /// Starts what the module declares: timers with a period, and what is due at its start. What runs already, since its
-    /// `init` started it, goes on; so does what `before`, the module that it replaces, left.
+    /// `init` started it, goes on; so does what `before`, the module that it replaces, left. A watchdog of that one's starts
+    /// anew, since it was not this module that it waited for.
     pub fn start(&mut self, now_us: u64, before: Option<&Slot<A>>) {
-        self.is_active = true;
+        (self.is_active, self.is_stopped) = (true, false);
         for (event, bit) in self.events.iter_mut().zip(0..) {
             let mut old = before.into_iter().flat_map(|before| before.events.iter().zip(0..));
             let old = old.find(|(old, _)| old.name == event.name && old.kind == event.kind);
             let was_pending = before.zip(old).is_some_and(|(before, (_, bit))| before.pending & 1 << bit != 0);
-            if event.at_start || was_pending {
+            if event.at_start || was_pending && event.kind != Kind::Watchdog {
                 self.pending |= 1 << bit;
             }
             if event.due_us != NEVER || !event.kind.is_timed() {
                 continue;
             }
             match old.filter(|(old, _)| old.due_us != NEVER && old.declared_us == event.declared_us) {
+                Some((old, _)) if event.kind == Kind::Watchdog => {
+                    (event.due_us, event.period_us) = (now_us.saturating_add(old.watchdog_us()), old.period_us);
+                }
                 Some((old, _)) => (event.due_us, event.period_us) = (old.due_us, old.period_us),
                 None if event.declared_us != 0 => {
                     (event.due_us, event.period_us) = (now_us.saturating_add(event.declared_us), event.declared_us);
@@ -203,10 +215,15 @@ impl<A: Allocator> Slot<A> {
         self.note_next();
     }
 
-    /// Notes when the first timer is due. Nothing is until the events are active.
+    /// Notes when the first timer is due. Nothing is while no handler may be called.
     pub fn note_next(&mut self) {
         let first = self.events.iter().map(|event| event.due_us).min().unwrap_or(NEVER);
-        self.next_due_us = if self.is_active { first } else { NEVER };
+        self.next_due_us = if self.may_be_called() { first } else { NEVER };
+    }
+
+    /// Returns whether handlers of the module are called, as soon as it does not run.
+    pub const fn may_be_called(&self) -> bool {
+        self.is_active && !self.is_stopped && !self.has_ended
     }
 
     /// Takes the first pending event with all others of its function. Returns the function's number, which is none of a
@@ -220,10 +237,15 @@ impl<A: Allocator> Slot<A> {
         Some((function, taken))
     }
 
+    /// Returns whether a function polls a task: it handles an event that is due at the start, which others do not have.
+    pub fn is_polled_by(&self, function: Option<u16>) -> bool {
+        self.events.iter().any(|event| event.at_start && event.handler() == function)
+    }
+
     /// Lets the watchdogs that run start anew, since a handler returned at `now_us`.
     pub fn feed_watchdogs(&mut self, now_us: u64) {
         for event in self.events.iter_mut().filter(|event| event.kind == Kind::Watchdog && event.due_us != NEVER) {
-            event.due_us = now_us.saturating_add(event.period_us.max(event.declared_us));
+            event.due_us = now_us.saturating_add(event.watchdog_us());
         }
     }
 
