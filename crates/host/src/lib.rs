@@ -251,9 +251,9 @@ unsafe impl Platform for HostPlatform {
     fn call_within<T>(&self, limits: EventLimits, call: impl FnOnce() -> T) -> T {
         // The watchdog looks at calls often enough for the smallest budget that is expected.
         let is_expected = self.expected.expect(limits.own_us).is_ok();
-        self.thread.limits.set(Some(limits));
+        let outer = self.thread.limits.replace(Some(limits));
         let done = call();
-        self.thread.limits.set(None);
+        self.thread.limits.set(outer);
         if is_expected {
             self.expected.forget(limits.own_us);
         }

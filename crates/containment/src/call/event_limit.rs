@@ -46,14 +46,70 @@ impl EventLimit {
     }
 }
 
-/// Makes `call`, the call of a handler, within `limits`.
+/// Makes `call`, the call of a handler, within `limits`. The handler of another manager's event may be under way, whose time
+/// with what it calls goes on.
 pub fn call_within<T>(limits: EventLimits, call: impl FnOnce() -> T) -> T {
-    let limit = &this_processor().event_limit;
-    limit.own.store(ticks_of(limits.own_us), Ordering::Relaxed);
-    limit.total.store(ticks_of(limits.total_us), Ordering::Relaxed);
-    let level = this_processor().stack_shift.load(Ordering::Relaxed);
-    let outer = limit.level.swap(level, Ordering::Relaxed);
+    let (level, limit) = (this_processor().stack_shift.load(Ordering::Relaxed), &this_processor().event_limit);
+    let outer = limit.begin(level, ticks_of(limits.own_us), ticks_of(limits.total_us));
     let done = call();
-    limit.level.store(outer, Ordering::Relaxed);
+    limit.end(outer);
     done
+}
+
+/// The limits that were in force before those of an inner handler.
+struct Outer {
+    level: u64,
+    own: u32,
+    total: u32,
+    /// The ticks that the inner handler got for its call with all that it calls.
+    lent: u32,
+}
+
+impl EventLimit {
+    /// Puts limits in force, of a call whose stack is at `level`. Returns those before.
+    fn begin(&self, level: u64, own: u32, total: u32) -> Outer {
+        // No tick meets a call here, so none counts for a part of them.
+        Outer {
+            level: self.level.swap(level, Ordering::Relaxed),
+            own: self.own.swap(own, Ordering::Relaxed),
+            total: self.total.swap(total, Ordering::Relaxed),
+            lent: total,
+        }
+    }
+
+    /// Restores the limits before, without the ticks that the inner handler took.
+    fn end(&self, Outer { level, own, total, lent }: Outer) {
+        let taken = lent.saturating_sub(self.total.load(Ordering::Relaxed));
+        self.total.store(total.saturating_sub(taken), Ordering::Relaxed);
+        self.own.store(own, Ordering::Relaxed);
+        self.level.store(level, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(limit: &EventLimit) -> (u64, u32, u32) {
+        let EventLimit { level, own, total } = limit;
+        (level.load(Ordering::Relaxed), own.load(Ordering::Relaxed), total.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn an_inner_handler_takes_time_of_the_outer_ones_total_alone() {
+        let limit = EventLimit::none();
+        let none = limit.begin(1 << 16, 5, 20);
+        let outer = limit.begin(2 << 16, 3, 10);
+        limit.total.store(4, Ordering::Relaxed);
+        limit.own.store(0, Ordering::Relaxed);
+        limit.end(outer);
+        assert_eq!(left(&limit), (1 << 16, 5, 14));
+        // One that took more than there was leaves nothing.
+        let outer = limit.begin(2 << 16, 3, 100);
+        limit.total.store(0, Ordering::Relaxed);
+        limit.end(outer);
+        assert_eq!(left(&limit), (1 << 16, 5, 0));
+        limit.end(none);
+        assert_eq!(left(&limit).0, NO_CALL);
+    }
 }
