@@ -78,24 +78,16 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         true
     }
 
-    /// Runs `work`, which may run module code, on behalf of `client`. Returns whether the client left in the meantime.
-    pub(crate) fn run_for<Made>(&self, client: u32, work: impl FnOnce() -> Made) -> (Made, bool) {
-        self.current.set(Some(client));
-        let made = work();
-        self.current.set(None);
-        (made, self.cancelled.take())
-    }
-
     /// Runs a slice of a job. Returns its state, and whether its client left in the meantime; `None` for a job that
     /// only waited until module code may run.
     fn run_slice(&self, job: &mut Job<P>) -> Option<(Poll, bool)> {
         let (client, waited) = (job.client(), self.environment.milliseconds().saturating_sub(job.began_ms));
         match &mut job.task {
-            Task::Call(calls) => Some(self.run_for(client, || self.call_some(job.request_id, calls))),
-            Task::Compare(comparing) => Some(self.run_for(client, || self.compare_some(job.request_id, comparing))),
-            Task::Unload(unloading) => Some(self.run_for(client, || self.try_unload(unloading, waited))),
-            Task::Restart(id) => Some(self.run_for(client, || self.try_restart(*id, waited))),
-            Task::Push(push) => Some(self.run_for(client, || self.push_again(push, waited))),
+            Task::Call(calls) => Some(self.running.run(client, || self.call_some(job.request_id, calls))),
+            Task::Compare(comparing) => Some(self.running.run(client, || self.compare_some(job.request_id, comparing))),
+            Task::Unload(unloading) => Some(self.running.run(client, || self.try_unload(unloading, waited))),
+            Task::Restart(id) => Some(self.running.run(client, || self.try_restart(*id, waited))),
+            Task::Push(push) => Some(self.running.run(client, || self.push_again(push, waited))),
             Task::Later(payload) => {
                 // The payload was decoded successfully when it arrived.
                 if let Ok(envelope) = Envelope::from_payload(payload) {

@@ -24,6 +24,7 @@ mod receipts;
 mod requested_options;
 mod requests;
 mod ring;
+mod running;
 mod startup;
 mod supervision;
 mod task;
@@ -46,6 +47,7 @@ use bareflow_suite::{OUTPUT_CAPACITY, error_text};
 use blob_store::BlobStore;
 use jobs::{JOB_CAPACITY, Job};
 use outputs::Outputs;
+use running::Running;
 use startup::PendingLoad;
 use trace::Trace;
 use uploads::Uploads;
@@ -144,9 +146,7 @@ pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     /// The blobs that wait for their dependencies during startup.
     pending: RefCell<Vec<PendingLoad<'blobs>>>,
     ended: Cell<bool>,
-    /// The client whose job is running, and whether it left in the meantime.
-    current: Cell<Option<u32>>,
-    cancelled: Cell<bool>,
+    running: Running,
     /// The last trace, unless its client has left.
     trace: Cell<Option<Trace>>,
 }
@@ -183,8 +183,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             jobs: RefCell::new(jobs),
             pending: RefCell::new(Vec::new()),
             ended: Cell::new(false),
-            current: Cell::new(None),
-            cancelled: Cell::new(false),
+            running: Running::default(),
             trace: Cell::new(None),
         })
     }

@@ -41,7 +41,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let (next, cancelled) = match envelope.request {
             // Only these run module code at once, namely an `init`, during which their client may leave.
             Request::Push(_) | Request::Load { .. } => {
-                self.run_for(client, || self.understand(client, envelope.request))
+                self.running.run(client, || self.understand(client, envelope.request))
             }
             request => (self.understand(client, request), false),
         };
@@ -175,9 +175,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Discards a client's unfinished uploads and jobs.
     fn forget(&self, client: u32) {
         self.uploads.borrow_mut().forget(client);
-        if self.current.get() == Some(client) {
-            self.cancelled.set(true);
-        }
+        self.running.leave(client);
         self.drop_jobs_of(client);
         self.drop_trace(client);
     }
