@@ -10,6 +10,7 @@ use bareflow_protocol::comparison::{Condition, Conditions};
 use bareflow_protocol::control::LoadOverrides;
 use clap::{Args, Subcommand, value_parser};
 
+use super::duration;
 use super::loading::{AssignmentOptions, budget, domain, on_fault};
 
 /// The longest trace, in seconds.
@@ -226,7 +227,7 @@ pub struct LogOptions {
 #[derive(Debug, Args)]
 pub struct TraceOptions {
     /// The time to trace: `2s`, `500ms`.
-    #[arg(long = "for", value_name = "TIME", default_value = "2s", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", default_value = "2s", value_parser = trace_time)]
     pub duration: Duration,
     /// The file to write, in Chrome's trace event format; `-` is standard output.
     #[arg(short, long, value_name = "FILE", default_value = "trace.json")]
@@ -236,17 +237,10 @@ pub struct TraceOptions {
     pub connect: ConnectOptions,
 }
 
-/// Parses a time.
-fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("expected a time such as 2s or 500ms, at most {MAX_TRACE_S}s");
-    let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = digits.parse().map_err(|_| expected())?;
-    let found = match unit {
-        "s" => Duration::from_secs(number),
-        "ms" => Duration::from_millis(number),
-        _ => return Err(expected()),
-    };
-    if found <= Duration::from_secs(MAX_TRACE_S) { Ok(found) } else { Err(expected()) }
+/// Reads the time that a trace takes.
+fn trace_time(text: &str) -> Result<Duration, String> {
+    let found = duration::read(text).filter(|&time| time <= Duration::from_secs(MAX_TRACE_S));
+    found.ok_or_else(|| format!("expected a time such as 2s or 500ms, at most {MAX_TRACE_S}s"))
 }
 
 /// The options of `load`.

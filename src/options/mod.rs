@@ -1,9 +1,10 @@
 //! The command line.
 //!
 //! This file has the commands, `run` the options of those that boot or run modules, `client` the options of those that
-//! talk to a running kernel, and `loading` those that both share.
+//! talk to a running kernel, and `loading` and `duration` what both share.
 
 mod client;
+mod duration;
 mod loading;
 mod modules;
 mod run;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bareflow_loader::Domain;
 use clap::Args;
 
+use super::duration;
 use super::loading::{LoadingOptions, domain};
 
 /// The options that `boot` and `host` share.
@@ -145,15 +146,9 @@ pub struct InjectOptions {
     pub json: Option<PathBuf>,
 }
 
-/// Parses a time, and returns it in microseconds.
+/// Reads the time for which events are run, and returns it in microseconds.
 fn microseconds(text: &str) -> Result<u64, String> {
-    let (digits, unit) = text.split_at(text.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(text.len()));
-    let factor = match unit {
-        "ms" => 1_000,
-        "s" => 1_000_000,
-        _ => return Err(EXPECTED_TIME.to_owned()),
-    };
-    let found = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(factor));
+    let found = duration::read(text).and_then(|time| u64::try_from(time.as_micros()).ok());
     found.filter(|time| (1..=LONGEST_EVENTS_US).contains(time)).ok_or_else(|| EXPECTED_TIME.to_owned())
 }
 

@@ -73,8 +73,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Returns whether a handler of the module may run now, though calls are under way.
     pub(super) fn may_interrupt(&self, id: ModuleId) -> bool {
         let mut left = MAX_LOOKED_AT;
-        let height = self.reach(id, self.depth.get() + 1, &mut left);
-        height.is_some()
+        self.reach(id, self.depth.get() + 1, &mut left).is_some()
     }
 
     /// Checks a module that would be called at `depth`, and all that it may call.
