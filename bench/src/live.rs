@@ -3,21 +3,16 @@
 
 use std::error::Error;
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::thread::spawn;
 use std::time::{Duration, Instant};
 
-use bareflow::client::{Client, upload};
-use bareflow::embedded::KERNEL;
-use bareflow::qemu::Machine;
+use bareflow::client::upload;
 use bareflow_builder::discover::module_at;
 use bareflow_builder::{ModuleCrate, Workspace, build_module};
-use bareflow_protocol::control::{LoadOverrides, Loaded, Push};
-use bareflow_protocol::options::Task;
-use bareflow_protocol::{KernelOptions, Request, Response};
+use bareflow_protocol::control::LoadOverrides;
 
+use crate::served::{Served, load, push};
 use crate::{table, verdict};
 
 /// The bound from save to running, in seconds.
@@ -48,7 +43,7 @@ fn save_to_running(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     let source = module.manifest.with_file_name("src/lib.rs");
     let text = fs::read_to_string(&source)?;
     // The first build is not a change.
-    push(&mut client, &build_module(module, &module.target.join("modules"))?.bytes)?;
+    push(&mut client, &build_module(module, &module.target.join("modules"))?.bytes, LoadOverrides::default())?;
     let mut rounds = Vec::new();
     for round in 0..CHANGES {
         let start = Instant::now();
@@ -57,7 +52,7 @@ fn save_to_running(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
         let built = start.elapsed();
         upload(&mut client, &blob.bytes, &mut |_, _| ())?;
         let sent = start.elapsed();
-        load(&mut client)?;
+        load(&mut client, LoadOverrides::default())?;
         let all = start.elapsed();
         rounds.push((all, blob.compile_time, blob.pack_time, sent - built, all - sent));
     }
@@ -86,8 +81,8 @@ fn switch(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     let served = Served::start(true)?;
     let mut client = served.client()?;
     let blob = build_module(module, &module.target.join("modules"))?;
-    push(&mut client, &blob.bytes)?;
-    let cycles = push(&mut client, &blob.bytes)?.cycles;
+    push(&mut client, &blob.bytes, LoadOverrides::default())?;
+    let cycles = push(&mut client, &blob.bytes, LoadOverrides::default())?.cycles;
     served.end(client)?;
     let mut rows = table(&["reload of a small module", "instructions", "at most", ""]);
     rows.add_row(["validate, place, initialise".to_owned(), cycles.prepare.to_string(), String::new(), String::new()]);
@@ -111,7 +106,7 @@ fn large(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     upload(&mut client, &blob, &mut |_, _| ())?;
     let sent = start.elapsed();
-    load(&mut client)?;
+    load(&mut client, LoadOverrides::default())?;
     let all = start.elapsed();
     served.end(client)?;
     let mut rows = table(&["push of a large blob", "bytes", "s", "MB/s"]);
@@ -124,49 +119,6 @@ fn large(module: &ModuleCrate) -> Result<(), Box<dyn Error>> {
     add("validate, place, switch", all - sent);
     println!("## A large blob, over COM2 of the emulator\n\n{rows}\n");
     Ok(())
-}
-
-/// A kernel without a broker: the thread that waits for its end, and its channel.
-struct Served(std::thread::JoinHandle<Result<(), String>>, UnixStream);
-
-impl Served {
-    fn start(icount: bool) -> Result<Served, Box<dyn Error>> {
-        let options = KernelOptions { task: Task::Serve, ..KernelOptions::default() };
-        let machine = Machine { icount, options, virtio_channel: true, ..Machine::new(KERNEL) };
-        let running = machine.start()?;
-        let channel = running.channel.try_clone()?;
-        // The kernel sends a greeting when it is ready.
-        let mut first = [0];
-        std::io::Read::read_exact(&mut &channel, &mut first)?;
-        let waiting = spawn(move || {
-            running.console.iter().for_each(drop);
-            running.wait().map_err(|error| error.to_string())
-        });
-        Ok(Served(waiting, channel))
-    }
-
-    fn client(&self) -> Result<Client, Box<dyn Error>> {
-        Ok(Client::greet(Box::new(self.1.try_clone()?), Path::new("COM2"), Duration::from_secs(60))?)
-    }
-
-    fn end(self, mut client: Client) -> Result<(), Box<dyn Error>> {
-        client.ask(Request::Shutdown)?;
-        drop((client, self.1));
-        self.0.join().map_err(|_| "the kernel's thread panicked")?.map_err(Into::into)
-    }
-}
-
-fn push(client: &mut Client, blob: &[u8]) -> Result<Loaded, Box<dyn Error>> {
-    upload(client, blob, &mut |_, _| ())?;
-    load(client)
-}
-
-fn load(client: &mut Client) -> Result<Loaded, Box<dyn Error>> {
-    let push = Push { label: "bench", overrides: LoadOverrides::default(), beside: false, gate: None };
-    match client.ask(Request::Push(push))? {
-        Response::Loaded(loaded) => Ok(loaded),
-        other => Err(format!("{other:?}").into()),
-    }
 }
 
 /// Makes a workspace with one small module, so that this one is not changed.

@@ -3,6 +3,7 @@
 //! Every line shows what was measured here and now; nothing is copied from elsewhere.
 
 mod boot;
+mod delays;
 mod empty_kernel;
 mod events;
 mod gallery;
@@ -12,6 +13,7 @@ mod measure;
 mod price;
 mod profiled;
 mod regions;
+mod served;
 mod size;
 mod twins;
 
@@ -30,7 +32,7 @@ const OUR_OWN: KernelDomain = unsafe { KernelDomain::trust_all_blobs() };
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
 /// All tables, by the names that select them as arguments.
-const ALL: [(&str, Show); 9] = [
+const ALL: [(&str, Show); 10] = [
     ("twins", twins::show),
     ("gallery", gallery::show),
     ("profiled", profiled::show),
@@ -38,6 +40,7 @@ const ALL: [(&str, Show); 9] = [
     ("interfaces", interfaces::show),
     ("regions", regions::show),
     ("events", events::show),
+    ("delays", delays::show),
     ("live", live::show),
     ("boot", boot::show),
 ];

@@ -39,8 +39,17 @@ pub enum Rig {
     Meter,
     /// The cost of an event: of a module with a timer, and of a task that has nothing to do.
     Events,
-    /// The events of a thousand copies of a module for a second, whose parameter `interval_ms` is this: how many are late.
-    Crowd(u32),
+    /// The events of many copies of a module for a second: how many are late.
+    Crowd(Crowd),
+}
+
+/// Many copies of a module that has a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crowd {
+    /// The number of copies.
+    pub modules: u32,
+    /// The interval of each timer, in milliseconds: the module's parameter `interval_ms`.
+    pub interval_ms: u32,
 }
 
 /// The options of a kernel.

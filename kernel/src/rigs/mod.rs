@@ -1,5 +1,6 @@
 //! Test rigs: what the kernel can do instead of running modules, and the recorder of their calls.
 
+mod crowd;
 mod events;
 mod exhaust;
 mod inject;
@@ -24,7 +25,7 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, options: &KernelOptions, ri
         Rig::Providers => providers::run(manager, archive, load),
         Rig::Meter => meter::provide(manager),
         Rig::Events => events::run(manager, archive, load),
-        Rig::Crowd(interval_ms) => events::crowd(manager, archive, load, interval_ms),
+        Rig::Crowd(crowd) => crowd::run(manager, archive, load, crowd),
         Rig::Exhaust => exhaust::run(manager, archive, load),
         Rig::Inject(campaign) => inject::run(manager, archive, load, campaign),
     }
