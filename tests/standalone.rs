@@ -147,6 +147,36 @@ fn what_is_made_compiles_without_a_warning_and_can_be_moved() {
 }
 
 #[test]
+fn what_is_made_can_import_all_that_loader_and_kernel_provide() {
+    const INTERFACES: [&str; 5] = ["events", "random", "regions", "store", "supervision"];
+    let elsewhere = Elsewhere::new();
+    let work = elsewhere.work();
+    assert_code(&elsewhere.run(&work, "bareflow new --standalone all"), 0);
+    let manifest = work.join("all/Cargo.toml");
+    let plain = "bareflow-abi = { path = \"bareflow-abi\" }\n";
+    let mut named = plain.replace("\" }", "\", features = [\"interfaces\"] }");
+    for name in INTERFACES {
+        named += &format!("bareflow-{name} = {{ path = \"bareflow-abi/interfaces/{name}\" }}\n");
+    }
+    let made = fs::read_to_string(&manifest).unwrap();
+    assert!(made.contains(plain));
+    fs::write(&manifest, made.replace(plain, &named)).unwrap();
+    let source = "#![no_std]\nuse bareflow_abi::Context;\nuse bareflow_events::Events;\nuse bareflow_random::Random;\n\
+                  use bareflow_regions::Regions;\nuse bareflow_store::Store;\nuse bareflow_supervision::Supervision;\n\
+                  bareflow_abi::module!(all, imports = { events: Events, random: Random, regions: Regions, store: Store, \
+                  supervision: Supervision }, timers = { on_tick: 1_000 });\n\
+                  fn all(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {\n\
+                  let made = with.regions.create(4096).and_then(|region| with.regions.destroy(region));\n\
+                  if made.is_ok() && with.events.after(Event::ON_TICK, 1).is_ok() { 7 } else { -1 }\n}\n\
+                  fn on_tick() -> i32 { 0 }\n";
+    fs::write(work.join("all/src/lib.rs"), source).unwrap();
+    assert_code(&elsewhere.run(&work, "bareflow build all"), 0);
+    let output = elsewhere.run(&work, "bareflow host all/target/modules/all.mod");
+    assert_code(&output, 0);
+    assert!(text(&output).contains("Result: 7\n"), "{}", text(&output));
+}
+
+#[test]
 fn exit_codes_and_messages_say_what_came_of_the_examples() {
     let elsewhere = Elsewhere::new();
     let work = elsewhere.work();

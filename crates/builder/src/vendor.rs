@@ -1,4 +1,5 @@
-//! The source of `bareflow-abi` as a standalone crate, for modules that lie anywhere.
+//! The source of `bareflow-abi` and of the interfaces that loader and kernel provide, as standalone crates for modules that
+//! lie anywhere.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +11,19 @@ use crate::subprocess::read;
 /// The tables whose entries can be inherited, and the workspace's tables that they are inherited from.
 const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "dependencies")];
 
-/// The crates that are taken out, each with its folder there: the macros lie inside of `bareflow-abi`.
-const CRATES: [(&str, &str); 2] = [("abi", ""), ("crates/macros", "macros/")];
+/// The crates that are taken out, each with its folder there: the others lie inside of `bareflow-abi`.
+const CRATES: [(&str, &str); 7] = [
+    ("abi", ""),
+    ("crates/macros", "macros/"),
+    ("interfaces/events", "interfaces/events/"),
+    ("interfaces/random", "interfaces/random/"),
+    ("interfaces/regions", "interfaces/regions/"),
+    ("interfaces/store", "interfaces/store/"),
+    ("interfaces/supervision", "interfaces/supervision/"),
+];
 
-/// Returns the files of a standalone crate made of the `abi` of the workspace at `root`: paths, in a fixed order, and
-/// bytes.
+/// Returns the files of a standalone crate made of the `abi` of the workspace at `root`, with the crates inside of it:
+/// paths, in a fixed order, and bytes.
 ///
 /// # Errors
 /// When a file can't be read, or a manifest can't be understood.
@@ -24,7 +33,7 @@ pub fn abi(root: &Path) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
     let mut files = Vec::new();
     for (folder, target) in CRATES {
         let folder = root.join(folder);
-        let manifest = standalone_manifest(&text(&folder.join("Cargo.toml"))?, &workspace);
+        let manifest = standalone_manifest(&text(&folder.join("Cargo.toml"))?, &workspace, target);
         let manifest = manifest.map_err(|reason| BuildError::Metadata { reason })?;
         files.push((format!("{target}Cargo.toml"), manifest.into_bytes()));
         add_sources(&folder, target, &mut files)?;
@@ -60,8 +69,9 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     Ok(found)
 }
 
-/// Returns the manifest `own` with the values that it inherits from `workspace` filled in.
-fn standalone_manifest(own: &str, workspace: &str) -> Result<String, String> {
+/// Returns the manifest `own` of a crate that is put into `target`, with the values that it inherits from `workspace`
+/// filled in.
+fn standalone_manifest(own: &str, workspace: &str, target: &str) -> Result<String, String> {
     let parse = |text: &str| text.parse::<DocumentMut>().map_err(|error| format!("a manifest: {error}"));
     let (mut own, workspace) = (parse(own)?, parse(workspace)?);
     let given = |table: &str, key: &str| {
@@ -71,7 +81,7 @@ fn standalone_manifest(own: &str, workspace: &str) -> Result<String, String> {
     for (table, source) in INHERITED {
         let Some(entries) = own.get_mut(table).and_then(Item::as_table_like_mut) else { continue };
         for (key, item) in entries.iter_mut().filter(|(_, item)| is_inherited(item)) {
-            *item = inherited(given(source, key.get())?, item);
+            *item = inherited(given(source, key.get())?, item, target)?;
         }
     }
     own.remove("dev-dependencies");
@@ -85,8 +95,8 @@ fn standalone_manifest(own: &str, workspace: &str) -> Result<String, String> {
     Ok(own.to_string())
 }
 
-/// Returns the value that `own` inherits, with what `own` adds to it.
-fn inherited(given: &Item, own: &Item) -> Item {
+/// Returns the value that `own` inherits in `target`, with what `own` adds to it.
+fn inherited(given: &Item, own: &Item, target: &str) -> Result<Item, String> {
     let more: Vec<_> = own.as_table_like().into_iter().flat_map(TableLike::iter).collect();
     let more = more.into_iter().filter(|(key, _)| *key != "workspace");
     let mut found = match given {
@@ -94,18 +104,19 @@ fn inherited(given: &Item, own: &Item) -> Item {
         Item::Value(version @ Value::String(_)) if more.clone().next().is_some() => {
             InlineTable::from_iter([("version", version.clone())])
         }
-        other => return other.clone(),
+        other => return Ok(other.clone()),
     };
     for (key, item) in more {
         found.extend(item.as_value().map(|value| (key, value.clone())));
     }
-    // A crate of the workspace lies below this one, by the last part of its path.
-    if let Some(path) = found.get("path").and_then(Value::as_str).and_then(|path| Path::new(path).file_name()) {
-        let path = path.to_string_lossy().into_owned();
-        found.insert("path", path.into());
+    if let Some(path) = found.get("path").and_then(Value::as_str) {
+        let there = CRATES.iter().find(|(source, _)| *source == path);
+        let (_, folder) = there.ok_or_else(|| format!("a dependency on {path}, which is not taken out with it"))?;
+        let path = format!("{}{folder}", "../".repeat(target.matches('/').count()));
+        found.insert("path", path.trim_end_matches('/').into());
     }
     found.fmt();
-    value(found)
+    Ok(value(found))
 }
 
 fn given_lint(workspace: &DocumentMut) -> Result<&Item, String> {
@@ -123,7 +134,7 @@ mod tests {
     use super::*;
 
     const WORKSPACE: &str = "[workspace.package]\nversion = \"1.2.3\"\n[workspace.dependencies]\nfoo = \"1\"\n\
-                             baz = { path = \"crates/baz\", version = \"2\" }\n\
+                             baz = { path = \"crates/macros\", version = \"2\" }\n\
                              [workspace.lints.rust]\nunexpected_cfgs = { level = \"warn\" }\n";
 
     #[test]
@@ -133,15 +144,25 @@ mod tests {
                    [dev-dependencies]\nother = \"1\"\n\n[lints]\nworkspace = true\n";
         let expected = "[package]\nname = \"a\"\nversion = \"1.2.3\"\n\n[dependencies]\nfoo = \"1\"\n\
                         bar = { version = \"3\", optional = true }\n\
-                        baz = { path = \"baz\", version = \"2\", optional = true }\n\n[lints.rust]\nunexpected_cfgs = { level = \"warn\" }\n";
-        let found = standalone_manifest(own, WORKSPACE).unwrap();
+                        baz = { path = \"macros\", version = \"2\", optional = true }\n\n[lints.rust]\nunexpected_cfgs = { level = \"warn\" }\n";
+        let found = standalone_manifest(own, WORKSPACE, "").unwrap();
         assert_eq!(found.replace("\n\n\n", "\n\n"), expected, "{found}");
+        let below = standalone_manifest(own, WORKSPACE, "interfaces/a/").unwrap();
+        assert!(below.contains("path = \"../../macros\""), "{below}");
+    }
+
+    #[test]
+    fn rejects_a_dependency_that_is_not_taken_out() {
+        let own = "[dependencies]\nfoo.workspace = true\n";
+        let workspace = WORKSPACE.replace("foo = \"1\"", "foo = { path = \"crates/foo\" }");
+        let found = standalone_manifest(own, &workspace, "");
+        assert_eq!(found, Err("a dependency on crates/foo, which is not taken out with it".to_owned()));
     }
 
     #[test]
     fn rejects_what_the_workspace_does_not_give() {
         let own = "[package]\nedition.workspace = true\n";
-        assert_eq!(standalone_manifest(own, WORKSPACE), Err("the workspace gives no package.edition".to_owned()));
+        assert_eq!(standalone_manifest(own, WORKSPACE, ""), Err("the workspace gives no package.edition".to_owned()));
     }
 
     #[test]
@@ -151,7 +172,10 @@ mod tests {
         let has = |name: &str| files.iter().any(|(path, _)| path == name);
         assert!(has("src/lib.rs") && has("src/state/cell.rs") && has("LICENSE-MIT"));
         assert!(has("macros/Cargo.toml") && has("macros/src/lib.rs"));
-        let manifest = String::from_utf8(files[0].1.clone()).unwrap();
-        assert!(!manifest.contains("workspace"), "{manifest}");
+        assert!(has("interfaces/events/Cargo.toml") && has("interfaces/regions/src/guard.rs"));
+        for (path, bytes) in files.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
+            let manifest = String::from_utf8_lossy(bytes);
+            assert!(!manifest.contains("workspace = true"), "{path}: {manifest}");
+        }
     }
 }
