@@ -24,7 +24,7 @@ const NARROW: u32 = 63;
 const CROWD: [&str; 4] = ["handled ", "missed ", "late ", "interrupts off for at most "];
 
 /// The lines of the rig that measures one event.
-const COSTS: [&str; 3] = ["timer event", "nothing due", "task poll"];
+const COSTS: [&str; 4] = ["timer event", "nothing due", "task poll", "tick"];
 
 /// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
@@ -42,7 +42,8 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
         costs.add_row([name, &figure(&kernel, name)?.to_string(), &figure(&user, name)?.to_string()]);
     }
     println!("## An event, in instructions\n\n{costs}\n");
-    println!("A timer event: from when it is due to when its handler, which publishes a notification, is done.\n");
+    println!("A timer event: from when it is due to when its handler, which publishes a notification, is done.");
+    println!("A tick: of the kernel's clock, with interrupts off, when nothing is due.\n");
     crowds(&ticker)
 }
 
@@ -82,7 +83,9 @@ fn crowds(ticker: &(String, Vec<u8>)) -> Result<(), Box<dyn Error>> {
         );
     }
     println!("## Timers of a thousand modules, for a second of a processor of 1 GIPS\n\n{rows}\n");
-    println!("Late: the handler began more than 1 ms after its timer was due. Interrupts off: in instructions.\n");
+    println!(
+        "Late: the handler began more than 1 ms after its timer was due. Interrupts off: the longest delay of a tick, in instructions.\n"
+    );
     Ok(())
 }
 

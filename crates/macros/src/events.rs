@@ -145,8 +145,9 @@ impl Events {
     /// Returns the structures with the numbers of events and notifications.
     pub(crate) fn constants(&self) -> TokenStream {
         let has_task = self.task.is_some();
-        // The executor alone arms a task's timer.
-        let handled = self.handled.iter().zip(0..).filter(|(event, _)| !has_task || event.name != "task");
+        // The executor alone arms a task's timer, and the loader a watchdog.
+        let is_own = |event: &Event| event.kind != "Watchdog" && !(has_task && event.name == "task");
+        let handled = self.handled.iter().zip(0..).filter(|(event, _)| is_own(event));
         let handled: Vec<_> = handled.map(|(event, number)| (&event.name, number)).collect();
         let published: Vec<_> = self.published.iter().zip(0_u32..).collect();
         let events = numbers("Event", "The numbers of the module's events.", "event", &handled);

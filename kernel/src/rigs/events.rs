@@ -13,6 +13,9 @@ use crate::containment::Manager;
 /// The number of measurements of which the least counts.
 const TIMES: u32 = 33;
 
+/// The number of readings of the clock in a row, which takes many ticks.
+const READINGS: u32 = 10_000_000;
+
 /// The most handlers that are called at once.
 pub(super) const AT_ONCE: usize = 64;
 
@@ -45,11 +48,24 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool
             polled = polled.min(cycles);
         }
     }
+    let tick = longest_pause(manager);
     let console = &KernelConsole;
     line!(console, Plain, "timer event {due}");
     line!(console, Plain, "nothing due {nothing_due}");
     line!(console, Plain, "task poll {polled}");
+    line!(console, Plain, "tick {tick}");
     [due, nothing_due, polled].iter().all(|&figure| figure != u64::MAX)
+}
+
+/// Returns the longest time for which the processor left this code, while ticks alone interrupt it.
+fn longest_pause(manager: &Manager) -> u64 {
+    let (mut last, mut longest) = (manager.platform().clock(), 0);
+    for _ in 0..READINGS {
+        let now = manager.platform().clock();
+        longest = longest.max(now - last);
+        last = now;
+    }
+    longest
 }
 
 /// Returns what `work` takes, less the cost of measuring, and its result.

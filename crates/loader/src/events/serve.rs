@@ -28,11 +28,11 @@ impl<P: Platform> EventsOf<'_, P> {
         changed.flatten().flatten().ok_or(EventError::NoSuchEvent)
     }
 
-    /// Arms a timer: it is due after a time, and each time that a period has passed behind that.
+    /// Arms a timer: it is due after a time, and each time that a period has passed after that.
     fn arm(&self, event: u32, after_us: u64, period_us: u64) -> Result<(), EventError> {
         let due_us = self.now_us().saturating_add(after_us);
         self.change(|slot| {
-            let timer = slot.event(event, &[Kind::Timer, Kind::Watchdog])?;
+            let timer = slot.event(event).filter(|event| event.kind == Kind::Timer)?;
             (timer.due_us, timer.period_us) = (due_us, period_us);
             Some(())
         })
@@ -57,7 +57,7 @@ impl<P: Platform> Events for EventsOf<'_, P> {
 
     fn cancel(&mut self, event: u32) -> Result<bool, EventError> {
         self.change(|slot| {
-            let timer = slot.events.get_mut(event as usize)?;
+            let timer = slot.event(event)?;
             let was_armed = core::mem::replace(&mut timer.due_us, NEVER) != NEVER;
             let was_pending = slot.pending & 1 << event != 0;
             slot.pending &= !(1 << event);

@@ -391,6 +391,17 @@ fn a_watchdog_ends_a_module_none_of_whose_handlers_returned_in_time() {
 }
 
 #[test]
+fn rejects_a_module_that_stops_its_watchdog() {
+    let (platform, manager) = manager();
+    let id = manager.load(&module("a", 0, &[LATER, watchdog(5000)])).unwrap();
+    for (method, arguments) in [("after", &[1, 9_000_000][..]), ("every", &[1, 9_000_000]), ("cancel", &[1])] {
+        assert_eq!(calls(platform, manager, id, method, arguments).0, NO_SUCH_EVENT, "{method}");
+    }
+    after(platform, manager, 5000);
+    assert_eq!(manager.stats(id).unwrap().faults, 1);
+}
+
+#[test]
 fn faults_restarts_and_stops_are_published_in_the_name_of_the_module() {
     let (platform, manager) = manager();
     let declared = [

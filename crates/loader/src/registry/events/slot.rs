@@ -141,9 +141,9 @@ impl<A: Allocator> Slot<A> {
         (self.events.len() * size_of::<Event>() + self.published.len() * size_of::<Name>()) as u64
     }
 
-    /// Returns the event with this number, if it is of one of the `kinds`.
-    pub fn event(&mut self, number: u32, kinds: &[Kind]) -> Option<&mut Event> {
-        self.events.get_mut(number as usize).filter(|event| kinds.contains(&event.kind))
+    /// Returns the event with this number, if the module itself may change when it is due: its watchdog is not its own.
+    pub fn event(&mut self, number: u32) -> Option<&mut Event> {
+        self.events.get_mut(number as usize).filter(|event| event.kind != Kind::Watchdog)
     }
 
     /// Starts what the module declares: timers with a period, and what is due at its start. What runs already, since its
