@@ -2,6 +2,7 @@
 
 use allocator_api2::boxed::Box;
 use std::cell::Cell;
+use std::os::fd::RawFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::call::ThreadContext;
 use crate::channel::Channel;
 use crate::channel::handoff::Peer;
 use crate::channel::message::{ChildMessage, ParentMessage};
+use crate::mapper::Mapper;
 use crate::memory::{self, Image};
 use crate::process::{Child, Process};
 use crate::sandbox;
@@ -56,13 +58,17 @@ const LATE: Fault = Fault { kind: FaultKind::TimeBudget, offset: None, address: 
 /// Locked while there is a channel that another child would inherit.
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// Moves a sealed image out of this process, into a process of its own.
+/// Moves a sealed image out of this process, into a process of its own, with the file of `regions` if it shares any.
 #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
-pub(crate) fn sandbox(mut image: Image, thread: &ThreadContext) -> Result<Image, (Image, PlatformError)> {
+pub(crate) fn sandbox(
+    mut image: Image,
+    thread: &ThreadContext,
+    regions: Option<RawFd>,
+) -> Result<Image, (Image, PlatformError)> {
     let Ok(boxed) = Box::try_new_uninit() else {
         return Err((image, PlatformError { what: "take memory for a module's process", bytes: size_of::<Child>() }));
     };
-    match Child::start(&image, thread) {
+    match Child::start(&image, thread, regions) {
         Ok(child) => {
             image.child = Some(Box::write(boxed, child));
             Ok(image)
@@ -76,22 +82,25 @@ impl Child {
     ///
     /// # Errors
     /// The step that failed.
-    fn start(image: &Image, thread: &ThreadContext) -> Result<Child, &'static str> {
+    fn start(image: &Image, thread: &ThreadContext, regions: Option<RawFd>) -> Result<Child, &'static str> {
         let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = Channel::new().map_err(|_| "share memory with a module's process")?;
         channel.handoff().hand_to(Peer::Child, channel.spin_budget);
+        let mapper = regions.map(Mapper::new).transpose().map_err(|_| "make a way to map what modules share")?;
+        let (mapper, mapper_thread) = mapper.unzip();
         let parent = std::process::id();
         let (process, channel) = all_blocked(|| {
             // SAFETY: the copy only calls `run`, which does only what a signal handler may do.
             match unsafe { Process::copy() }.map_err(|_| "make a process for a module")? {
                 Some(process) => Ok((process, channel)),
-                None => sandbox::run(image, thread.stack.alias(), channel, parent),
+                None => sandbox::run(image, thread.stack.alias(), channel, mapper_thread, parent),
             }
         })?;
-        channel.keep_from_others().map_err(|_| "keep memory from other modules")?;
+        let kept = channel.keep_from_others().and_then(|()| mapper.iter().try_for_each(Mapper::keep_from_others));
+        kept.map_err(|_| "keep memory from other modules")?;
         drop(starting);
         memory::unmap_image(&image.segments).map_err(|_| "unmap what is a module's process's")?;
-        let child = Child { process, channel, used: Cell::new(FIRST_OFFSET) };
+        let child = Child { process, channel, mapper, used: Cell::new(FIRST_OFFSET) };
         match child.answer(&mut None, START_US) {
             Ok(ChildMessage::Ready) => Ok(child),
             Ok(_) | Err(ChildError::Exited) => {
@@ -188,6 +197,7 @@ impl Child {
                 | ChildMessage::Call { .. }
                 | ChildMessage::Shape { .. }
                 | ChildMessage::Invoke { .. }
+                | ChildMessage::Find { .. }
                 | ChildMessage::Passed
                 | ChildMessage::Peak(_),
             )
@@ -237,11 +247,12 @@ impl Child {
         let image = call.image();
         let (budget, total) = thread.budget(image.time_us);
         let mut time = None;
-        // No module has more to pass on than its own memory, and what lies in the channel for its calls.
+        // No module has more to pass on than its own memory, what lies in the channel for its calls, and regions.
         let stack = image.stack_top - thread.stack.bottom();
-        let own = image.segments.mapped().iter().map(|(_, bytes)| bytes).sum::<u64>() + stack + self.used.get();
+        let fixed = image.segments.mapped().iter().map(|(_, bytes)| bytes).sum::<u64>() + stack + self.used.get();
         loop {
             let reply = self.say(request, &mut time, budget)?;
+            let own = fixed + self.mapper.as_ref().map_or(0, Mapper::mapped);
             let declares = |service| image.services & service != 0;
             // A module that does nothing but call services has a time budget, too.
             let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
@@ -261,6 +272,11 @@ impl Child {
                         Ok(shape) => ParentMessage::Shape { bits: shape.bits(), status: 0 },
                         Err(error) => ParentMessage::Shape { bits: 0, status: Status::Failed(error).number() },
                     }
+                }
+                ChildMessage::Find { address, length, to_write } if self.mapper.is_some() => {
+                    start();
+                    let found = callees.and_then(|callees| callees.find_in_region(address, length, to_write));
+                    ParentMessage::Found(found == Some(address))
                 }
                 ChildMessage::Invoke { import, method, input, output }
                     if declares(SERVICE_INVOKE) && input.max(output) <= most_packed(own) =>

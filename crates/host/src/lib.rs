@@ -8,6 +8,7 @@
 //! watchdog/  stopwatch.rs                  the end of a call that takes too long
 //! child.rs  process.rs                     the user domain, parent's side: a process for each image
 //! sandbox/  seccomp.rs                     the user domain, child's side
+//! regions.rs  mapper/                      the user domain, memory that modules share
 //! channel/                                 the user domain, shared by both sides
 //! counters.rs  cpu.rs                      the processor
 //! random.rs                                interfaces that the process provides
@@ -24,9 +25,11 @@ mod child;
 mod counters;
 mod cpu;
 mod faults;
+mod mapper;
 mod memory;
 mod process;
 mod random;
+mod regions;
 mod sandbox;
 mod seccomp;
 mod services;
@@ -177,6 +180,11 @@ impl HostPlatform {
     }
 }
 
+/// The error of a region of so many bytes.
+const fn not_shared(bytes: u64) -> PlatformError {
+    PlatformError { what: "share memory", bytes: bytes as usize }
+}
+
 // SAFETY: the points of the contract are kept by
 // - memory of an image, zeroed, with its permissions and heap: `memory/`; the stack: `call/stack.rs`; the table of
 //   services: `services.rs`;
@@ -233,8 +241,16 @@ unsafe impl Platform for HostPlatform {
             self.serializer.serialize();
             return Ok(unsealed.into_image());
         }
+        let regions = match unsealed.shares_regions().then(|| self.arenas.borrow_mut().regions().map(|all| all.file())) {
+            None => None,
+            Some(Ok(file)) => Some(file),
+            Some(Err(_)) => {
+                self.take_back(&unsealed.into_image());
+                return Err(not_shared(0));
+            }
+        };
         let sealed = match unsealed.seal() {
-            Ok(image) => child::sandbox(image, &self.thread),
+            Ok(image) => child::sandbox(image, &self.thread, regions),
             Err(refused) => Err(refused),
         };
         sealed.map_err(|(image, error)| {
@@ -322,23 +338,36 @@ unsafe impl Platform for HostPlatform {
         Ok(TimedReply { reply: reply?, cycles })
     }
 
-    /// A child process may make no system call, and so can't be told to map anything.
-    fn has_regions(&self, domain: Domain) -> bool {
-        domain == Domain::Kernel
+    fn has_regions(&self, _: Domain) -> bool {
+        true
     }
 
     fn allocate_region(&self, pages: u32) -> Result<RegionMemory, PlatformError> {
-        memory::allocate_region(pages)
+        let mut arenas = self.arenas.borrow_mut();
+        let memory = arenas.regions().and_then(|regions| regions.allocate(pages));
+        memory.map_err(|_| not_shared(RegionMemory { address: 0, pages }.bytes()))
     }
 
     fn free_region(&self, memory: RegionMemory) {
-        memory::free_region(&memory);
+        // There is an arena, since the region came from it.
+        if let Ok(regions) = self.arenas.borrow_mut().regions() {
+            regions.free(&memory);
+        }
     }
 
-    fn map_region(&self, memory: &RegionMemory, image: &Image, _: bool) -> Result<u64, PlatformError> {
-        match image.domain {
-            Domain::Kernel => Ok(memory.address),
-            Domain::User => Err(PlatformError { what: "map shared memory", bytes: memory.bytes() as usize }),
+    /// In the kernel domain, all regions are mapped for all.
+    fn map_region(&self, memory: &RegionMemory, image: &Image, is_writable: bool) -> Result<u64, PlatformError> {
+        let failed = || not_shared(memory.bytes());
+        if let Some(child) = &image.child {
+            let offset = self.arenas.borrow_mut().regions().map_err(|_| failed())?.offset(memory);
+            child.map_region(memory, offset, is_writable).ok_or_else(failed)?;
+        }
+        Ok(memory.address)
+    }
+
+    fn unmap_region(&self, memory: &RegionMemory, image: &Image) {
+        if let Some(child) = &image.child {
+            child.unmap_region(memory);
         }
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use libc::pid_t;
 
 use crate::channel::Channel;
+use crate::mapper::Mapper;
 use crate::stopwatch::RunClock;
 
 /// The process of one image, and the channel to it.
@@ -14,6 +15,8 @@ pub(crate) struct Child {
     // Declared first, so that the process ends before the channel is unmapped.
     pub process: Process,
     pub channel: Channel,
+    /// The way to map regions there, for a module that imports `regions`.
+    pub mapper: Option<Mapper>,
     /// The bytes of the channel's data that running calls use.
     pub used: Cell<u64>,
 }

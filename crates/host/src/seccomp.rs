@@ -139,6 +139,33 @@ fn filter(word: u64) -> [sock_filter; LENGTH] {
     ]
 }
 
+/// The numbers of instructions for one call of a mapper's filter, and of all.
+const MAPPER_BLOCK: usize = 6;
+const MAPPER_LENGTH: usize = 2 + 5 * MAPPER_BLOCK + 2;
+
+/// Returns the filter of a thread that makes these calls, each from one instruction, whose end is given. Any other call
+/// ends the process.
+pub(crate) fn mapper_filter(calls: [(libc::c_long, u64); 5]) -> [sock_filter; MAPPER_LENGTH] {
+    let to_end = |at: usize| (MAPPER_LENGTH - 2 - at - 1) as u8;
+    let instruction = |at: usize| {
+        let Some(block) = at.checked_sub(2) else { return [load(ARCHITECTURE), compare(X86_64, 0, to_end(at))][at] };
+        let Some(&(number, behind)) = calls.get(block / MAPPER_BLOCK) else {
+            let is_last = at == MAPPER_LENGTH - 1;
+            return finish(if is_last { libc::SECCOMP_RET_ALLOW } else { libc::SECCOMP_RET_KILL_PROCESS });
+        };
+        let [low, upper] = halves(behind);
+        match block % MAPPER_BLOCK {
+            0 => load(NUMBER),
+            1 => compare(number as u32, 0, MAPPER_BLOCK as u8 - 2),
+            2 => load(INSTRUCTION),
+            3 => compare(low, 0, to_end(at)),
+            4 => load(INSTRUCTION + UPPER),
+            _ => compare(upper, to_end(at) + 1, to_end(at)),
+        }
+    };
+    std::array::from_fn(instruction)
+}
+
 /// Installs the filter in this process, for good. It may only sleep on `word`.
 pub(crate) fn sandbox(word: &AtomicU32) -> io::Result<()> {
     let filter = filter(word.as_ptr().addr() as u64);

@@ -138,6 +138,20 @@ extern "C" fn serve_invoke(_: *mut c_void, target: u64, words: u64) -> Reply {
     served.unwrap_or(CallError::NotBound.into())
 }
 
+impl Activation {
+    /// Returns where the `length` bytes are that the module sees at `address`, if they lie in a region that it has open.
+    #[cold]
+    pub fn find_in_region(&self, address: u64, length: u64, to_write: bool) -> Option<u64> {
+        match &self.thread().log_sink {
+            LogSink::Parent(channel) if self.image().shares_regions => {
+                sandbox::find_in_region(channel, self, address, length, to_write)
+            }
+            LogSink::Parent(_) => None,
+            LogSink::Log(_) => self.callees()?.find_in_region(address, length, to_write),
+        }
+    }
+}
+
 // SAFETY: another module is called, or the parent asked to do that; neither knows this one's memory.
 unsafe impl services::ServedCall for Activation {
     fn declared(&self) -> u32 {

@@ -25,6 +25,8 @@ pub(crate) enum ParentMessage {
     Peak,
     /// The shape of an import's method, as bits; or the error for which there is none, as a reply's status.
     Shape { bits: u32, status: u64 },
+    /// Whether the bytes lie in a region that the module has open.
+    Found(bool),
     /// The end of a call of a method.
     Invoked { status: u64, value: u64 },
     /// The end of a call of another module: the status, and the outcome if it returned.
@@ -47,6 +49,8 @@ pub(crate) enum ChildMessage {
     Shape { import: u32, method: u32 },
     /// Call a method, whose packed frame has so many bytes of input and output.
     Invoke { import: u32, method: u32, input: u64, output: u64 },
+    /// Tell whether bytes lie in a region that the module has open, and may pass on; `to_write`: one to be written.
+    Find { address: u64, length: u64, to_write: bool },
     /// The input for the other module was written to its offset.
     Passed,
     /// The most stack and heap that calls have used.
@@ -64,6 +68,7 @@ impl ParentMessage {
             ParentMessage::Peak => words.put(4),
             ParentMessage::Room { input, output } => words.put_all([2, input, output]),
             ParentMessage::Shape { bits, status } => words.put_all([5, bits.into(), status]),
+            ParentMessage::Found(is_there) => words.put_all([7, is_there.into()]),
             ParentMessage::Invoked { status, value } => words.put_all([6, status, value]),
             ParentMessage::Called { status, outcome } => {
                 words.put_all([3, status.into()]);
@@ -103,6 +108,7 @@ impl ParentMessage {
                 let [status, value] = words.get_all()?;
                 Some(ParentMessage::Invoked { status, value })
             }
+            7 => Some(ParentMessage::Found(words.get()? != 0)),
             3 => {
                 let status = words.get()?.try_into().ok()?;
                 Some(ParentMessage::Called { status, outcome: get_outcome(&mut words)? })
@@ -130,6 +136,9 @@ impl ChildMessage {
             ChildMessage::Shape { import, method } => words.put_all([7, (*import).into(), (*method).into()]),
             ChildMessage::Invoke { import, method, input, output } => {
                 words.put_all([8, (*import).into(), (*method).into(), *input, *output]);
+            }
+            ChildMessage::Find { address, length, to_write } => {
+                words.put_all([9, *address, *length, (*to_write).into()]);
             }
             ChildMessage::Passed => words.put(5),
             ChildMessage::Peak(peak) => {
@@ -166,6 +175,10 @@ impl ChildMessage {
                 let [import, method, input, output] = words.get_all()?;
                 let (import, method) = (import.try_into().ok()?, method.try_into().ok()?);
                 Some(ChildMessage::Invoke { import, method, input, output })
+            }
+            9 => {
+                let [address, length, to_write] = words.get_all()?;
+                Some(ChildMessage::Find { address, length, to_write: to_write != 0 })
             }
             6 => {
                 Some(ChildMessage::Peak(PeakUse { stack_bytes: words.get_option()?, heap_bytes: words.get_option()? }))

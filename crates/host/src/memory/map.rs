@@ -1,11 +1,12 @@
 //! Mappings of this process.
 
+use std::ffi::CStr;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{null_mut, without_provenance_mut};
 
 use libc::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ,
-    PROT_WRITE,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE,
 };
 
 use bareflow_abi::layout::{IMAGE_SPAN, MAX_SEGMENT_SIZE};
@@ -30,16 +31,14 @@ pub fn reserve_span() -> io::Result<u64> {
     near.map_or_else(|| map(0, IMAGE_SPAN, PROT_NONE, flags, None), Ok)
 }
 
+/// Reserves `bytes` of addresses anywhere.
+pub fn reserve(bytes: u64) -> io::Result<u64> {
+    map(0, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, None)
+}
+
 /// Maps fresh zeroed pages over a part of a span.
 pub fn map_over(start: u64, bytes: u64, protection: i32, flags: i32) -> io::Result<()> {
     map(start, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, None).map(|_| ())
-}
-
-/// Maps fresh zeroed pages at an address that the system chooses, of which processes of modules get no copy.
-pub fn map_fresh(bytes: u64) -> io::Result<u64> {
-    let start = map(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, None)?;
-    keep_from_copies(start, bytes).inspect_err(|_| unmap(start, bytes))?;
-    Ok(start)
 }
 
 /// Maps a part of a file over a part of a span, or at an address that the system chooses if `start` is 0.
@@ -55,6 +54,34 @@ fn map(address: u64, bytes: u64, protection: i32, flags: i32, file: Option<(i32,
     // that refuses to replace a mapping.
     let got = unsafe { libc::mmap(hint, bytes as usize, protection, flags, file, offset.cast_signed()) };
     if got == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(got.expose_provenance() as u64) }
+}
+
+/// Creates an anonymous file in memory, which gets pages when they are used.
+pub fn memory_file(name: &CStr, bytes: u64) -> io::Result<OwnedFd> {
+    // SAFETY: the name is a C string.
+    let file = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
+    if file < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and no one else has it.
+    let file = unsafe { OwnedFd::from_raw_fd(file) };
+    // SAFETY: changes the size of a file that is not yet mapped.
+    match unsafe { libc::ftruncate(file.as_raw_fd(), bytes.cast_signed()) } {
+        0 => Ok(file),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives a part of a file memory, or takes it away (`FALLOC_FL_*`), and waits through signals.
+pub fn change_file(file: i32, how: i32, offset: u64, bytes: u64) -> io::Result<()> {
+    // SAFETY: callers own the part, and have no slice of it when its memory is taken away.
+    while unsafe { libc::fallocate(file, how, offset.cast_signed(), bytes.cast_signed()) } != 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// Changes the permissions of mapped pages.

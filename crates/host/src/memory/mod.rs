@@ -1,10 +1,11 @@
 //! Memory of modules.
 //!
 //! Modules of the kernel domain share pages ([`shared_arena`]); those of the user domain have pages of their own
-//! ([`dedicated_arena`]).
+//! ([`dedicated_arena`]). What modules share lies in an arena of its own ([`region_arena`]).
 
 mod dedicated_arena;
 mod map;
+mod region_arena;
 mod shared_arena;
 
 use allocator_api2::boxed::Box;
@@ -13,25 +14,13 @@ use std::io;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use bareflow_abi::{Context, Services};
-use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, RegionMemory, Segments, WritableImage};
+use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, WritableImage};
 
 use crate::process::Child;
 use dedicated_arena::DedicatedArena;
 pub(crate) use dedicated_arena::unmap_image;
+pub(crate) use region_arena::RegionArena;
 use shared_arena::SharedArena;
-
-/// Allocates the memory of a region.
-pub(crate) fn allocate_region(pages: u32) -> Result<RegionMemory, PlatformError> {
-    let mut memory = RegionMemory { address: 0, pages };
-    let failed = |_| PlatformError { what: "map pages", bytes: RegionMemory { address: 0, pages }.bytes() as usize };
-    memory.address = map::map_fresh(memory.bytes()).map_err(failed)?;
-    Ok(memory)
-}
-
-/// Frees the memory of a region.
-pub(crate) fn free_region(memory: &RegionMemory) {
-    map::unmap(memory.address, memory.bytes());
-}
 
 /// A module's memory.
 #[derive(Debug)]
@@ -46,6 +35,8 @@ pub struct Image {
     /// The table of these services.
     pub(crate) table: &'static Services,
     pub(crate) domain: Domain,
+    /// Whether it is of the user domain, and its process must be able to share regions.
+    pub(crate) shares_regions: bool,
     /// The context of calls without input and output.
     context: UnsafeCell<Context<'static>>,
     /// The process it runs in, for the user domain.
@@ -83,11 +74,13 @@ pub struct UnsealedImage {
 pub(crate) struct Arenas {
     shared: Vec<SharedArena>,
     dedicated: Vec<DedicatedArena>,
+    /// Made when it is first used.
+    regions: Option<RegionArena>,
 }
 
 impl Arenas {
     pub fn new() -> io::Result<Arenas> {
-        Ok(Arenas { shared: vec![SharedArena::new()?], dedicated: Vec::new() })
+        Ok(Arenas { shared: vec![SharedArena::new()?], dedicated: Vec::new(), regions: None })
     }
 
     /// Allocates zeroed, writable memory for an image, with the stack's top `stack_top` and the services in `table`.
@@ -117,12 +110,22 @@ impl Arenas {
         let segments = Segments { base, size, heap_bytes: heap };
         let (heap_at, heap_size) = segments.heap();
         let context = UnsafeCell::new(Context::new(table, &[], &mut []).with_heap(heap_at, heap_size));
-        let image = Image { segments, stack_top, time_us, services, table, domain, context, child: None };
+        let image = Image { segments, stack_top, time_us, services, table, domain, shares_regions: false, context, child: None };
         if domain == Domain::User && dedicated_arena::map_writable(&segments).is_err() {
             self.release(&image);
             return Err(error("map pages"));
         }
         Ok(UnsealedImage { image, write_offsets })
+    }
+
+    /// Returns the arena of regions.
+    ///
+    /// It exists before any process that shares them, so that its addresses are free in all of these.
+    pub fn regions(&mut self) -> io::Result<&mut RegionArena> {
+        match &mut self.regions {
+            Some(regions) => Ok(regions),
+            none => Ok(none.insert(RegionArena::new()?)),
+        }
     }
 
     /// Takes back an image's memory and addresses.
@@ -167,6 +170,12 @@ impl UnsealedImage {
         self.image.domain == Domain::Kernel
     }
 
+    /// Whether its process must be able to share regions.
+    #[inline]
+    pub(crate) fn shares_regions(&self) -> bool {
+        self.image.shares_regions
+    }
+
     /// Seals an image with pages of its own: gives text and rodata their final permissions. Data already has them.
     #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
     pub(crate) fn seal(self) -> Result<Image, (Image, PlatformError)> {
@@ -181,6 +190,9 @@ impl UnsealedImage {
 impl WritableImage for UnsealedImage {
     fn base(&self) -> u64 {
         self.image.segments.base
+    }
+    fn prepare_regions(&mut self, imports_them: impl FnOnce() -> bool) {
+        self.image.shares_regions = self.image.domain == Domain::User && imports_them();
     }
     #[inline]
     fn segments(&mut self) -> [&mut [u8]; 3] {

@@ -5,7 +5,7 @@
 //! there starts with zeros.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::ptr::with_exposed_provenance_mut;
 
 use allocator_api2::alloc::Global;
@@ -35,7 +35,7 @@ pub(crate) struct SharedArena {
 impl SharedArena {
     pub fn new() -> io::Result<SharedArena> {
         let mut arena = SharedArena { base: map::reserve_span()?, alias: 0, ranges: RangeAllocator::new_in(Global) };
-        let file = memory_file(2 * MAX_SEGMENT_SIZE)?;
+        let file = map::memory_file(c"bareflow-modules", 2 * MAX_SEGMENT_SIZE)?;
         let file = file.as_raw_fd();
         let base = arena.base;
         map::map_file(file, 0, base, MAX_SEGMENT_SIZE, PROT_READ | PROT_EXEC)?;
@@ -88,22 +88,6 @@ impl Drop for SharedArena {
         if self.alias != 0 {
             map::unmap(self.alias, 2 * MAX_SEGMENT_SIZE);
         }
-    }
-}
-
-/// Creates an anonymous file in memory, which gets pages when they are used.
-fn memory_file(bytes: u64) -> io::Result<OwnedFd> {
-    // SAFETY: the name is a C string.
-    let file = unsafe { libc::memfd_create(c"bareflow-modules".as_ptr(), libc::MFD_CLOEXEC) };
-    if file < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new, and no one else has it.
-    let file = unsafe { OwnedFd::from_raw_fd(file) };
-    // SAFETY: changes the size of a file that is not yet mapped.
-    match unsafe { libc::ftruncate(file.as_raw_fd(), bytes.cast_signed()) } {
-        0 => Ok(file),
-        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::call::{Activation, LogSink, Stack, ThreadContext, code, trampoline};
 use crate::channel::Channel;
 use crate::channel::handoff::Peer;
 use crate::channel::message::{ChildMessage, ParentMessage};
+use crate::mapper::MapperThread;
 use crate::memory::Image;
 use crate::seccomp::leave;
 use crate::watchdog::WatchSlot;
@@ -40,17 +41,18 @@ struct Life {
     image: ManuallyDrop<Image>,
     stack: Stack,
     channel: Channel,
+    mapper: Option<MapperThread>,
     parent: u32,
     /// A slot that is not watched, since the parent watches the time.
     watch_slot: WatchSlot,
 }
 
 /// Runs the process, from its start to its end.
-pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, parent: u32) -> ! {
+pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, mapper: Option<MapperThread>, parent: u32) -> ! {
     let Ok(ground) = Ground::map() else { leave() };
     // SAFETY: the image is never dropped here, and this process has only this thread.
     let image = ManuallyDrop::new(unsafe { std::ptr::read(image) });
-    ground.go_on(Life { ground, image, stack, channel, parent, watch_slot: WatchSlot::unused() }, live)
+    ground.go_on(Life { ground, image, stack, channel, mapper, parent, watch_slot: WatchSlot::unused() }, live)
 }
 
 /// Runs the process on a stack that contains nothing of the parent's.
@@ -233,6 +235,22 @@ pub(crate) fn invoke(
     }
 }
 
+/// Asks the parent where bytes lie that the running call passes on, if they lie in a region that it has open.
+pub(crate) fn find_in_region(
+    channel: &Channel,
+    activation: &Activation,
+    address: u64,
+    length: u64,
+    to_write: bool,
+) -> Option<u64> {
+    match serve_more(channel, activation, &ChildMessage::Find { address, length, to_write }) {
+        // A region lies at the same address in both processes.
+        ParentMessage::Found(is_there) => is_there.then_some(address),
+        // The parent broke the protocol.
+        _ => leave(),
+    }
+}
+
 /// Gives up everything that the module and its calls do not need.
 fn sandbox(life: &Life) -> Option<()> {
     option(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong)?;
@@ -243,6 +261,10 @@ fn sandbox(life: &Life) -> Option<()> {
     let (start, size) = life.ground.signals();
     signals::sandbox(start, size).ok()?;
     strip(life)?;
+    option(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+    if let Some(mapper) = &life.mapper {
+        mapper.start()?;
+    }
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: no descriptor is used after this; the limit is this frame's own.
     unsafe {
@@ -250,20 +272,20 @@ fn sandbox(life: &Life) -> Option<()> {
         done(libc::setrlimit(libc::RLIMIT_CORE, &raw const none))?;
     }
     option(libc::PR_SET_DUMPABLE, 0)?;
-    option(libc::PR_SET_NO_NEW_PRIVS, 1)?;
     seccomp::sandbox(life.channel.handoff().word()).ok()
 }
 
 /// Unmaps everything else that the process inherited, and zeroes the mappings that must stay but whose contents must
 /// not.
 fn strip(life: &Life) -> Option<()> {
-    let Life { ref channel, ref image, ref stack, ground, .. } = *life;
+    let Life { ref channel, ref image, ref stack, ref mapper, ground, .. } = *life;
     let length = read_maps(channel)?;
     // SAFETY: these bytes have just been read, and nothing changes them.
     let maps = unsafe { slice::from_raw_parts(with_exposed_provenance(channel.data(0) as usize), length as usize) };
     let variables = thread_pages(maps)?;
     let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
-    let ranges = [text, rodata, data, stack.range(), channel.range(), ground.range(), variables];
+    let orders = mapper.as_ref().map_or((0, 0), MapperThread::range);
+    let ranges = [text, rodata, data, stack.range(), channel.range(), ground.range(), variables, orders];
     // The functions that compiled code calls implicitly, and those called here. Most are the C library's, and depend on
     // its variables.
     let library = [

@@ -1,6 +1,10 @@
 //! The third stage: a module in memory, sealed, with all its fix-ups applied.
 
+#[cfg(feature = "regions")]
+use bareflow_abi::interface::{Interface, bindings::Entries};
 use bareflow_abi::layout::TEXT_OFFSET;
+#[cfg(feature = "regions")]
+use bareflow_regions::Regions;
 
 use crate::error::LoadError;
 use crate::format::code::Fixup;
@@ -68,6 +72,11 @@ impl<Image> PlacedModule<Image> {
             return Err(LoadError::DataBudget { found: size.data_bytes, limit: placement.budget.data_bytes });
         }
         let mut image = platform.allocate(size, placement)?;
+        #[cfg(feature = "regions")]
+        image.prepare_regions(|| {
+            let mut imports = Entries::new(module.bindings()).imports();
+            imports.any(|import| import.interface == <dyn Regions>::NAME)
+        });
         let (code, base) = (module.code(), image.base());
         let [text, rodata, data] = image.segments();
         copy(code.text, text);

@@ -36,6 +36,12 @@ pub trait WritableImage {
     fn base(&self) -> u64;
     /// Returns text, read-only data and writable data, with the lengths given by [`ImageSize`].
     fn segments(&mut self) -> [&mut [u8]; 3];
+    /// Prepares the image for [regions](Platform::has_regions), before it is sealed, if it `imports_them`. By default does
+    /// not ask, and nothing is to be prepared.
+    #[inline(always)]
+    fn prepare_regions(&mut self, imports_them: impl FnOnce() -> bool) {
+        let _ = imports_them;
+    }
 }
 
 /// The environment of a [`ModuleManager`](crate::ModuleManager).

@@ -302,7 +302,7 @@ unsafe impl RunningCall for Activation {
         let readable =
             self.segments().contains(address, length) || [input, output, self.stack()].into_iter().any(lies_in);
         let found = (readable || self.is_lent(address, length, false)).then_some(address);
-        found.or_else(|| self.callees()?.find_in_region(address, length, false))
+        found.or_else(|| self.find_in_region(address, length, false))
     }
 
     fn writable(&self, address: u64, length: u64) -> Option<u64> {
@@ -311,7 +311,7 @@ unsafe impl RunningCall for Activation {
         let lies_in = |(start, size)| is_within(address, length, start, size);
         let writable = [(data, size as u64), heap, output, self.stack()].into_iter().any(lies_in);
         let found = (writable || self.is_lent(address, length, true)).then_some(address);
-        found.or_else(|| self.callees()?.find_in_region(address, length, true))
+        found.or_else(|| self.find_in_region(address, length, true))
     }
 
     fn log_service(&self, call: ServiceCall) {
