@@ -23,6 +23,12 @@ const HASHES: [(usize, &str); 8] = [
     (50_000, "77a0f923b96d18567b52376c56638acc5f030009735888bc47f2da5b4b65e3af"),
 ];
 
+/// The domains of the sink, the hash and the source.
+const DOMAINS: [[Domain; 3]; 4] = {
+    use Domain::{Kernel, User};
+    [[User; 3], [Kernel; 3], [User, Kernel, User], [Kernel, User, Kernel]]
+};
+
 /// The size of a buffer, in bytes.
 const BUFFER_BYTES: usize = 1500;
 
@@ -46,11 +52,10 @@ fn check(mut call: impl FnMut(&str, &[u8]) -> (i32, Vec<u8>), mut count: i32) {
 
 #[test]
 fn hashes_streams_in_a_kernel_in_either_domain_and_across_both() {
-    use Domain::{Kernel, User};
     with_kernel(
         |_| (),
         |client| {
-            for domains in [[User; 3], [Kernel; 3], [User, Kernel, User], [Kernel, User, Kernel]] {
+            for domains in DOMAINS {
                 domains.into_iter().zip(blobs()).for_each(|(domain, blob)| push(client, blob, domain, ""));
                 let run = |client: &mut _, count| {
                     let call = |module: &str, input: &[u8]| {
@@ -77,13 +82,19 @@ fn hashes_streams_in_a_kernel_in_either_domain_and_across_both() {
 }
 
 #[test]
-fn hashes_streams_in_a_process() {
+fn hashes_streams_in_a_process_in_either_domain_and_across_both() {
+    for domains in DOMAINS {
+        hash_streams_in_a_process(domains);
+    }
+}
+
+fn hash_streams_in_a_process(domains: [Domain; 3]) {
     let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
     // SAFETY: the blobs were built here.
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
     let manager = ModuleManager::with_kernel_domain(platform, Timing::Fast, trusted);
-    for blob in blobs() {
-        manager.load_with(blob, &LoadOptions::default()).unwrap();
+    for (domain, blob) in domains.into_iter().zip(blobs()) {
+        manager.load_with(blob, &LoadOptions { domain, ..LoadOptions::default() }).unwrap();
     }
     let call = |module: &str, input: &[u8]| {
         let mut output = [0; 64];

@@ -21,9 +21,10 @@ const FIGURES: [(&str, &str); 6] = [
 /// Prints the table.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let blobs = build(workspace, ["ring", "ring-user"])?;
-    let mut rows = table(&["", "ring 3", "ring 0", "ticks as a process"]);
+    let mut rows = table(&["", "ring 3", "ring 0", "ticks in a process", "ticks between processes"]);
+    let [user, kernel] = [Domain::User, Domain::Kernel];
     let found =
-        [in_kernel(&blobs, Domain::User)?, in_kernel(&blobs, Domain::Kernel)?, as_process(&blobs, Domain::Kernel)?];
+        [in_kernel(&blobs, user)?, in_kernel(&blobs, kernel)?, as_process(&blobs, kernel)?, as_process(&blobs, user)?];
     for (name, shown) in FIGURES {
         let figure = |figures: &crate::interfaces::Figures| figures.get(name).map_or("?".to_owned(), u64::to_string);
         rows.add_row([shown.to_owned()].into_iter().chain(found.iter().map(figure)));

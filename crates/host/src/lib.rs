@@ -241,7 +241,8 @@ unsafe impl Platform for HostPlatform {
             self.serializer.serialize();
             return Ok(unsealed.into_image());
         }
-        let regions = match unsealed.shares_regions().then(|| self.arenas.borrow_mut().regions().map(|all| all.file())) {
+        let regions = match unsealed.shares_regions().then(|| self.arenas.borrow_mut().regions().map(|all| all.file()))
+        {
             None => None,
             Some(Ok(file)) => Some(file),
             Some(Err(_)) => {

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bareflow_abi::Reason;
 use bareflow_host::{HostPlatform, Image};
@@ -18,14 +18,20 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let platform = HostPlatform::new(Box::new(|_| ()))?;
-    leaves_nothing_behind(&platform)?;
-    sees_nothing_of_its_parent(&platform)?;
-    finds_no_secret(&platform)?;
+    for imports_regions in [false, true] {
+        IMPORT_REGIONS.store(imports_regions, Ordering::Relaxed);
+        leaves_nothing_behind(&platform)?;
+        sees_nothing_of_its_parent(&platform)?;
+        finds_no_secret(&platform)?;
+    }
     finds_no_others_stack(&platform)?;
     ends_with_its_image(platform)?;
     println!("all is well");
     Ok(())
 }
+
+/// Whether the modules of the user domain import `regions`.
+static IMPORT_REGIONS: AtomicBool = AtomicBool::new(false);
 
 /// `mov eax, 42; ret`, `ud2` and `jmp $`
 const CODES: [&[u8]; 3] = [&[0xb8, 42, 0, 0, 0, 0xc3], &[0x0f, 0x0b], &[0xeb, 0xfe]];
@@ -41,6 +47,7 @@ fn place_in(platform: &HostPlatform, code: &[u8], domain: Domain) -> Outcome<(Im
     let [text, ..] = image.segments();
     text.copy_from_slice(code);
     let base = image.base();
+    image.prepare_regions(|| IMPORT_REGIONS.load(Ordering::Relaxed));
     Ok((platform.seal(image).map_err(|error| error.to_string())?, base))
 }
 
@@ -64,8 +71,13 @@ fn belongings() -> Outcome<(usize, usize, String)> {
 
 fn leaves_nothing_behind(platform: &HostPlatform) -> Outcome<()> {
     let once = |code| -> Outcome<()> {
-        let placed = place(platform, code)?;
+        let (placed, region) =
+            (place(platform, code)?, platform.allocate_region(2).map_err(|error| error.to_string())?);
+        let is_mapped = platform.map_region(&region, &placed.0, true).is_ok();
+        assert_eq!(is_mapped, IMPORT_REGIONS.load(Ordering::Relaxed));
         call(platform, &placed)?.ok();
+        platform.unmap_region(&region, &placed.0);
+        platform.free_region(region);
         platform.release(placed.0);
         Ok(())
     };
@@ -139,7 +151,12 @@ fn finds_no_secret(platform: &HostPlatform) -> Outcome<()> {
     let thread: u64;
     // SAFETY: the word at FS:0 contains its own address (System V ABI 3.4.6).
     unsafe { std::arch::asm!("mov {}, fs:[0]", out(reg) thread, options(nostack, readonly, preserves_flags)) };
+    // What others share.
+    let region = platform.allocate_region(1).map_err(|error| error.to_string())?;
+    // SAFETY: the region is mapped, and nothing else uses it.
+    unsafe { std::ptr::with_exposed_provenance_mut::<u32>(region.address as usize).write_volatile(SECRET) };
     let places = [
+        ("region", region.address),
         ("initialised", (&raw const INITIALISED).addr() as u64),
         ("written", (&raw const WRITTEN).addr() as u64),
         ("thread's", THREADS.with(|secret| secret.as_ptr().addr() as u64)),
@@ -155,6 +172,7 @@ fn finds_no_secret(platform: &HostPlatform) -> Outcome<()> {
             Err(fault) => assert_eq!((fault.kind, fault.address), (FaultKind::PageRead, Some(address)), "{name}"),
         }
     }
+    platform.free_region(region);
     // SAFETY: mapped above.
     unsafe { libc::munmap(mapped, 4096) };
     Ok(())

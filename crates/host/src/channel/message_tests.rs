@@ -31,17 +31,17 @@ fn reads_what_it_writes() {
     let bare = ChildMessage::Faulted(Fault { kind: FaultKind::Divide, offset: None, address: Some(1) }, None);
     let call = ChildMessage::Call { name: [b'a'; NAME_SIZE], input: 7, output: 8 };
     let peak = ChildMessage::Peak(PeakUse { stack_bytes: Some(4096), heap_bytes: None });
-    for reply in [ChildMessage::Ready, ChildMessage::Log(5), returned, bare, call, ChildMessage::Passed, peak, fault()]
-    {
+    let find = ChildMessage::Find { address: 4096, length: 12, to_write: true };
+    let (ready, log, passed) = (ChildMessage::Ready, ChildMessage::Log(5), ChildMessage::Passed);
+    for reply in [ready, log, returned, bare, call, passed, peak, find, fault()] {
         let words = words(u64::MAX);
         reply.write(&words);
         assert_eq!(ChildMessage::read(&words), Some(reply));
     }
     let call = ParentMessage::Call { entry: 1, reason: 2, input: (2, 3), output: (4, 5) };
     let called = ParentMessage::Called { status: 3, outcome: CallOutcome { result: -7, output_length: 9 } };
-    for request in
-        [ParentMessage::Continue, ParentMessage::Peak, ParentMessage::Room { input: 1, output: 2 }, called, call]
-    {
+    let (room, found) = (ParentMessage::Room { input: 1, output: 2 }, ParentMessage::Found(true));
+    for request in [ParentMessage::Continue, ParentMessage::Peak, room, found, called, call] {
         let words = words(u64::MAX);
         request.write(&words);
         assert_eq!(ParentMessage::read(&words), Some(request));
@@ -50,7 +50,7 @@ fn reads_what_it_writes() {
 
 #[test]
 fn takes_nothing_for_a_message_that_is_none() {
-    for number in 9..1000 {
+    for number in 10..1000 {
         assert_eq!(ChildMessage::read(&words(number)), None);
     }
     // With any word out of its range, the message is refused, or read as another one that is in range.

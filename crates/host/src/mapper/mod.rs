@@ -18,9 +18,11 @@ use bareflow_loader::segments::PAGE_SIZE;
 use libc::{c_int, c_void};
 
 pub(crate) use self::thread::MapperThread;
+#[cfg(test)]
+pub(crate) use self::thread::calls;
 
-/// The time that an order may take, in seconds.
-const PATIENCE_S: libc::time_t = 10;
+/// The time that an order may take.
+const PATIENCE: libc::timeval = libc::timeval { tv_sec: 10, tv_usec: 0 };
 
 /// An order: a system call's number, and its arguments.
 type Order = [AtomicU64; 7];
@@ -49,16 +51,30 @@ impl Mapper {
     pub fn new(file: RawFd) -> io::Result<(Mapper, MapperThread)> {
         let mut ends = [0; 2];
         // SAFETY: the system writes two descriptors.
-        done(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()) })?;
+        done(unsafe {
+            libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr())
+        })?;
         // SAFETY: the descriptors are new, and no one else has them.
         let [socket, its] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
-        let longest = libc::timeval { tv_sec: PATIENCE_S, tv_usec: 0 };
-        let (value, size) = ((&raw const longest).cast::<c_void>(), size_of_val(&longest) as libc::socklen_t);
-        // SAFETY: the system reads the time.
-        done(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, value, size) })?;
         let page = OrderPage::map()?;
         let thread = MapperThread { socket: its, page: page.0, file };
-        Ok((Mapper { socket, page, file, mapped: Cell::new(0) }, thread))
+        let mapper = Mapper { socket, page, file, mapped: Cell::new(0) };
+        mapper.limit_wait(PATIENCE)?;
+        Ok((mapper, thread))
+    }
+
+    /// Limits the time that is waited for an answer.
+    fn limit_wait(&self, longest: libc::timeval) -> io::Result<()> {
+        let (socket, size) = (self.socket.as_raw_fd(), size_of_val(&longest) as libc::socklen_t);
+        let value = (&raw const longest).cast();
+        // SAFETY: the system reads the time.
+        done(unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_RCVTIMEO, value, size) })
+    }
+
+    /// Returns the address of the page of orders.
+    #[cfg(test)]
+    pub const fn page(&self) -> u64 {
+        self.page.0
     }
 
     /// Keeps the page of orders out of processes that are copied from now on.
@@ -146,5 +162,20 @@ fn repeated(mut call: impl FnMut() -> isize) -> isize {
         if result >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             return result;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_up_on_a_thread_that_is_gone_or_does_not_answer() {
+        let (mapper, thread) = Mapper::new(0).unwrap();
+        mapper.limit_wait(libc::timeval { tv_sec: 0, tv_usec: 1000 }).unwrap();
+        assert!(mapper.map(0, PAGE_SIZE, 0, true).is_err());
+        drop(thread);
+        assert!(mapper.unmap(0, PAGE_SIZE).is_err());
+        assert_eq!(mapper.mapped(), 0);
     }
 }

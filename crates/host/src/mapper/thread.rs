@@ -22,7 +22,12 @@ const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
 const STARTING: i32 = -1;
 
 unsafe extern "C" {
-    fn bareflow_host_mapper_start(page: u64, socket: c_int, filter: *const sock_fprog, started: *const AtomicI32) -> i64;
+    fn bareflow_host_mapper_start(
+        page: u64,
+        socket: c_int,
+        filter: *const sock_fprog,
+        started: *const AtomicI32,
+    ) -> i64;
     safe fn bareflow_host_mapper_received();
     safe fn bareflow_host_mapper_obeyed();
     safe fn bareflow_host_mapper_answered();
@@ -123,6 +128,17 @@ global_asm!(
     failed = const FAILED,
 );
 
+/// Returns the system calls that the thread makes: their numbers, and the addresses behind their instructions.
+pub(crate) fn calls() -> [(libc::c_long, u64); 5] {
+    [
+        (libc::SYS_recvfrom, bareflow_host_mapper_received as *const () as u64),
+        (libc::SYS_mmap, bareflow_host_mapper_obeyed as *const () as u64),
+        (libc::SYS_munmap, bareflow_host_mapper_obeyed as *const () as u64),
+        (libc::SYS_sendto, bareflow_host_mapper_answered as *const () as u64),
+        (libc::SYS_exit_group, bareflow_host_mapper_left as *const () as u64),
+    ]
+}
+
 /// What the thread needs, in the process in which it starts.
 #[derive(Debug)]
 pub(crate) struct MapperThread {
@@ -153,18 +169,14 @@ impl MapperThread {
         let page = without_provenance_mut(self.page as usize);
         // SAFETY: nothing in this process writes to the page.
         done(unsafe { libc::mprotect(page, PAGE_SIZE as usize, libc::PROT_READ) }.into())?;
-        let filter = seccomp::mapper_filter([
-            (libc::SYS_recvfrom, bareflow_host_mapper_received as *const () as u64),
-            (libc::SYS_mmap, bareflow_host_mapper_obeyed as *const () as u64),
-            (libc::SYS_munmap, bareflow_host_mapper_obeyed as *const () as u64),
-            (libc::SYS_sendto, bareflow_host_mapper_answered as *const () as u64),
-            (libc::SYS_exit_group, bareflow_host_mapper_left as *const () as u64),
-        ]);
+        let filter = seccomp::mapper_filter(calls());
         let program = sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
         let started = AtomicI32::new(STARTING);
         // SAFETY: the thread uses the filter and the word until that is set, which is waited for, and from then on the page
         // and descriptors, which are its own. No signal is handled on it.
-        let thread = all_blocked(|| unsafe { bareflow_host_mapper_start(self.page, socket, &raw const program, &raw const started) });
+        let thread = all_blocked(|| unsafe {
+            bareflow_host_mapper_start(self.page, socket, &raw const program, &raw const started)
+        });
         if thread < 0 {
             return None;
         }

@@ -110,7 +110,17 @@ impl Arenas {
         let segments = Segments { base, size, heap_bytes: heap };
         let (heap_at, heap_size) = segments.heap();
         let context = UnsafeCell::new(Context::new(table, &[], &mut []).with_heap(heap_at, heap_size));
-        let image = Image { segments, stack_top, time_us, services, table, domain, shares_regions: false, context, child: None };
+        let image = Image {
+            segments,
+            stack_top,
+            time_us,
+            services,
+            table,
+            domain,
+            shares_regions: false,
+            context,
+            child: None,
+        };
         if domain == Domain::User && dedicated_arena::map_writable(&segments).is_err() {
             self.release(&image);
             return Err(error("map pages"));

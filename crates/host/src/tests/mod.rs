@@ -4,6 +4,7 @@ mod budgets;
 mod faults;
 mod memory;
 mod nested;
+mod regions;
 mod services;
 mod user;
 
@@ -64,12 +65,18 @@ fn execute(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Resul
 }
 
 fn place(platform: &HostPlatform, code: &[u8], placement: &Placement) -> Image {
+    place_importer(platform, code, placement, false)
+}
+
+/// Places `code` as a module that imports `regions`, or does not.
+fn place_importer(platform: &HostPlatform, code: &[u8], placement: &Placement, imports_regions: bool) -> Image {
     let size = ImageSize { text_bytes: code.len() as u32, rodata_bytes: 4096, data_bytes: 4096, alignment: 16 };
     let mut image = platform.allocate(size, placement).unwrap();
     let [text, _, data] = image.segments();
     text.copy_from_slice(code);
     assert!(data.iter().all(|&byte| byte == 0));
     data.fill(1);
+    image.prepare_regions(|| imports_regions);
     platform.seal(image).unwrap()
 }
 
