@@ -9,13 +9,14 @@ use crate::interfaces::{as_process, build, in_kernel};
 use crate::table;
 
 /// The figures, by the names that the measuring module gives them, and for people.
-const FIGURES: [(&str, &str); 6] = [
+const FIGURES: [(&str, &str); 7] = [
     ("ring element", "an element of 8 bytes, pushed and popped, 256 at a time"),
     ("buffer lent", "a buffer of 1,500 bytes, whose index travels there and back, 16 at a time"),
     ("buffer written and lent", "the same, and 1,500 bytes are written to it"),
     ("buffer copied", "1,500 bytes as an argument of a method"),
     ("region opened and closed", "a region, opened and closed"),
     ("region lent and taken back", "a region, lent and taken back"),
+    ("region created and freed", "a region, created, opened, written to, closed and freed"),
 ];
 
 /// Prints the table.

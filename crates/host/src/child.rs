@@ -86,7 +86,8 @@ impl Child {
         let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = Channel::new().map_err(|_| "share memory with a module's process")?;
         channel.handoff().hand_to(Peer::Child, channel.spin_budget);
-        let mapper = regions.map(Mapper::new).transpose().map_err(|_| "make a way to map what modules share")?;
+        let mapper =
+            regions.map(Mapper::new).transpose().map_err(|_| "make a way to map regions in a module's process")?;
         let (mapper, mapper_thread) = mapper.unzip();
         let parent = std::process::id();
         let (process, channel) = all_blocked(|| {

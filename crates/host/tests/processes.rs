@@ -21,6 +21,7 @@ fn main() -> Outcome<()> {
     for imports_regions in [false, true] {
         IMPORT_REGIONS.store(imports_regions, Ordering::Relaxed);
         leaves_nothing_behind(&platform)?;
+        rejects_a_module_when_descriptors_run_out(&platform)?;
         sees_nothing_of_its_parent(&platform)?;
         finds_no_secret(&platform)?;
     }
@@ -89,6 +90,37 @@ fn leaves_nothing_behind(platform: &HostPlatform) -> Outcome<()> {
         once(CODES[round % CODES.len()])?;
     }
     assert_eq!(belongings()?, before);
+    Ok(())
+}
+
+/// Checks that a module is refused when there is a descriptor short of what its process takes, and leaves nothing.
+fn rejects_a_module_when_descriptors_run_out(platform: &HostPlatform) -> Outcome<()> {
+    let before = belongings()?;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the system writes the limit.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
+    let set = |soft| {
+        let limit = libc::rlimit { rlim_cur: soft, ..limit };
+        // SAFETY: the system reads the limit.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    };
+    // One for the channel, and the list of its mappings that the process reads; two more to map regions.
+    let takes = if IMPORT_REGIONS.load(Ordering::Relaxed) { 4 } else { 2 };
+    let first = fs::File::open("/dev/null")?.as_raw_fd() as libc::rlim_t;
+    for more in 0..=takes {
+        set(first + more);
+        let placed = place(platform, CODES[0]);
+        set(limit.rlim_cur);
+        match placed {
+            Ok(placed) if more == takes => {
+                assert_eq!(call(platform, &placed)?, Ok(42));
+                platform.release(placed.0);
+            }
+            Err(error) if more < takes => assert!(error.to_string().contains("a module's process"), "{error}"),
+            other => panic!("{more} of {takes} descriptors: {other:?}"),
+        }
+        assert_eq!(belongings()?, before);
+    }
     Ok(())
 }
 

@@ -148,6 +148,8 @@ pub struct FakeImage {
     pub text: Vec<u8>,
     pub rodata: Vec<u8>,
     pub data: Vec<u8>,
+    /// Whether its module imports `regions`.
+    pub imports_regions: bool,
 }
 
 impl WritableImage for FakeImage {
@@ -156,6 +158,9 @@ impl WritableImage for FakeImage {
     }
     fn segments(&mut self) -> [&mut [u8]; 3] {
         [&mut self.text, &mut self.rodata, &mut self.data]
+    }
+    fn prepare_regions(&mut self, imports_them: impl FnOnce() -> bool) {
+        self.imports_regions = imports_them();
     }
 }
 
@@ -264,6 +269,7 @@ unsafe impl Platform for &FakePlatform {
             text: zeroed(size.text_bytes),
             rodata: zeroed(size.rodata_bytes),
             data: zeroed(size.data_bytes),
+            imports_regions: false,
         })
     }
     fn seal(&self, image: FakeImage) -> Result<FakeImage, PlatformError> {

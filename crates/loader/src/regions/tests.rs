@@ -6,6 +6,7 @@ use bareflow_abi::interface::{Frame, Reply, Target, client};
 use bareflow_abi::record::BINDINGS;
 use bareflow_regions::{Access, RegionError, Regions, RegionsClient, View};
 
+use crate::Timing;
 use crate::error::{ImportError, LoadError};
 use crate::fault::{Fault, FaultKind};
 use crate::module::ModuleId;
@@ -13,7 +14,7 @@ use crate::module::receipt::Receipt;
 use crate::platform::Callees;
 use crate::policy::{Domain, FaultPolicy, LoadOptions};
 use crate::testing::blob::{self, add_record};
-use crate::testing::{FakePlatform, LeakedManager as Manager, leaked_manager as manager};
+use crate::testing::{self, FakePlatform, LeakedManager as Manager, leaked_manager as manager};
 
 const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(0), address: None };
 
@@ -233,6 +234,29 @@ fn rejects_what_there_is_not() {
     });
     // A guard is made of an import's answer alone, which the loader gives.
     within(both, a, |regions, _| assert_eq!(regions.exclusive(1).err(), Some(RegionError::Unsupported)));
+}
+
+#[test]
+fn rejects_a_domain_without_regions() {
+    let platform: &_ = Box::leak(Box::new(FakePlatform { has_user: true, ..FakePlatform::default() }));
+    let both = (platform, &*Box::leak(Box::new(testing::manager(platform, Timing::Precise))));
+    let a = both.1.load(&importer("a", 0)).unwrap();
+    let options = LoadOptions { domain: Domain::User, ..LoadOptions::default() };
+    let user = both.1.load_with(&importer("user", 0), &options).unwrap();
+    within(both, user, |mut regions, _| assert_eq!(regions.create(1), Err(RegionError::Unsupported)));
+    within(both, a, |mut regions, _| {
+        let region = regions.create(1).unwrap();
+        assert_eq!(regions.lend(region, "user", Shared), Err(RegionError::Unsupported));
+    });
+}
+
+#[test]
+fn a_platform_learns_who_imports_regions() {
+    let (_, manager) = manager();
+    for (blob, imports_them) in [(importer("a", 0), true), (blob::small("other"), false)] {
+        let id = manager.load(&blob).unwrap();
+        assert_eq!(manager.get(id).unwrap().placed.image.imports_regions, imports_them);
+    }
 }
 
 #[test]

@@ -87,11 +87,17 @@ fn measure_all(context: &mut Context<'_>, mut with: Imports<'_>) -> Result<(), R
         regions.take_back(moved)
     };
     let lend = ticks(&mut lend)?;
+    let mapped = ticks(|| {
+        let region = regions.create(4096)?;
+        regions.exclusive(region)?[0] = 1;
+        regions.destroy(region)
+    })?;
     let buffers = u64::from(BUFFERS);
     let done = write!(
         context,
         "ring {ELEMENTS} elements {elements}\nring element {}\nbuffer lent {}\nbuffer written and lent {}\nbuffer copied \
-         {copied}\nregion opened and closed {open}\nregion lent and taken back {lend}\n",
+         {copied}\nregion opened and closed {open}\nregion lent and taken back {lend}\nregion created and \
+         freed {mapped}\n",
         elements / ELEMENTS as u64,
         lent / buffers,
         written / buffers,
