@@ -104,23 +104,27 @@ fn rejects_a_module_when_descriptors_run_out(platform: &HostPlatform) -> Outcome
         // SAFETY: the system reads the limit.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
     };
-    // One for the channel, and the list of its mappings that the process reads; two more to map regions.
+    // The channel and the list of its mappings, which the process reads; and two ends of a socket, to map regions.
     let takes = if IMPORT_REGIONS.load(Ordering::Relaxed) { 4 } else { 2 };
     let first = fs::File::open("/dev/null")?.as_raw_fd() as libc::rlim_t;
-    for more in 0..=takes {
-        set(first + more);
+    let mut refused = 0;
+    for limited in first.. {
+        set(limited);
         let placed = place(platform, CODES[0]);
         set(limit.rlim_cur);
         match placed {
-            Ok(placed) if more == takes => {
+            Ok(placed) => {
                 assert_eq!(call(platform, &placed)?, Ok(42));
                 platform.release(placed.0);
+                break;
             }
-            Err(error) if more < takes => assert!(error.to_string().contains("a module's process"), "{error}"),
-            other => panic!("{more} of {takes} descriptors: {other:?}"),
+            Err(error) => assert!(error.to_string().contains("a module's process"), "{error}"),
         }
         assert_eq!(belongings()?, before);
+        refused += 1;
+        assert!(limited < limit.rlim_cur, "refused without a limit");
     }
+    assert!(refused >= takes, "{refused}");
     Ok(())
 }
 
