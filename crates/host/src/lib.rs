@@ -193,7 +193,7 @@ const fn not_shared(bytes: u64) -> PlatformError {
 // - the processor's level: `cpu.rs`;
 // - the processor's state after a call: `call/trampoline.rs`, `call/code.rs`, and after a fault or a call that takes too long
 //   `signals.rs` and `watchdog/`;
-// - the confinement of the user domain: `sandbox/` and `seccomp.rs`; `call_fast` never enters it;
+// - the confinement of the user domain: `sandbox/` and `seccomp.rs`, with `mapper/` for regions; `call_fast` never enters it;
 // - input, output and callees of a call alone: `call/activation/`, which forgets them at its end, and `child.rs`.
 unsafe impl Platform for HostPlatform {
     const HAS_FAST_PATH: bool = true;

@@ -139,7 +139,7 @@ pub(crate) fn calls() -> [(libc::c_long, u64); 5] {
     ]
 }
 
-/// What the thread needs, in the process in which it starts.
+/// The needs of the thread, in the process in which it starts.
 #[derive(Debug)]
 pub(crate) struct MapperThread {
     pub(super) socket: OwnedFd,
