@@ -134,7 +134,7 @@ impl BadEvent {
     #[must_use]
     pub const fn what(self) -> &'static str {
         match self {
-            BadEvent::CutOff => "it ends behind the record's end",
+            BadEvent::CutOff => "it extends beyond the end of the record",
             BadEvent::Kind => "its kind or its flags are unknown",
             BadEvent::Name => "its name breaks the rule",
             BadEvent::Source => "its source is not `module.notification`",

@@ -36,7 +36,7 @@ impl Served {
 
     /// Returns a client of it.
     pub fn client(&self) -> Result<Client, Box<dyn Error>> {
-        Ok(Client::greet(Box::new(self.1.try_clone()?), Path::new("COM2"), Duration::from_secs(60))?)
+        Ok(Client::greet(Box::new(self.1.try_clone()?), Path::new("COM2"), Duration::from_secs(120))?)
     }
 
     /// Ends it.
