@@ -28,7 +28,7 @@ pub struct RunOptions {
     /// Call each module many times in a row at the end, and show the time of a call to a hundredth of a cycle.
     #[arg(long)]
     pub batch: bool,
-    /// Time for which events of modules are run behind the tests, such as `500ms` or `2s`; none by default.
+    /// Time for which events of modules are run after the tests, such as `500ms` or `2s`; none by default.
     #[arg(long, value_name = "DURATION", value_parser = microseconds)]
     pub events: Option<u64>,
     /// Options for loading modules.

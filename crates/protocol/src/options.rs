@@ -73,7 +73,7 @@ pub struct KernelOptions {
     pub halt: bool,
     /// Whether the clients are on a virtio console instead of COM2.
     pub virtio: bool,
-    /// The time for which a run of all modules runs their events behind the tests, in microseconds.
+    /// The time for which a run of all modules runs their events after the tests, in microseconds.
     pub events_us: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Events in a run: handlers of the loaded modules are called for a while, behind the tests.
+//! Events in a run: handlers of the loaded modules are called for a while, after the tests.
 
 use bareflow_loader::{EventFault, ExecuteError, Platform};
 

@@ -78,7 +78,7 @@ pub struct Plan<'run> {
     pub cpu: String,
     /// Whether each module is called many times in a row at the end, to measure the time of one call.
     pub batch: bool,
-    /// The time for which events of modules are run behind the tests, in microseconds.
+    /// The time for which events of modules are run after the tests, in microseconds.
     pub events_us: u64,
     /// Waits for at most so many microseconds.
     pub sleep: fn(u64),

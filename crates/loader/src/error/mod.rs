@@ -317,7 +317,7 @@ impl ExecuteError {
     }
 }
 
-/// The reason for which a module was not restarted on purpose.
+/// The reason for which a module was not restarted on purpose, or got no version to return to.
 #[cfg(feature = "supervision")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -333,8 +333,8 @@ pub enum RestartError {
         "the module's blob was not kept; load it with another policy than stop: restart:0 keeps it and does no more"
     )]
     NotKept,
-    /// The bytes are another module's blob.
-    #[error("the blob is another one than that of the module; load it instead")]
+    /// The bytes are another blob than the module's.
+    #[error("the blob is not one of that module; load it instead")]
     OtherBlob,
     /// The fresh image could not be made.
     #[error(transparent)]

@@ -11,6 +11,7 @@ use crate::module::{Module, ModuleId};
 use crate::name::Name;
 use crate::platform::{Occurrence, Platform};
 use crate::registry::Slot;
+use bareflow_abi::events;
 
 impl<P: Platform> ModuleManager<P> {
     /// Applies the module's fault policy.
@@ -28,13 +29,13 @@ impl<P: Platform> ModuleManager<P> {
         #[cfg(feature = "regions")]
         self.lose_regions(id.index as Index, &module.metadata, is_running);
         self.platform.trace(&module.name, Occurrence::Stopped);
-        self.publish_own(&module.name, "faulted");
+        self.publish_own(&module.name, events::FAULTED);
         #[cfg(feature = "supervision")]
         if let Some(supervision) = module.metadata.supervision() {
             return self.supervise(&module, supervision);
         }
         if !cfg!(feature = "restart") || !module.metadata.options().on_fault.restarts(faults.restarts.get()) {
-            return self.publish_own(&module.name, "stopped");
+            return self.publish_own(&module.name, events::STOPPED);
         }
         // What the caller is told is its own fault, not one of a call that an `init` makes.
         let last_fault = self.last_fault.get();
@@ -48,9 +49,9 @@ impl<P: Platform> ModuleManager<P> {
             // A module whose `init` faults stays stopped.
             Err(LoadError::InitFaulted(fault) | LoadError::ParametersFaulted(fault)) => {
                 module.faults.note(&module.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
-                self.publish_own(&module.name, "stopped");
+                self.publish_own(&module.name, events::STOPPED);
             }
-            Err(_) => self.publish_own(&module.name, "stopped"),
+            Err(_) => self.publish_own(&module.name, events::STOPPED),
         }
     }
 
@@ -110,7 +111,7 @@ impl<P: Platform> ModuleManager<P> {
         self.release(old.image);
         #[cfg(feature = "events")]
         self.start_events(id, None);
-        self.publish_own(&name, "restarted");
+        self.publish_own(&name, events::RESTARTED);
         true
     }
 

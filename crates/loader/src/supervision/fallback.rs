@@ -2,14 +2,14 @@
 
 use allocator_api2::boxed::Box;
 
-use crate::error::LoadError;
+use crate::error::{LoadError, RestartError};
 use crate::format::raw::RawModule;
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
 use crate::module::notice::Happening;
 use crate::module::supervision::{FellBack, Previous, Step};
 use crate::module::{Module, ModuleId};
-use crate::name::Version;
+use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 
@@ -120,16 +120,27 @@ impl<P: Platform> ModuleManager<P> {
     /// return to by itself. `lines` are those of [`with_parameters`](LoadOptions::with_parameters).
     ///
     /// # Errors
-    /// [`LoadError::NoMemory`], or the bytes are no module of that name.
-    pub fn set_fallback(&self, id: ModuleId, blob: &[u8], options: &LoadOptions, lines: &str) -> Result<(), LoadError> {
-        let Some(module) = self.get(id) else { return Ok(()) };
+    /// [`RestartError::NotLoaded`] if the module is gone, [`RestartError::OtherBlob`] if the bytes are those of a module of
+    /// another name, [`RestartError::Load`] if they are none, or without memory.
+    pub fn set_fallback(
+        &self,
+        id: ModuleId,
+        blob: &[u8],
+        options: &LoadOptions,
+        lines: &str,
+    ) -> Result<(), RestartError> {
+        let module = self.get(id).ok_or(RestartError::NotLoaded)?;
         let takes_one = module.metadata.options().on_fault.falls_back()
             && module.metadata.supervision().is_some_and(|supervision| supervision.previous_version().is_none());
         if !takes_one {
             return Ok(());
         }
-        let version = Version::of(&RawModule::parse(blob)?.header());
+        let header = RawModule::parse(blob).map_err(LoadError::from)?.header();
+        if Name::from_field(header.name) != Some(module.name) {
+            return Err(RestartError::OtherBlob);
+        }
+        let version = Version::of(&header);
         let previous = Previous::new(version, *options, [lines.as_bytes(), blob], self.platform.allocator());
-        self.set_previous(&module, previous)
+        Ok(self.set_previous(&module, previous)?)
     }
 }

@@ -7,6 +7,7 @@ use crate::module::notice::{Happening, Notice};
 use crate::module::supervision::{Step, Supervision};
 use crate::module::{Module, ModuleId};
 use crate::platform::Platform;
+use bareflow_abi::events;
 
 impl<P: Platform> ModuleManager<P> {
     /// Takes the step that has been due for the longest time: restarts a module whose delay has passed, or lets the version
@@ -128,7 +129,7 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Says that a module stays stopped.
     pub(super) fn stays_stopped(&self, module: &Module<P>) {
-        self.notify_for(&module.name, "stopped");
+        self.notify_for(&module.name, events::STOPPED);
         self.tell(module, Happening::Stopped(module.faults.last()));
     }
 

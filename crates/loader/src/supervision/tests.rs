@@ -287,10 +287,14 @@ fn keeps_nothing_where_the_policy_does_not_ask_for_it() {
     assert_eq!(kept("fallback"), None);
     let id = manager.find("net").unwrap();
     let given = blob::version("net", 1, 1);
+    let gives = |bytes: &[u8]| manager.set_fallback(id, bytes, &LoadOptions::default(), "");
+    assert_eq!(gives(&blob::version("other", 1, 1)), Err(RestartError::OtherBlob));
+    assert!(matches!(gives(b"no module"), Err(RestartError::Load(_))));
     manager.set_fallback(id, &given, &LoadOptions::default(), "").unwrap();
     assert!(manager.set_fallback(id, b"no module", &LoadOptions::default(), "").is_ok(), "it has one");
     fault(&platform, &manager, id);
     at(&platform, &manager, 1);
+    assert_eq!(gives(&given), Err(RestartError::NotLoaded));
     let id = manager.find("net").unwrap();
     assert_eq!(manager.stats(id).unwrap().version.to_string(), "1.1.0");
 }

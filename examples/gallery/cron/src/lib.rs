@@ -1,8 +1,9 @@
 //! Calls other modules at times: a task, by a table that is set when it is loaded.
 //!
 //! The table is a list of `module:milliseconds`, such as `sum:500,primes:60000`; each module is called whenever so many
-//! milliseconds have passed, without input. What was missed is not made up for. A module that is not loaded, faults, or
-//! is not in the list of `depends` in `Cargo.toml` is called again at its next time, and logged.
+//! milliseconds have passed, without input. What was missed is not made up for. The modules that it may call are those in
+//! `depends` of `Cargo.toml`, which are loaded before it; add others there. One that faults is called again at its next
+//! time, and logged.
 
 #![no_std]
 #![forbid(unsafe_code)]
