@@ -1,4 +1,4 @@
-//! How long a timer waits for its handler at most, in a kernel that serves.
+//! The delays of a timer in a kernel that serves: the longest from when it is due to its handler.
 
 use std::error::Error;
 use std::thread::sleep;
@@ -34,7 +34,7 @@ struct Blobs {
     sum: Vec<u8>,
 }
 
-/// What the kernel does while the timer runs.
+/// A function that keeps the kernel busy while the timer runs.
 type Meanwhile = fn(&mut Client, &Blobs, Domain) -> Result<(), Box<dyn Error>>;
 
 /// All of them, with their names.

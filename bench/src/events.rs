@@ -20,7 +20,7 @@ const HALF_LATE_MS: u32 = 2;
 const HALF_LATE_BETWEEN: (u32, u32) = (1000, 2000);
 const NARROW: u32 = 63;
 
-/// What the rig says of a crowd.
+/// The names of a crowd's figures on the console.
 const CROWD: [&str; 4] = ["handled ", "missed ", "late ", "interrupts off for at most "];
 
 /// The lines of the rig that measures one event.

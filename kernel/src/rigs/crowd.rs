@@ -1,4 +1,4 @@
-//! How many timers of many modules are kept up with. A tick of the clock is an instruction, by `--icount`.
+//! The number of timers that are kept up with, among many modules. A tick of the clock is an instruction, by `--icount`.
 
 use alloc::format;
 use alloc::vec::Vec;
