@@ -12,7 +12,7 @@ use bareflow_protocol::report::Module;
 use bareflow_protocol::{Request, Response};
 use common::mutate::{renamed, with_header};
 use common::served::Served;
-use common::{assert_code, bareflow, blob, options, test_blob, text};
+use common::{assert_code, bareflow, blob, kernel, options, test_blob, text};
 
 fn push(client: &mut Client, blob: &[u8], on_fault: Option<&str>) {
     upload(client, blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
@@ -103,4 +103,33 @@ fn a_module_starts_again_after_its_delay_and_then_gives_way_to_the_version_befor
     ] {
         assert_eq!(console.matches(line).count(), 2, "{line}\n{console}");
     }
+}
+
+#[test]
+fn a_fresh_image_in_the_old_memory_has_nothing_of_the_old_one() {
+    let heap = std::fs::read(test_blob("heap")).unwrap();
+    kernel::with_kernel(
+        |_| (),
+        |client| {
+            for domain in Domain::ALL {
+                let overrides = LoadOverrides {
+                    on_fault: Some("restart"),
+                    domain: Some(domain.name()),
+                    ..LoadOverrides::default()
+                };
+                upload(client, &heap, &mut |_, _| ()).unwrap();
+                let loaded = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
+                assert!(matches!(loaded, Ok(Response::Loaded(_))), "{loaded:?}");
+                for _ in 0..3 {
+                    let exhaust = Request::Call { module: "heap", input: b"exhaust", repeat: 1 };
+                    let error = client.ask(exhaust).unwrap_err().to_string();
+                    assert!(error.contains("heap_budget"), "{error}");
+                    assert_eq!(call(client, "heap"), 1000, "{}", domain.name());
+                }
+                let Ok(Response::Unloaded(receipt)) = client.ask(Request::Unload { module: "heap" }) else { panic!() };
+                assert_eq!(receipt.pages_held, receipt.pages_returned);
+                assert_eq!((receipt.leaked_blocks, receipt.call_count), (0, 6));
+            }
+        },
+    );
 }

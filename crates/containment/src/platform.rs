@@ -9,7 +9,7 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::{
     Call, CallFailure, Callees, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize, Name, Occurrence,
-    PeakUse, Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, Usage,
+    PeakUse, Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, Usage, WritableImage,
 };
 use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
@@ -109,6 +109,14 @@ unsafe impl Platform for Contained {
                 Err(error)
             }
         }
+    }
+
+    fn refill(&self, image: &mut Image, size: ImageSize, fill: impl FnOnce(&mut dyn WritableImage)) -> bool {
+        let is_refilled = image.refill(size, fill);
+        if is_refilled {
+            self.serializer.serialize();
+        }
+        is_refilled
     }
 
     #[inline(always)]

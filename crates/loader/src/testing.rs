@@ -178,6 +178,8 @@ pub struct FakePlatform {
     pub capacity: usize,
     /// Whether memory for images is short for now.
     pub is_short: Cell<bool>,
+    /// Whether images are filled anew.
+    pub refills: Cell<bool>,
     /// Whether there is a user domain.
     pub has_user: bool,
     /// The bytes that modules write to their output.
@@ -216,6 +218,7 @@ impl Default for FakePlatform {
             images: Cell::new(0),
             capacity: usize::MAX,
             is_short: Cell::new(false),
+            refills: Cell::new(false),
             has_user: false,
             output: b"",
             time: Cell::new(0),
@@ -277,6 +280,15 @@ unsafe impl Platform for &FakePlatform {
     }
     fn release(&self, _: FakeImage) {
         self.images.set(self.images.get() - 1);
+    }
+    fn refill(&self, image: &mut FakeImage, size: ImageSize, fill: impl FnOnce(&mut dyn WritableImage)) -> bool {
+        let lengths = image.segments().map(|segment| segment.len() as u32);
+        let fits = self.refills.get() && lengths == [size.text_bytes, size.rodata_bytes, size.data_bytes];
+        if fits {
+            image.segments().into_iter().for_each(|segment| segment.fill(0));
+            fill(image);
+        }
+        fits
     }
     fn image_usage(&self, _: &FakeImage) -> Usage {
         Usage { pages: 1, ..Usage::default() }

@@ -1,6 +1,6 @@
 //! The test of memory that runs out at every possible point. More and more of the heap, or of the frames, is left
 //! free, from nothing on, until a load, a reload, a restart, a call or an unload succeeds. Each attempt before is refused for
-//! want of memory and leaves all memory as it was.
+//! want of memory and leaves all memory as it was. A fault, the restart behind it, and an unload need none, and succeed at once.
 //!
 //! The test itself takes the memory, so the allocators need no code for it and cost nothing more.
 
@@ -49,12 +49,12 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions) -> bool
             Ok(steps) => line!(
                 console,
                 Plain,
-                "[OK] {what}: refused {} loads, {} first calls, {} reloads, {} restarts, {} unloads for want of memory",
+                "[OK] {what}: refused {} loads, {} first calls, {} reloads, {} restarts for want of memory, and no fault, \
+                 no restart behind it, no unload",
                 steps[0],
                 steps[1],
                 steps[2],
-                steps[3],
-                steps[4]
+                steps[3]
             ),
             Err(error) => {
                 line!(console, Error, "[ERROR] {what}: {error}");
@@ -76,6 +76,8 @@ enum Refused {
     Restart(#[from] RestartError),
     #[error(transparent)]
     Unload(#[from] UnloadError),
+    #[error("the call returned {0}, expected a fault")]
+    Returned(i32),
     #[error("held {held:?}, returned {returned:?}")]
     Unbalanced { held: Usage, returned: Option<Usage> },
 }
@@ -87,13 +89,14 @@ type Attempt<'attempt> = &'attempt mut dyn FnMut() -> Result<(), Refused>;
 /// failed.
 type Exhaust = fn(&Manager, Attempt<'_>) -> Result<usize, String>;
 
-/// Runs a load, its first call, a reload, a restart and an unload, each with more and more free memory.
+/// Runs a load, its first call, a fault, a restart behind that, a reload, a restart of what runs, and an unload, each with more
+/// and more free memory. A fault, the restart behind it, and an unload need none. Returns how often each of the others failed.
 fn each(
     manager: &Manager,
     blobs: [&Source<'_>; 2],
     load: &LoadOptions,
     exhaust: Exhaust,
-) -> Result<[usize; 5], String> {
+) -> Result<[usize; 4], String> {
     let [first, second] = blobs;
     let mut now = None;
     let loads = exhaust(manager, &mut || {
@@ -102,18 +105,29 @@ fn each(
     })?;
     let id = now.ok_or("nothing was loaded")?;
     let calls = exhaust(manager, &mut || Ok(manager.execute(id).map(drop)?))?;
+    let at_once = |what: &str, attempt: Attempt<'_>| match exhaust(manager, attempt)? {
+        0 => Ok(()),
+        steps => Err(format!("{what} was refused {steps} times, expected never")),
+    };
+    at_once("a call with a fault", &mut || match manager.execute_with(id, b"fault", &mut []) {
+        Err(ExecuteError::Faulted(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(done) => Err(Refused::Returned(done.result)),
+    })?;
+    at_once("a restart behind a fault", &mut || Ok(manager.restart(id, Some(first.bytes))?))?;
+    at_once("a call behind that", &mut || Ok(manager.execute(id).map(drop)?))?;
     let mut now = id;
     let reloads = exhaust(manager, &mut || {
         now = manager.replace(second.bytes, load)?.id;
         Ok(())
     })?;
     let restarts = exhaust(manager, &mut || Ok(manager.restart(now, Some(second.bytes))?))?;
-    let unloads = exhaust(manager, &mut || {
+    at_once("an unload", &mut || {
         let receipt = manager.unload(now)?;
         let (held, returned) = (receipt.held, receipt.returned);
         if receipt.is_balanced() { Ok(()) } else { Err(Refused::Unbalanced { held, returned }) }
     })?;
-    Ok([loads, calls, reloads, restarts, unloads])
+    Ok([loads, calls, reloads, restarts])
 }
 
 /// Returns the memory in use, and the number of free frames.
@@ -129,7 +143,7 @@ fn check(manager: &Manager, before: (Usage, u64), error: &Refused, step: usize) 
     let for_memory = match error {
         Refused::Load(error) | Refused::Restart(RestartError::Load(error)) => error.is_for_memory(),
         Refused::Call(error) => error.is_for_memory(),
-        Refused::Restart(_) | Refused::Unload(_) | Refused::Unbalanced { .. } => false,
+        Refused::Restart(_) | Refused::Unload(_) | Refused::Returned(_) | Refused::Unbalanced { .. } => false,
     };
     if !for_memory {
         return Err(format!("step {step}: {text}, expected a refusal for want of memory"));

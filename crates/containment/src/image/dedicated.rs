@@ -6,11 +6,12 @@ use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{Domain, ImageSize, PlatformError, RangeAllocator, Segments, Usage};
 use spin::Mutex;
+use x86_64::structures::paging::PageTableFlags;
 
 use super::no_pages;
 use super::user::UserMappings;
 use crate::layout::{IMAGES, SHARED_ARENA_BYTES, user as layout};
-use crate::memory::page_tables::{self, MapError, READ_EXECUTE, READ_ONLY};
+use crate::memory::page_tables::{self, MapError, READ_EXECUTE, READ_ONLY, READ_WRITE};
 
 /// The pages of offsets in the arena. The three segments of an image lie at the same offset.
 const ARENA_PAGES: u64 = MAX_SEGMENT_SIZE / PAGE_SIZE;
@@ -78,16 +79,44 @@ impl DedicatedPages {
     /// Gives text and rodata their final permissions; data has them already.
     #[inline(never)]
     pub fn seal(&mut self) -> Result<(), MapError> {
-        let [text, rodata, _] = self.alias.all();
+        self.protect();
+        let seen = Segments { base: self.base(), ..self.alias };
+        self.user.as_mut().map_or(Ok(()), |user| user.map_segments(&seen, &self.alias))
+    }
+
+    fn protect(&self) {
         // Code of ring 3 is never run through the kernel's alias.
         let executable = if self.user.is_some() { READ_ONLY } else { READ_EXECUTE };
-        for ((start, bytes), flags) in [(text, executable), (rodata, READ_ONLY)] {
+        self.protect_as([executable, READ_ONLY]);
+    }
+
+    /// Gives text and rodata these permissions.
+    fn protect_as(&self, flags: [PageTableFlags; 2]) {
+        let [text, rodata, _] = self.alias.all();
+        for ((start, bytes), flags) in [text, rodata].into_iter().zip(flags) {
             for address in (start..start + bytes as u64).step_by(PAGE_SIZE as usize) {
                 page_tables::protect(address, flags);
             }
         }
-        let seen = Segments { base: self.base(), ..self.alias };
-        self.user.as_mut().map_or(Ok(()), |user| user.map_segments(&seen, &self.alias))
+    }
+
+    /// Makes the pages what [`new`](Self::new) gave: zeroed, and writable. Nothing runs in the image.
+    pub fn unseal(&self) {
+        self.protect_as([READ_WRITE; 2]);
+        for (start, bytes) in self.alias.mapped() {
+            let bytes = bytes.next_multiple_of(PAGE_SIZE) as usize;
+            // SAFETY: these are whole pages of this image, which are mapped, and writable as of now; nobody has a reference to
+            // them, since its module does not run.
+            unsafe { (start as *mut u8).write_bytes(0, bytes) };
+        }
+        self.user.iter().for_each(UserMappings::wipe);
+    }
+
+    /// Seals an image that was sealed before: a module of the user domain has its mappings still.
+    pub fn seal_again(&self) {
+        self.protect();
+        let heap = Segments { base: self.base(), ..self.alias }.heap();
+        self.user.iter().for_each(|user| user.write_context(heap));
     }
 
     /// Returns the pages it takes, and the bytes of the kernel's heap.

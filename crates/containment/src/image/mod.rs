@@ -98,6 +98,24 @@ impl Image {
         dedicated.seal().map_err(|_| PlatformError { what: "map pages in ring 3", bytes: dedicated.bytes() })
     }
 
+    /// Makes an image of the same size, in which nothing runs, what [`allocate`](Self::allocate) gave, lets `fill` fill it,
+    /// and seals it. Returns whether it did.
+    #[cold]
+    pub(crate) fn refill(&mut self, size: ImageSize, fill: impl FnOnce(&mut dyn WritableImage)) -> bool {
+        if self.segments.size != size {
+            return false;
+        }
+        match &self.dedicated {
+            None => shared_arena::wipe(&self.segments),
+            Some(dedicated) => dedicated.unseal(),
+        }
+        fill(&mut Unsealed(self));
+        if let Some(dedicated) = &self.dedicated {
+            dedicated.seal_again();
+        }
+        true
+    }
+
     /// Returns the pages it takes, and the bytes of the kernel's heap.
     #[inline(always)]
     pub(crate) fn usage(&self) -> Usage {
@@ -242,6 +260,18 @@ impl WritableImage for UnsealedImage {
         self.0.segments.base
     }
     #[inline(always)]
+    fn segments(&mut self) -> [&mut [u8]; 3] {
+        self.0.writable()
+    }
+}
+
+/// An image that is being filled once more, where it is.
+struct Unsealed<'image>(&'image mut Image);
+
+impl WritableImage for Unsealed<'_> {
+    fn base(&self) -> u64 {
+        self.0.segments.base
+    }
     fn segments(&mut self) -> [&mut [u8]; 3] {
         self.0.writable()
     }

@@ -46,6 +46,12 @@ impl Pages {
         Pages { start: memory.address, size: memory.bytes() }
     }
 
+    /// Fills them with zeros.
+    pub fn clear(&self) {
+        // SAFETY: as in `write`.
+        unsafe { (self.start as *mut u8).write_bytes(0, self.size as usize) };
+    }
+
     /// Copies `bytes` to the beginning.
     pub fn write(&self, bytes: &[u8]) {
         let length = bytes.len().min(self.size as usize);

@@ -72,16 +72,22 @@ pub fn allocate(size: &ImageSize) -> Result<(u64, u32), MapError> {
 /// Frees the room of an image that takes `granules` granules, and leaves traps and zeros there.
 #[inline(always)]
 pub fn free(segments: &Segments, granules: u32) {
+    wipe(segments);
+    let count = u64::from(granules);
+    let mut arena = SHARED_ARENA.lock();
+    USED.fetch_sub(count * GRANULE_SIZE, Ordering::Relaxed);
+    arena.ranges.free((segments.base - IMAGES) / GRANULE_SIZE, count);
+}
+
+/// Leaves traps and zeros in an image in which nothing runs any more.
+#[inline(always)]
+pub fn wipe(segments: &Segments) {
     let ([text, rodata, data], [text_shift, rodata_shift, data_shift]) = (segments.all(), write_offsets());
     fill(text, text_shift, TRAP);
     if rodata.1 + data.1 > 0 {
         clear(rodata, rodata_shift);
         clear(data, data_shift);
     }
-    let count = u64::from(granules);
-    let mut arena = SHARED_ARENA.lock();
-    USED.fetch_sub(count * GRANULE_SIZE, Ordering::Relaxed);
-    arena.ranges.free((segments.base - IMAGES) / GRANULE_SIZE, count);
 }
 
 /// Fills a freed segment of an image, up to the end of its last granule. The writes go to the segment's address plus

@@ -169,8 +169,16 @@ impl UserMappings {
         self.output.grow(capacity as u64, &self.space, WRITE)
     }
 
+    /// Leaves nothing of what the module and its callers wrote to its stack and to its buffers.
+    pub fn wipe(&self) {
+        self.stack.clear();
+        for buffer in [&self.input, &self.output] {
+            buffer.pages.lock().as_ref().into_iter().for_each(Pages::clear);
+        }
+    }
+
     /// Writes all of the context, for a module with this heap.
-    fn write_context(&self, heap: (u64, u64)) {
+    pub fn write_context(&self, heap: (u64, u64)) {
         // SAFETY: the kernel does not use the addresses in the context. They are valid for the module, in its own
         // page tables.
         let context =

@@ -318,7 +318,6 @@ impl ExecuteError {
 }
 
 /// The reason for which a module was not restarted on purpose, or got no version to return to.
-#[cfg(feature = "supervision")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestartError {

@@ -77,18 +77,34 @@ impl<Image> PlacedModule<Image> {
             let mut imports = Entries::new(module.bindings()).imports();
             imports.any(|import| import.interface == <dyn Regions>::NAME)
         });
-        let (code, base) = (module.code(), image.base());
-        let [text, rodata, data] = image.segments();
-        copy(code.text, text);
-        copy(code.rodata, rodata);
-        copy(code.data, data);
-        if !code.fixups.is_empty() {
-            let lists = (code.fixups, code.rodata.len(), code.data.len());
-            relocate_all(lists, base, rodata, data);
-        }
-        let entry = base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(code.header.entry));
+        let entry = fill(module, &mut image);
         Ok(PlacedModule { image: platform.seal(image)?, entry })
     }
+
+    /// Fills the image of `module` anew, if the platform can do that without more memory. Returns whether it did. Nothing
+    /// runs in the image any more.
+    pub(crate) fn refill<P>(&mut self, module: &ValidModule<'_>, platform: &P) -> bool
+    where
+        P: Platform<Image = Image>,
+    {
+        let PlacedModule { image, entry } = self;
+        platform.refill(image, module.code().image_size(), |image| *entry = fill(module, image))
+    }
+}
+
+/// Copies `module` to zeroed memory and applies its fix-ups. Returns the address of its entry.
+#[inline(always)]
+fn fill<W: WritableImage + ?Sized>(module: &ValidModule<'_>, image: &mut W) -> u64 {
+    let (code, base) = (module.code(), image.base());
+    let [text, rodata, data] = image.segments();
+    copy(code.text, text);
+    copy(code.rodata, rodata);
+    copy(code.data, data);
+    if !code.fixups.is_empty() {
+        let lists = (code.fixups, code.rodata.len(), code.data.len());
+        relocate_all(lists, base, rodata, data);
+    }
+    base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(code.header.entry))
 }
 
 /// Copies a segment's bytes to the start of its memory.

@@ -39,7 +39,10 @@ pub trait WritableImage {
     /// Prepares the image for [regions](Platform::has_regions), before it is sealed, if it `imports_them`. By default does
     /// not ask, and nothing is to be prepared.
     #[inline(always)]
-    fn prepare_regions(&mut self, imports_them: impl FnOnce() -> bool) {
+    fn prepare_regions(&mut self, imports_them: impl FnOnce() -> bool)
+    where
+        Self: Sized,
+    {
         let _ = imports_them;
     }
 }
@@ -166,6 +169,7 @@ pub trait WritableImage {
 /// - `allocate` gives zeroed memory, in which nothing of an earlier module is left, and the stack, the heap and the table
 ///   of services that `placement` names, or refuses. The budget may be any, not only one of
 ///   [`Budget::of`](crate::Budget::of): a stack is aligned and ends at an unmapped page even if it is cut to what there is;
+/// - `refill` leaves nothing in the image of what was there, and gives `fill` and the processor what `allocate` and `seal` do;
 /// - `seal` returns only when the processor will execute the new text, and nothing older, at its addresses;
 /// - [`cpu_level`](Self::cpu_level) and [`offered_services`](Self::offered_services) name only what works during a call;
 /// - `call`, `call_fast` with `finish_fast`, `call_with_callees` and `call_method` return with all state of the processor that
@@ -241,6 +245,16 @@ pub unsafe trait Platform {
 
     /// Frees an image that no code runs in any more. The next image at the same address must find zeros.
     fn release(&self, image: Self::Image);
+
+    /// Makes an image for segments of `size`, in which no code runs any more, what [`allocate`](Self::allocate) gave, lets
+    /// `fill` fill it, and seals it again, all without any memory. Returns whether it did.
+    ///
+    /// So a module that faulted is restarted when no memory is left. By default nothing happens, and the module gets another
+    /// image; `fill` is not called then, nor if the image is of another size.
+    fn refill(&self, image: &mut Self::Image, size: ImageSize, fill: impl FnOnce(&mut dyn WritableImage)) -> bool {
+        let _ = (image, size, fill);
+        false
+    }
 
     /// Returns the microseconds since some point in the past, which never decrease; by default `None`.
     ///

@@ -141,10 +141,6 @@ impl<P: Platform> Regions for Caller<'_, P> {
             return Err(RegionError::Open);
         }
         let slot = manager.registry.slot(module as usize).and_then(Slot::module).ok_or(CallError::NotBound)?;
-        if slot.lifecycle.state() == ModuleState::Stopped {
-            // This is the `init` of a restart, in an image that is not yet the module's.
-            return Err(CallError::Busy.into());
-        }
         let Region { memory, holders, .. } = found;
         let holder = holders.iter_mut().find(|holder| holder.module == module).ok_or(RegionError::NoSuchRegion)?;
         let is_writable = access != Access::ReadOnly;

@@ -461,3 +461,36 @@ fn rejects_more_pages_than_can_be_counted() {
         regions.create(1).unwrap();
     });
 }
+
+#[test]
+fn an_init_opens_regions_in_the_image_that_it_runs_in() {
+    for (refills, faults) in [(false, false), (false, true), (true, true)] {
+        let (platform, manager) = manager();
+        platform.refills.set(refills);
+        let mut bytes = importer("a", 0);
+        blob::change_header(&mut bytes, |header| header.flags |= bareflow_abi::header::FLAG_INIT);
+        platform.results.borrow_mut().push_back(Ok(0));
+        let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..LoadOptions::default() };
+        let id = manager.load_with(&bytes, &options).unwrap();
+        if faults {
+            platform.results.borrow_mut().push_back(Err(FAULT));
+            assert!(manager.execute(id).is_err());
+        }
+        // The first one fails behind that, and nothing stays of what it had.
+        for result in [Ok(1), Err(FAULT), Ok(0)] {
+            platform.inside.borrow_mut().push_back(Box::new(|callees| {
+                let import = Import(callees);
+                let mut regions = client::<dyn Regions, _>(&import);
+                let region = regions.create(1).unwrap();
+                open(regions, region, Exclusive).unwrap();
+            }));
+            platform.results.borrow_mut().push_back(result);
+            assert_eq!(manager.restart(id, None).is_ok(), result == Ok(0));
+            let bases: Vec<_> = platform.region_mappings.borrow().iter().map(|mapping| mapping.1).collect();
+            let own = manager.with_image(id, |image| image.base).unwrap();
+            assert_eq!(bases, if result == Ok(0) { std::vec![own] } else { Vec::new() }, "{refills} {faults}");
+            assert_eq!(platform.images.get(), 1);
+        }
+        assert!(is_balanced(&manager.unload(id).unwrap()));
+    }
+}

@@ -5,6 +5,7 @@ mod after_fault;
 mod fallback;
 #[cfg(feature = "supervision")]
 mod on_purpose;
+mod renew;
 #[cfg(feature = "supervision")]
 mod restart_due;
 #[cfg(feature = "supervision")]

@@ -1,9 +1,7 @@
 //! Restarts that someone asks for.
 
 use super::Happening;
-use crate::error::{LoadError, RestartError};
-use crate::format::raw::RawModule;
-use crate::format::valid::{Capabilities, ValidModule};
+use crate::error::RestartError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::platform::Platform;
@@ -19,37 +17,15 @@ impl<P: Platform> ModuleManager<P> {
     /// The reason for which it was not restarted. The module is as it was, but for its regions, which are gone, and
     /// its timers, which are those of its declaration again.
     pub fn restart(&self, id: ModuleId, blob: Option<&[u8]>) -> Result<(), RestartError> {
-        // A running call borrows its module.
-        if self.registry.slot(id.index).is_none_or(Slot::is_borrowed) {
-            return Err(if self.get(id).is_some() { RestartError::Busy } else { RestartError::NotLoaded });
-        }
-        let module = self.get(id).filter(|module| !module.lifecycle.is_retired()).ok_or(RestartError::NotLoaded)?;
-        let blob = match module.metadata.blob() {
-            [] => blob.ok_or(RestartError::NotKept)?,
-            kept => kept,
-        };
-        let raw = RawModule::parse(blob).map_err(LoadError::from)?;
-        let valid = ValidModule::validate(raw, Capabilities::of(&self.platform)).map_err(LoadError::from)?;
-        if (valid.name(), valid.version(), blob.len() as u64) != (module.name, module.version, module.blob_size) {
-            return Err(RestartError::OtherBlob);
-        }
         // Without room, no notice is kept.
         let _ = self.notices.reserve(self.platform.allocator());
-        // What a caller is told is its own fault, not one of an `init` that runs here.
-        let last_fault = self.last_fault.get();
-        let placed = self.place_anew(id, &valid, &module);
-        self.last_fault.set(last_fault);
-        let placed = placed?;
-        if let Some(supervision) = module.metadata.supervision() {
-            supervision.reset();
-            self.note_next_step();
-        }
-        drop(module);
-        if !self.swap_image(id, placed) {
-            return Err(RestartError::Busy);
-        }
+        self.renew(id, blob)?;
         if let Some(module) = self.get(id) {
             module.lifecycle.set_restarts(false);
+            if let Some(supervision) = module.metadata.supervision() {
+                supervision.reset();
+                self.note_next_step();
+            }
             self.tell(&module, Happening::Restarted);
         }
         Ok(())

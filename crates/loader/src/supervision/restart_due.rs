@@ -1,8 +1,7 @@
 //! Restarts after a delay.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, RestartError};
 use crate::manager::ModuleManager;
-use crate::module::lifecycle::ModuleState;
 use crate::module::notice::{Happening, Notice};
 use crate::module::supervision::{Step, Supervision};
 use crate::module::{Module, ModuleId};
@@ -90,24 +89,18 @@ impl<P: Platform> ModuleManager<P> {
         let Some(supervision) = module.metadata.supervision() else { return };
         supervision.due.set(None);
         let policy = module.metadata.options().on_fault;
-        let remade = self.remake(id, &module);
+        drop(module);
+        let renewed = self.renew(id, None);
         let now = self.platform.microseconds().unwrap_or_default();
-        match remade {
-            Ok(fresh) => {
-                drop(module);
-                let is_restarted = self.swap_image(id, fresh);
-                let Some(module) = self.get(id) else { return };
-                let Some(supervision) = module.metadata.supervision() else { return };
-                if is_restarted {
-                    supervision.refusal.set(None);
-                    supervision.note_restart(now);
-                    self.tell(&module, Happening::Restarted);
-                } else if module.lifecycle.state() == ModuleState::Stopped {
-                    // A call is still running in the old image.
-                    self.wait_for(supervision, supervision.after_failure(policy, now), Step::Restart);
-                }
+        let Some(module) = self.get(id) else { return };
+        let Some(supervision) = module.metadata.supervision() else { return };
+        match renewed {
+            Ok(()) => {
+                supervision.refusal.set(None);
+                supervision.note_restart(now);
+                self.tell(&module, Happening::Restarted);
             }
-            Err(error) => {
+            Err(RestartError::Load(error)) => {
                 supervision.refusal.set(Some(error));
                 self.tell(&module, Happening::Refused(error));
                 match error {
@@ -124,6 +117,8 @@ impl<P: Platform> ModuleManager<P> {
                 supervision.note_restart(now);
                 self.supervise(&module, supervision);
             }
+            // A call is still running in the old image.
+            Err(_) => self.wait_for(supervision, supervision.after_failure(policy, now), Step::Restart),
         }
     }
 

@@ -347,3 +347,68 @@ fn restarts_on_purpose() {
     assert!(matches!(error, RestartError::Load(error) if error.is_for_memory()));
     assert_eq!(manager.execute(id), Ok(42), "it is as it was");
 }
+
+#[test]
+fn what_faulted_is_restarted_in_the_memory_that_it_has() {
+    let platform = FakePlatform { refills: true.into(), capacity: 1, ..FakePlatform::default() };
+    let manager = manager(&platform);
+    for policy in ["restart", "restart:0", "backoff:1ms..1ms,9/60s"] {
+        let blob = blob::full();
+        let id = manager.load_with(&blob, &options(policy)).unwrap();
+        let image = |id| manager.with_image(id, |image| (image.base, image.text.clone(), image.data.clone())).unwrap();
+        let fresh = image(id);
+        for round in 1..3 {
+            if let Some(mut slot) = manager.registry.slot(id.index).unwrap().try_borrow_mut() {
+                let image = &mut slot.as_deref_mut().unwrap().placed.image;
+                image.text.fill(7);
+                image.data.fill(7);
+            }
+            platform.results.borrow_mut().push_back(Err(FAULT));
+            assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)), "{policy}");
+            match policy {
+                "restart" => {}
+                "restart:0" => assert_eq!(manager.restart(id, None), Ok(())),
+                _ => assert_eq!(at(&platform, &manager, 1000 * round), None),
+            }
+            assert_eq!((image(id), manager.execute(id)), (fresh.clone(), Ok(42)), "{policy}");
+            assert_eq!(manager.stats(id).unwrap().restarts, round as u32);
+        }
+        // One that goes on if it can't be restarted needs another image.
+        assert!(matches!(manager.restart(id, None), Err(RestartError::Load(LoadError::Platform(_)))));
+        assert_eq!(manager.execute(id), Ok(42));
+        manager.unload(id).unwrap();
+    }
+}
+
+#[test]
+fn an_init_that_fails_in_the_old_memory_may_be_tried_again() {
+    let platform = FakePlatform { refills: true.into(), capacity: 1, ..FakePlatform::default() };
+    let manager = manager(&platform);
+    platform.results.borrow_mut().push_back(Ok(0));
+    let id = manager.load_with(&with_init(blob::full()), &options("restart:0")).unwrap();
+    platform.results.borrow_mut().extend([Err(FAULT), Ok(1), Err(FAULT), Ok(0)]);
+    assert!(manager.execute(id).is_err());
+    assert_eq!(manager.restart(id, None), Err(RestartError::Load(LoadError::InitFailed { result: 1 })));
+    assert_eq!(manager.restart(id, None), Err(RestartError::Load(LoadError::InitFaulted(FAULT))));
+    assert_eq!(manager.execute(id), Err(ExecuteError::Stopped(FAULT)));
+    assert_eq!((manager.restart(id, None), manager.execute(id)), (Ok(()), Ok(42)));
+    manager.unload(id).unwrap();
+    assert_eq!(platform.images.get(), 0);
+}
+
+#[test]
+fn what_is_restarted_is_not_called_before_its_init_has_returned() {
+    let (platform, manager) = leaked_manager();
+    platform.results.borrow_mut().push_back(Ok(0));
+    let id = manager.load_with(&with_init(blob::small("net")), &options("restart:0")).unwrap();
+    for result in [Ok(1), Ok(0)] {
+        platform.meanwhile.borrow_mut().push_back(std::boxed::Box::new(move || {
+            assert_eq!(manager.execute(id), Err(ExecuteError::Busy));
+            assert_eq!(manager.restart(id, None), Err(RestartError::Busy));
+            assert_eq!(platform.images.get(), 2);
+        }));
+        platform.results.borrow_mut().push_back(result);
+        assert_eq!(manager.restart(id, None).is_ok(), result == Ok(0));
+        assert_eq!((manager.execute(id), platform.images.get()), (Ok(42), 1));
+    }
+}
