@@ -15,8 +15,8 @@ use crate::fault::Fault;
 use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::{
-    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Platform, PlatformError, RegionMemory,
-    TimedCall, WritableImage,
+    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Occurrence, Platform, PlatformError,
+    RegionMemory, TimedCall, WritableImage,
 };
 use crate::policy::kernel_domain::KernelDomain;
 use crate::policy::{Domain, Placement};
@@ -204,6 +204,8 @@ pub struct FakePlatform {
     pub region_capacity: Cell<[u64; 2]>,
     /// The mappings of regions: the region's address, the image's base, and whether it can be written.
     pub region_mappings: RefCell<Vec<(u64, u64, bool)>>,
+    /// The occurrences that were traced.
+    pub traced: RefCell<Vec<(Name, Occurrence)>>,
 }
 
 /// The action of a module that may call others.
@@ -231,6 +233,7 @@ impl Default for FakePlatform {
             region_pages: Cell::new(0),
             region_capacity: Cell::new([u64::MAX; 2]),
             region_mappings: RefCell::default(),
+            traced: RefCell::default(),
         }
     }
 }
@@ -329,6 +332,9 @@ unsafe impl Platform for &FakePlatform {
     }
     fn microseconds(&self) -> Option<u64> {
         self.microseconds.get()
+    }
+    fn trace(&self, module: &Name, occurrence: Occurrence) {
+        self.traced.borrow_mut().push((*module, occurrence));
     }
     fn clock(&self) -> u64 {
         self.time.get()

@@ -14,7 +14,7 @@ pub enum Occurrence {
         /// The number of times the name has been loaded.
         generation: u32,
     },
-    /// The embedder made it replace another load of its name.
+    /// It took the place of another load of its name: a reload of the embedder's, or the return to an earlier version.
     Replaced {
         /// The version of the other one.
         version: VersionParts,
@@ -30,7 +30,7 @@ pub enum Occurrence {
     },
     /// A fault stopped it.
     Stopped,
-    /// A fresh image took the place of the one that faulted.
+    /// A fresh image took the place of the old one, after a fault or on purpose.
     Restarted,
     /// The events with these bits are due, and their handler is called.
     Due(u64),

@@ -10,7 +10,7 @@ use crate::module::notice::Happening;
 use crate::module::supervision::{FellBack, Previous, Step};
 use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
-use crate::platform::Platform;
+use crate::platform::{Occurrence, Platform};
 use crate::policy::LoadOptions;
 
 impl<P: Platform> ModuleManager<P> {
@@ -46,6 +46,10 @@ impl<P: Platform> ModuleManager<P> {
                 let Some(module) = self.get(reloaded.id) else { return };
                 if let Some(supervision) = module.metadata.supervision() {
                     supervision.fell_back.set(Some(fell_back));
+                }
+                if let Some(old) = reloaded.replaced {
+                    let (version, generation) = (old.version.parts(), old.generation);
+                    self.platform.trace(&module.name, Occurrence::Replaced { version, generation });
                 }
                 self.tell(&module, Happening::FellBack { from: fell_back.from });
             }

@@ -12,6 +12,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::module::notice::Happening;
+use crate::platform::Occurrence;
 use crate::policy::{FaultPolicy, LoadOptions};
 use crate::profile::Timing;
 use crate::testing::{FakePlatform, blob, leaked_manager, manager as manager_of};
@@ -206,6 +207,11 @@ fn returns_to_the_version_before() {
     assert_eq!(manager.supervised(id).unwrap().previous.unwrap().to_string(), "1.2.0");
     assert_eq!(fault(&platform, &manager, id), Some(0));
     assert_eq!(at(&platform, &manager, 1), None);
+    let replaced = Occurrence::Replaced { version: [1, 3, 0], generation: 2 };
+    assert_eq!(
+        platform.traced.take().iter().map(|traced| traced.1).collect::<Vec<_>>(),
+        [Occurrence::Stopped, replaced]
+    );
     assert_eq!(manager.execute(id), Err(ExecuteError::NotLoaded));
     let id = manager.find("net").unwrap();
     let (profile, supervised) = (manager.stats(id).unwrap(), manager.supervised(id).unwrap());
