@@ -196,6 +196,22 @@ fn a_run_runs_events_behind_its_tests() {
 }
 
 #[test]
+fn a_run_restarts_what_waits_for_it_while_it_runs_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    for (place, domain) in [("host", "kernel"), ("host", "user"), ("boot", "kernel"), ("boot", "user")] {
+        let policy = ["--on-fault", "backoff:1ms..2ms,3/60s", "--set", "rogue.misuse=2"];
+        let words = [place, "--domain", domain, "--events", "2s"].into_iter().chain(policy).chain(["--json"]);
+        let output = bareflow(words.map(PathBuf::from).chain([path.clone(), test_blob("rogue")]));
+        assert_code(&output, 1);
+        let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let rogue = &report["modules"][4];
+        assert_eq!((&rogue["restarts"], &rogue["faults"], &rogue["state"]), (&json!(3), &json!(4), &json!("faulted")));
+        assert!(text(&output).contains("restarted"), "{place} {domain}: {}", text(&output));
+    }
+}
+
+#[test]
 fn a_served_kernel_runs_events_and_asks_for_the_end() {
     let blob = std::fs::read(test_blob("ticker")).unwrap();
     for domain in Domain::ALL {
