@@ -14,7 +14,7 @@ pub enum Occurrence {
         /// The number of times the name has been loaded.
         generation: u32,
     },
-    /// It took the place of another load of its name: a reload of the embedder's, or the return to an earlier version.
+    /// A replacement of another load of its name: a reload of the embedder's, or the return to an earlier version.
     Replaced {
         /// The version of the other one.
         version: VersionParts,
