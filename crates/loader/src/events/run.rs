@@ -113,6 +113,8 @@ impl<P: Platform> ModuleManager<P> {
         };
         let function = FunctionId { module: taken.module, number: function.into(), shape: None };
         let mut waits = [0; 8];
+        let restarts = || self.get(taken.module).map(|module| module.faults.restarts.get());
+        let before = restarts();
         let executed = self.one_deeper(|| {
             self.platform.call_within(EventLimits::DEFAULT, || {
                 self.execute_function(function, &taken.events.to_le_bytes(), &mut waits)
@@ -130,7 +132,8 @@ impl<P: Platform> ModuleManager<P> {
             Some(Err(ExecuteError::Faulted(fault))) => {
                 run.result.fault = Some(EventFault { module: taken.module, fault });
             }
-            Some(Ok(done)) if done.outcome.output_length == waits.len() => {
+            // What was restarted behind the call is another task already.
+            Some(Ok(done)) if done.outcome.output_length == waits.len() && restarts() == before => {
                 let has_ended = done.outcome.result == ENDED;
                 self.change_taken(&taken, |slot| {
                     if !slot.is_polled_by(taken.function) {

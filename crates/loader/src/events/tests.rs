@@ -530,3 +530,14 @@ fn timers_and_notifications_need_no_level_of_calls() {
     assert_eq!(calls(platform, manager, id, "cancel", &[0]), (0, 1));
     assert_eq!(calls(platform, manager, id, "notify", &[0]), (0, 0));
 }
+
+#[test]
+fn a_task_that_is_restarted_behind_its_end_has_not_ended() {
+    let (platform, manager) = with_output();
+    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..LoadOptions::default() };
+    let id = manager.load_with(&module("a", 0, &[Event { at_start: true, ..LATER }]), &options).unwrap();
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || assert!(manager.restart_when_idle(id).is_ok())));
+    platform.results.borrow_mut().push_back(Ok(1));
+    assert_eq!(after(platform, manager, 0), [("a", 1, 1), ("a", 1, 1)]);
+    assert!(!manager.has_ended(id));
+}

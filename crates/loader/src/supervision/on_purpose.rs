@@ -32,7 +32,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Restarts a module from the blob that was kept: now, or behind the call of it that is under way.
-    pub(super) fn restart_when_idle(&self, id: ModuleId) -> Result<(), RestartError> {
+    pub(crate) fn restart_when_idle(&self, id: ModuleId) -> Result<(), RestartError> {
         let is_busy = self.registry.slot(id.index).is_some_and(Slot::is_borrowed);
         let module = self.get(id).ok_or(RestartError::NotLoaded)?;
         if module.metadata.blob().is_empty() {
