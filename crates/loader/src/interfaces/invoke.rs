@@ -24,20 +24,15 @@ impl<P: Platform> ModuleManager<P> {
         if shape != frame.shape() {
             return CallError::BadArgument.into();
         }
-        if let ProviderId::Loader(own) = provider
-            && !own.calls_modules()
-        {
-            return self.call_own(own, caller, function, frame);
-        }
         // One of the embedder's may call modules in turn, so its calls count as levels, too.
-        let called = self.one_deeper(|| match provider {
-            ProviderId::Embedder(number) => match self.embedder.get(number) {
+        let called = match provider {
+            ProviderId::Loader(own) => return self.call_own(own, caller, function, frame),
+            ProviderId::Module(id) => self.one_deeper(|| self.call_method(id, function, frame, Some(import))),
+            ProviderId::Embedder(number) => self.one_deeper(|| match self.embedder.get(number) {
                 Some(found) => found.call(&self.platform, function, frame, &import.restarts),
                 None => CallError::NotBound.into(),
-            },
-            ProviderId::Module(id) => self.call_method(id, function, frame, Some(import)),
-            ProviderId::Loader(own) => self.call_own(own, caller, function, frame),
-        });
+            }),
+        };
         called.unwrap_or(CallError::TooDeep.into())
     }
 

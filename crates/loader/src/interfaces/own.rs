@@ -1,5 +1,7 @@
 //! The interfaces that the loader itself provides to modules. Unlike the embedder's, they know which module calls.
 
+#[cfg(feature = "supervision")]
+use bareflow_abi::interface::CallError;
 use bareflow_abi::interface::{Frame, Reply};
 
 use crate::manager::ModuleManager;
@@ -20,18 +22,6 @@ impl OwnInterface {
         #[cfg(feature = "supervision")]
         OwnInterface::Supervision,
     ];
-
-    /// Returns whether its methods call modules in turn, as a restart does with `init`.
-    pub const fn calls_modules(self) -> bool {
-        match self {
-            #[cfg(feature = "events")]
-            OwnInterface::Events => false,
-            #[cfg(feature = "regions")]
-            OwnInterface::Regions => false,
-            #[cfg(feature = "supervision")]
-            OwnInterface::Supervision => true,
-        }
-    }
 
     /// Returns the interface.
     pub fn exported(self) -> Exported {
@@ -65,7 +55,11 @@ impl<P: Platform> ModuleManager<P> {
             #[cfg(feature = "regions")]
             OwnInterface::Regions => self.serve_regions(caller, method, frame),
             #[cfg(feature = "supervision")]
-            OwnInterface::Supervision => self.serve_supervision(caller, method, frame),
+            OwnInterface::Supervision => {
+                // A restart calls `init`, one level deeper.
+                let called = self.one_deeper(|| self.serve_supervision(caller, method, frame));
+                called.unwrap_or(CallError::TooDeep.into())
+            }
         }
     }
 }
