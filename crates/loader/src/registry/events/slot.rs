@@ -47,11 +47,6 @@ impl Event {
     pub fn handler(&self) -> Option<u16> {
         self.kind.has_handler().then_some(self.function)
     }
-
-    /// Returns the time of a watchdog, in microseconds.
-    fn watchdog_us(&self) -> u64 {
-        self.period_us.max(self.declared_us)
-    }
 }
 
 /// The events of one module.
@@ -153,18 +148,17 @@ impl<A: Allocator> Slot<A> {
         (self.is_active, self.is_stopped) = (true, false);
         for (event, bit) in self.events.iter_mut().zip(0..) {
             let mut old = before.into_iter().flat_map(|before| before.events.iter().zip(0..));
-            let old = old.find(|(old, _)| old.name == event.name && old.kind == event.kind);
+            let is_carried_over =
+                |old: &Event| old.name == event.name && old.kind == event.kind && old.kind != Kind::Watchdog;
+            let old = old.find(|(old, _)| is_carried_over(old));
             let was_pending = before.zip(old).is_some_and(|(before, (_, bit))| before.pending & 1 << bit != 0);
-            if event.at_start || was_pending && event.kind != Kind::Watchdog {
+            if event.at_start || was_pending {
                 self.pending |= 1 << bit;
             }
             if event.due_us != NEVER || !event.kind.is_timed() {
                 continue;
             }
             match old.filter(|(old, _)| old.due_us != NEVER && old.declared_us == event.declared_us) {
-                Some((old, _)) if event.kind == Kind::Watchdog => {
-                    (event.due_us, event.period_us) = (now_us.saturating_add(old.watchdog_us()), old.period_us);
-                }
                 Some((old, _)) => (event.due_us, event.period_us) = (old.due_us, old.period_us),
                 None if event.declared_us != 0 => {
                     (event.due_us, event.period_us) = (now_us.saturating_add(event.declared_us), event.declared_us);
@@ -245,7 +239,7 @@ impl<A: Allocator> Slot<A> {
     /// Lets the watchdogs that run start anew, since a handler returned at `now_us`.
     pub fn feed_watchdogs(&mut self, now_us: u64) {
         for event in self.events.iter_mut().filter(|event| event.kind == Kind::Watchdog && event.due_us != NEVER) {
-            event.due_us = now_us.saturating_add(event.watchdog_us());
+            event.due_us = now_us.saturating_add(event.declared_us);
         }
     }
 
