@@ -7,12 +7,10 @@ use syn::spanned::Spanned;
 use syn::{Error, Ident, ItemTrait, LitStr, MetaNameValue, Result};
 
 use crate::method::Method;
+use crate::names::{MAX_NAME, is_name};
 
 /// The maximum number of an interface's methods.
 const MAX_METHODS: usize = 255;
-
-/// The maximum length of an interface's name.
-const MAX_NAME: usize = 31;
 
 pub(crate) fn expand(attribute: TokenStream, item: &ItemTrait) -> Result<TokenStream> {
     let (major, minor) = version(attribute)?;
@@ -166,10 +164,10 @@ fn snake_case(ident: &Ident) -> Result<String> {
         may_break = letter.is_lowercase() || letter.is_ascii_digit();
         name.extend(letter.to_lowercase());
     }
-    if !name.is_ascii() || name.len() > MAX_NAME {
+    if !is_name(&name, MAX_NAME) {
         return Err(Error::new(
             ident.span(),
-            format!("`{name}` is no interface's name: `[a-z0-9_]`, at most 31 bytes"),
+            format!("`{name}` is no interface's name: `[a-z0-9_]`, at most {MAX_NAME} bytes"),
         ));
     }
     Ok(name)

@@ -12,6 +12,7 @@ mod events;
 mod interface;
 mod method;
 mod module;
+mod names;
 mod plain;
 mod settings;
 mod task;

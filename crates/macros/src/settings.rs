@@ -8,6 +8,7 @@ use syn::token::Brace;
 use syn::{Error, Expr, Ident, Path, Result, Token, Type, braced, bracketed};
 
 use crate::events::Events;
+use crate::names::{MAX_FUNCTION_NAME, MAX_NAME, is_name};
 
 /// The settings of a module with imports, exports or events.
 pub(crate) struct Settings {
@@ -180,18 +181,12 @@ fn is_interface(path: &Path) -> bool {
     path.segments.last().is_some_and(|last| last.ident.to_string().starts_with(|first: char| first.is_uppercase()))
 }
 
-/// The maximum length of an import's name.
-const MAX_NAME: usize = 31;
-
-/// The maximum length of a function's name.
-const MAX_FUNCTION_NAME: usize = 63;
-
 fn check_imports(key: &Ident, imports: &[Import]) -> Result<()> {
     if imports.is_empty() {
         return Err(Error::new(key.span(), "module!: name an import, `source: Files`, or leave `imports` out"));
     }
     for (number, Import { name, .. }) in imports.iter().enumerate() {
-        if !is_name(name, MAX_NAME) {
+        if !is_name(&name.to_string(), MAX_NAME) {
             let message = format!("module!: `{name}` is no import's name: `[a-z0-9_]`, at most {MAX_NAME} bytes");
             return Err(Error::new(name.span(), message));
         }
@@ -204,7 +199,7 @@ fn check_imports(key: &Ident, imports: &[Import]) -> Result<()> {
 
 fn check_function(path: &Path) -> Result<()> {
     match path.segments.last() {
-        Some(last) if is_name(&last.ident, MAX_FUNCTION_NAME) => Ok(()),
+        Some(last) if is_name(&last.ident.to_string(), MAX_FUNCTION_NAME) => Ok(()),
         _ => {
             let message = format!("module!: no function's name: `[a-z0-9_]`, at most {MAX_FUNCTION_NAME} bytes");
             Err(Error::new_spanned(path, message))
@@ -220,11 +215,6 @@ fn check_twice(exports: &[Path]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_name(name: &Ident, length: usize) -> bool {
-    let text = name.to_string();
-    text.len() <= length && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 /// Returns the name by which a function is exported.

@@ -138,3 +138,47 @@ mod longest {
         e0 e1 e2 e3 e4 e5 e6 e7 f0 f1 f2 f3 f4 f5 f6 f7 g0 g1 g2 g3 g4 g5 g6 g7 h0 h1 h2 h3 h4 h5 h6 h7
     );
 }
+
+/// Names of 31 bytes, which are the longest, compile; `ui/event_name_long.rs` has one of 32.
+mod longest_names {
+    use super::*;
+
+    fn a234567890123456789012345678901(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {
+        with.c234567890123456789012345678901.now().map_or(-1, |_| 0)
+    }
+
+    bareflow_abi::module!(
+        imports = { c234567890123456789012345678901: Events },
+        timers = { a234567890123456789012345678901: 1 },
+        subscriptions = { b234567890123456789012345678901: "d234567890123456789012345678901.e234567890123456789012345678901" },
+        notifications = [f234567890123456789012345678901],
+    );
+
+    fn b234567890123456789012345678901(_: &mut Context<'_>) -> i32 {
+        0
+    }
+}
+
+#[path = "../src/names.rs"]
+mod names;
+
+/// Texts of 0 to 33 bytes, of each byte, first and later.
+fn texts() -> impl Iterator<Item = String> {
+    (0..=33).flat_map(|length| {
+        let of = move |first: char, rest: char| (0..length).map(|at| if at == 0 { first } else { rest }).collect();
+        let ascii = || (0..128_u8).map(char::from);
+        ascii().map(move |byte| of(byte, 'a')).chain(ascii().map(move |byte| of('a', byte)))
+    })
+}
+
+#[test]
+fn names_follow_the_rules_of_the_abi() {
+    use bareflow_abi::events::{MAX_EVENT_NAME, is_event_name, is_source};
+    assert_eq!(names::MAX_NAME, MAX_EVENT_NAME);
+    for text in texts() {
+        assert_eq!(names::is_event_name(&text), is_event_name(&text), "{text:?}");
+        for source in [text.clone(), format!("{text}.price"), format!("feed.{text}")] {
+            assert_eq!(names::is_source(&source), is_source(&source), "{source:?}");
+        }
+    }
+}
