@@ -5,6 +5,7 @@
 //! each), then the two names.
 
 use crate::call::CALL_FIELDS;
+use crate::const_bytes::put;
 use crate::context::{CONTEXT_FIELDS, SERVICES_FIELDS};
 use crate::fingerprint::FieldLayout;
 
@@ -42,21 +43,12 @@ const fn encode(fields: &[FieldLayout], bytes: &mut [u8], mut at: usize) -> usiz
         let (owner, name, offset, size) = fields[index];
         let [offset, size] = [(offset as u16).to_le_bytes(), (size as u16).to_le_bytes()];
         let head = [owner.len() as u8, name.len() as u8, offset[0], offset[1], size[0], size[1]];
-        at = put(&head, bytes, at);
-        at = put(owner.as_bytes(), bytes, at);
-        at = put(name.as_bytes(), bytes, at);
+        at = put(bytes, at, &head);
+        at = put(bytes, at, owner.as_bytes());
+        at = put(bytes, at, name.as_bytes());
         index += 1;
     }
     at
-}
-
-const fn put(from: &[u8], to: &mut [u8], at: usize) -> usize {
-    let mut index = 0;
-    while index < from.len() {
-        to[at + index] = from[index];
-        index += 1;
-    }
-    at + from.len()
 }
 
 /// A field in an encoded layout, not validated.

@@ -16,6 +16,7 @@ pub mod call;
 pub mod checksum;
 #[cfg(bareflow_module)]
 mod compiler_builtins;
+mod const_bytes;
 pub mod context;
 #[cfg(all(bareflow_module, feature = "critical-section"))]
 mod critical;

@@ -1,6 +1,7 @@
 //! Encodes events at compile time.
 
 use super::{Event, FLAG_AT_START, Kind, is_event_name, is_published_by_loader};
+use crate::const_bytes::put;
 
 /// Returns the size of encoded events, in bytes.
 #[must_use]
@@ -39,14 +40,4 @@ pub const fn encode<const N: usize>(events: &[Event<'_>]) -> [u8; N] {
         index += 1;
     }
     bytes
-}
-
-/// Writes `part` at `at`. Returns its end.
-const fn put(bytes: &mut [u8], at: usize, part: &[u8]) -> usize {
-    let mut index = 0;
-    while index < part.len() {
-        bytes[at + index] = part[index];
-        index += 1;
-    }
-    at + part.len()
 }

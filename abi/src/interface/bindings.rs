@@ -6,6 +6,7 @@
 
 use super::Interface;
 use super::shape::Shape;
+use crate::const_bytes::put;
 use crate::fnv::{START, hash_bytes};
 use crate::header::{NAME_SIZE, is_name_byte};
 
@@ -346,16 +347,6 @@ pub const fn encode<const N: usize>(entries: &[NewEntry]) -> [u8; N] {
         index += 1;
     }
     bytes
-}
-
-/// Writes `part` at `at`. Returns its end.
-const fn put(bytes: &mut [u8], at: usize, part: &[u8]) -> usize {
-    let mut index = 0;
-    while index < part.len() {
-        bytes[at + index] = part[index];
-        index += 1;
-    }
-    at + part.len()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::record::{ENTRY_HEADER, MAX_PARAMETERS};
 use super::text::Text;
 use super::value::ParameterType;
+use crate::const_bytes::{put, put_first};
 use crate::header::{NAME_SIZE, is_name_byte};
 use crate::state::PlainData;
 
@@ -138,27 +139,17 @@ pub const fn encode_list<const N: usize>(declarations: &[Declaration]) -> [u8; N
     let (mut bytes, mut position, mut index) = ([0; N], 0, 0);
     while index < declarations.len() {
         let Declaration { name, description, kind, size, default, bounds } = &declarations[index];
-        position = put(&mut bytes, position, &[*kind as u8, name.len() as u8], 2);
-        position = put(&mut bytes, position, &(*size as u16).to_le_bytes(), 2);
-        position = put(&mut bytes, position, &(description.len() as u16).to_le_bytes(), 2);
-        position = put(&mut bytes, position, name.as_bytes(), name.len());
-        position = put(&mut bytes, position, default, *size);
+        position = put(&mut bytes, position, &[*kind as u8, name.len() as u8]);
+        position = put(&mut bytes, position, &(*size as u16).to_le_bytes());
+        position = put(&mut bytes, position, &(description.len() as u16).to_le_bytes());
+        position = put(&mut bytes, position, name.as_bytes());
+        position = put_first(&mut bytes, position, default, *size);
         if let Some([least, greatest]) = bounds {
-            position = put(&mut bytes, position, least, *size);
-            position = put(&mut bytes, position, greatest, *size);
+            position = put_first(&mut bytes, position, least, *size);
+            position = put_first(&mut bytes, position, greatest, *size);
         }
-        position = put(&mut bytes, position, description.as_bytes(), description.len());
+        position = put(&mut bytes, position, description.as_bytes());
         index += 1;
     }
     bytes
-}
-
-/// Writes the first `length` bytes of `part` at `position`. Returns their end.
-const fn put(bytes: &mut [u8], position: usize, part: &[u8], length: usize) -> usize {
-    let mut index = 0;
-    while index < length {
-        bytes[position + index] = part[index];
-        index += 1;
-    }
-    position + length
 }

@@ -1,5 +1,6 @@
 //! The schema of a state: a record of the blob, read by the loader and by modules that migrate.
 
+use crate::const_bytes::put;
 use crate::fnv::{START, hash_bytes};
 
 /// The section of a module's schema; the packer makes a record of it and drops it.
@@ -133,14 +134,4 @@ pub const fn encode<const N: usize>(fields: &[Field<'_>]) -> [u8; N] {
     put(&mut bytes, 4, &(fields.len() as u32).to_le_bytes());
     put(&mut bytes, 8, &Schema::fingerprint_of(fields).to_le_bytes());
     bytes
-}
-
-/// Writes `part` at `position`. Returns its end.
-const fn put(bytes: &mut [u8], position: usize, part: &[u8]) -> usize {
-    let mut index = 0;
-    while index < part.len() {
-        bytes[position + index] = part[index];
-        index += 1;
-    }
-    position + part.len()
 }
