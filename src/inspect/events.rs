@@ -3,7 +3,7 @@
 use bareflow_abi::events;
 use bareflow_abi::record::EVENTS;
 use bareflow_loader::RawModule;
-use bareflow_loader::records::Records;
+use bareflow_loader::records::first_record;
 use serde::Serialize;
 
 use crate::interfaces::exports::Interface;
@@ -26,7 +26,6 @@ pub(super) struct Event {
 
 /// Returns the events and notifications of a module with these imports and exports.
 pub(super) fn events(raw: RawModule<'_>, interfaces: &[Interface]) -> Vec<Event> {
-    let record = Records::new(raw.records).flatten().find(|record| record.kind == EVENTS);
     let functions = interfaces.iter().find(|found| found.import.is_none() && found.name.is_empty());
     let event = |event: events::Event<'_>| Event {
         name: event.name.to_owned(),
@@ -40,7 +39,7 @@ pub(super) fn events(raw: RawModule<'_>, interfaces: &[Interface]) -> Vec<Event>
         period_us: event.period_us,
         source: event.source.to_owned(),
     };
-    events::Events::new(record.map_or(&[], |record| record.bytes)).map(event).collect()
+    events::Events::new(first_record(raw.records, EVENTS)).map(event).collect()
 }
 
 pub(super) fn show(events: &[Event]) {

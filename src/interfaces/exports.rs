@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, Result, ensure};
 use bareflow_abi::interface::bindings::{Entries, Entry, Method, Role};
 use bareflow_abi::record::{BINDINGS, SIGNATURES};
-use bareflow_loader::records::Records;
+use bareflow_loader::records::first_record;
 use bareflow_loader::{Printable, RawModule};
 
 use super::signature::Signature;
@@ -100,9 +100,7 @@ pub(crate) fn read(bindings: &[u8], signatures: &[u8]) -> Vec<Interface> {
 
 /// Returns the imports and exports of a blob, in order.
 pub(crate) fn of_blob(raw: RawModule<'_>) -> Vec<Interface> {
-    let record = |kind| Records::new(raw.records).flatten().find(|record| record.kind == kind);
-    let bytes = |kind| record(kind).map_or(&[][..], |record| record.bytes);
-    read(bytes(BINDINGS), bytes(SIGNATURES))
+    read(first_record(raw.records, BINDINGS), first_record(raw.records, SIGNATURES))
 }
 
 /// Returns the exported interface and the index of the function that `path` names: `function` or `interface.function`.

@@ -28,7 +28,7 @@ use bareflow_abi::checksum::crc32c;
 use bareflow_abi::header::{FLAG_NO_RUN, Header};
 use bareflow_abi::record::{EVENTS, EXPECTED_RESULT};
 use bareflow_loader::diagnosis::FaultText;
-use bareflow_loader::records::Records;
+use bareflow_loader::records::first_record;
 use bareflow_loader::{
     Assignment, BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId,
     ModuleManager, Platform, Printable, RawModule,
@@ -361,16 +361,15 @@ fn has_run(blob: &[u8]) -> bool {
 
 /// Returns the expected result in a blob's record.
 fn expected_result(blob: &[u8]) -> Option<i32> {
-    record_of(blob, EXPECTED_RESULT)?.try_into().ok().map(i32::from_le_bytes)
+    record(blob, EXPECTED_RESULT).try_into().ok().map(i32::from_le_bytes)
 }
 
 /// Returns whether a blob's module declares events.
 fn has_events(blob: &[u8]) -> bool {
-    record_of(blob, EVENTS).is_some()
+    !record(blob, EVENTS).is_empty()
 }
 
-/// Returns the first record of a kind in a blob.
-fn record_of(blob: &[u8], kind: u32) -> Option<&[u8]> {
-    let raw = RawModule::parse(blob).ok()?;
-    Records::new(raw.records).flatten().find(|record| record.kind == kind).map(|record| record.bytes)
+/// Returns the first record of a kind in a blob; empty if there is none.
+fn record(blob: &[u8], kind: u32) -> &[u8] {
+    RawModule::parse(blob).map_or(&[], |raw| first_record(raw.records, kind))
 }

@@ -38,8 +38,8 @@ impl Differences {
     /// Compares a blob's layout with that of this loader's version 1.`minor`.
     ///
     /// The blob's layout is that of the released version with this `fingerprint`, or else the one `described`
-    /// by its record; otherwise nothing is known of it.
-    pub(crate) fn find(minor: u16, fingerprint: u64, described: Option<&[u8]>) -> Differences {
+    /// by its record; if that is empty, nothing is known of it.
+    pub(crate) fn find(minor: u16, fingerprint: u64, described: &[u8]) -> Differences {
         let released = (0..).zip(FINGERPRINTS).find(|(_, known)| *known == fingerprint).map(|(version, _)| version);
         let expected = layout(minor);
         let types = match (released, described) {
@@ -49,11 +49,11 @@ impl Differences {
                     first(expected[index].1, found[index].1.iter().map(FieldExcerpt::declared))
                 })
             }
-            (None, Some(described)) => expected.map(|(owner, fields)| {
+            (None, []) => [None; 3],
+            (None, described) => expected.map(|(owner, fields)| {
                 let of_it = Fields::new(described).filter(|field| field.owner == owner.as_bytes());
                 first(fields, of_it.map(|field| FieldExcerpt::new(field.name, field.offset, field.size)))
             }),
-            (None, None) => [None; 3],
         };
         Differences { minor, types }
     }

@@ -337,18 +337,13 @@ fn check_checksum(blob: &[u8], expected: u32, backend: Crc32c) -> Result<(), Inv
     if found == expected { Ok(()) } else { Err(InvalidModule::Checksum { found, expected }) }
 }
 
-/// Returns the record that describes the layout of the ABI's types as the module knows them, if there is one.
-fn layout_record<'blob>(raw: &RawModule<'blob>) -> Option<&'blob [u8]> {
-    Records::new(raw.records).flatten().find(|record| record.kind == LAYOUT).map(|record| record.bytes)
-}
-
 /// Checks that the code will find `Context` and `Services` in the layout that it expects.
 #[inline]
 fn check_abi(raw: &RawModule<'_>) -> Result<(), InvalidModule> {
     let header = raw.header();
     let minor = header.abi_minor;
     let differs = || match cfg!(feature = "differences") {
-        true => Differences::find(minor, header.abi_fingerprint, layout_record(raw)),
+        true => Differences::find(minor, header.abi_fingerprint, first_record(raw.records, LAYOUT)),
         false => Differences::default(),
     };
     if header.abi_major != ABI_MAJOR {
