@@ -1,5 +1,7 @@
 //! The format: from bytes to a valid module.
 
+mod check_abi;
+mod check_records;
 pub mod code;
 pub mod fixups;
 pub mod raw;

@@ -1,13 +1,14 @@
 use super::*;
-use crate::error::{BadCode, MalformedModule};
+use crate::error::{BadCode, BadVariant, MalformedModule};
 use crate::format::code::Fixup;
 use crate::platform::ImageSize;
 use crate::testing::blob;
 use bareflow_abi::ABI_MINOR;
 use bareflow_abi::depends::BadDependency;
+use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CLOCK, SERVICE_LOG, checksum_of};
 use bareflow_abi::layout_record::LAYOUT as LAYOUT_BYTES;
-use bareflow_abi::record::{LAYOUT, SYMBOLS};
+use bareflow_abi::record::{DEPENDENCIES, LAYOUT, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::symbols::{BadSymbol, Symbols};
 use bareflow_abi::variant::{VARIANT_HEADER_SIZE, VariantHeader};
 use proptest::prelude::*;

@@ -98,7 +98,7 @@ impl<P: Platform> Module<P> {
             name_index,
             flags: header.flags,
             cpu_level: valid.code().header.level,
-            lifecycle: Lifecycle::loading(options.domain != Domain::Kernel || valid.leaves_the_fast_path()),
+            lifecycle: Lifecycle::loading(options.domain != Domain::Kernel || valid.is_slow_path_only()),
             published: Cell::new(false),
             last_result: Cell::new(0),
             code_size: valid.code().header.text_size,
