@@ -3,9 +3,10 @@
 use bareflow_abi::depends::VersionParts;
 
 /// An occurrence in the life of a module besides its calls, for [`Platform::trace`](crate::Platform::trace).
+///
+/// A new one breaks whoever shows a trace, so that none is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
 pub enum Occurrence {
     /// The embedder loaded it.
     Loaded {
