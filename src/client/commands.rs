@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bareflow_protocol::control::{File, FileList, Interfaces};
 use bareflow_protocol::{Request, Response};
-use bareflow_suite::statistics::OrDash;
+use bareflow_suite::figures::OrDash;
 use serde::Serialize;
 use serde_json::json;
 

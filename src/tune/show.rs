@@ -2,8 +2,8 @@
 
 use bareflow_builder::discover::ModuleCrate;
 use bareflow_suite::console::{Console, Style};
+use bareflow_suite::figures::OrDash;
 use bareflow_suite::line;
-use bareflow_suite::statistics::OrDash;
 use serde::Serialize;
 
 use super::candidates::Candidate;

@@ -7,7 +7,7 @@ use bareflow_protocol::control::{CONTROL_VERSION, Envelope, Push, Refusal, Refus
 use bareflow_protocol::report::Module;
 use bareflow_protocol::{Request, Response};
 use bareflow_suite::fallible::{NoMemory, collect, push};
-use bareflow_suite::{error_text, with_lists};
+use bareflow_suite::{error_text, with_details};
 
 use crate::call::Calls;
 use crate::events::Unloading;
@@ -148,7 +148,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         // Scanning stacks takes time, so it is not done for a list of thousands.
         let peak = |id| if with_faults { self.manager.peak_use(id) } else { PeakUse::default() };
         collect(profiles.map(|(id, profile)| {
-            with_lists(&self.manager, id, bareflow_suite::module(&profile, peak(id), diagnosis(id))?)
+            with_details(&self.manager, id, bareflow_suite::module(&profile, peak(id), diagnosis(id))?)
         }))
     }
 

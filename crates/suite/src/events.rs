@@ -5,7 +5,7 @@ use bareflow_loader::{EventFault, ExecuteError, Platform};
 
 use crate::Run;
 use crate::console::{Console, Style};
-use crate::statistics::Microseconds;
+use crate::figures::Microseconds;
 
 /// The number of handlers that are called between two readings of the clock.
 const CALLED_AT_ONCE: usize = 16;

@@ -95,6 +95,17 @@ pub fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), NoMemory> {
     Ok(())
 }
 
+/// Adds an item to a list, unless one before has failed: for lists that a callback fills.
+pub fn push_result<T>(list: &mut Result<Vec<T>, NoMemory>, item: impl FnOnce() -> Result<T, NoMemory>) {
+    let added = match list {
+        Ok(list) => item().and_then(|item| push(list, item)),
+        Err(NoMemory) => return,
+    };
+    if let Err(error) = added {
+        *list = Err(error);
+    }
+}
+
 /// Collects any number of items into a list.
 ///
 /// # Errors
@@ -127,6 +138,16 @@ mod tests {
         assert_eq!(text!("{name}: {}", 5050).as_deref(), Ok("sum: 5050"));
         assert_eq!(text!("{name}").map(|text| text.capacity()), Ok(3));
         assert_eq!(error_text!("{name}!"), "sum!");
+    }
+
+    #[test]
+    fn adds_until_something_fails() {
+        let mut list = Ok(Vec::new());
+        [1, 2].into_iter().for_each(|number| push_result(&mut list, || Ok(number)));
+        assert_eq!(list.as_deref(), Ok(&[1, 2][..]));
+        push_result(&mut list, || Err(NoMemory));
+        push_result(&mut list, || unreachable!("one before has failed"));
+        assert_eq!(list, Err(NoMemory));
     }
 
     #[test]

@@ -16,9 +16,11 @@ pub mod archive;
 pub mod dependency_cycles;
 mod events;
 pub mod fallible;
+pub mod figures;
 pub mod functions;
+pub mod module_statistics;
 mod report;
-pub mod statistics;
+mod statistics;
 mod tests_four;
 
 use alloc::format;
@@ -38,7 +40,7 @@ use bareflow_protocol::report::{Environment, Refusal, Test};
 use console::{Console, Style, explain_refusal, explain_unused, show_fault, unused_parameters};
 use dependency_cycles::DependencyGraph;
 use fallible::ErrorText;
-pub use report::{fault, module, with_lists};
+pub use report::{fault, module, with_details};
 
 /// The capacity of a module's output buffer, in bytes.
 pub const OUTPUT_CAPACITY: usize = 256 << 10;

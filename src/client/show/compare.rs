@@ -2,7 +2,7 @@
 
 use bareflow_protocol::comparison::{self, Arm, Comparison, Verdict};
 
-use bareflow_suite::statistics::{Hundredths, OrDash};
+use bareflow_suite::figures::{Hundredths, OrDash};
 
 use super::aligned;
 

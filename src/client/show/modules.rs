@@ -1,7 +1,7 @@
 //! The list of modules as a table.
 
 use bareflow_protocol::report::{Event, Events, Module};
-use bareflow_suite::statistics::{Microseconds, OrDash};
+use bareflow_suite::figures::{Microseconds, OrDash};
 
 use super::aligned;
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bareflow_protocol::report::{Diagnosis, Module};
 use bareflow_suite::console::{Console, Style};
-use bareflow_suite::statistics::show_module;
+use bareflow_suite::module_statistics::show_module;
 
 /// The number of registers on one line of a diagnosis.
 const REGISTERS: usize = 3;
