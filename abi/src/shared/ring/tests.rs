@@ -1,6 +1,8 @@
 extern crate std;
 
+use super::memory::{ELEMENTS, WORD};
 use super::*;
+use core::sync::atomic::Ordering;
 use std::collections::VecDeque;
 use std::vec::Vec;
 
