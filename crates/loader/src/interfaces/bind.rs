@@ -4,11 +4,11 @@
 use bareflow_abi::interface::bindings::MAX_SELECTOR;
 use bareflow_abi::interface::bindings::{Entry, Method};
 
-use super::own::OWN_NAME;
+use super::loader::LOADER_NAME;
 use super::provider::Export;
 use crate::error::{ImportError, LoadError};
 use crate::manager::ModuleManager;
-use crate::module::interfaces::{BoundMethod, Interfaces, OwnInterface, ProviderId};
+use crate::module::interfaces::{BoundMethod, Interfaces, LoaderInterface, ProviderId};
 use crate::module::{Module, ModuleId};
 #[cfg(feature = "semver")]
 use crate::name::requirement::Requirement;
@@ -118,11 +118,11 @@ impl<P: Platform> ModuleManager<P> {
             let rank = (true, Version { major: 0, minor: 0, patch: 0 });
             self.consider(&mut found, import, provider.name, ProviderId::Embedder(number), rank);
         }
-        for &own in OwnInterface::ALL {
-            let Some(name) = Name::new(OWN_NAME).filter(|name| wanted.admits(name, None)) else { break };
+        for &interface in LoaderInterface::ALL {
+            let Some(name) = Name::new(LOADER_NAME).filter(|name| wanted.admits(name, None)) else { break };
             found.admitted = true;
             let rank = (true, Version { major: 0, minor: 0, patch: 0 });
-            self.consider(&mut found, import, name, ProviderId::Loader(own), rank);
+            self.consider(&mut found, import, name, ProviderId::Loader(interface), rank);
         }
         match found {
             Found { several: true, .. } => Err(ImportError::SeveralProviders),

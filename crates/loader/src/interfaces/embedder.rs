@@ -7,10 +7,10 @@ use allocator_api2::boxed::Box;
 use bareflow_abi::interface::bindings::Method;
 use bareflow_abi::interface::{CallError, Frame, Reply, Serve, serve, serve_shared};
 
-use super::own::OWN_NAME;
+use super::loader::LOADER_NAME;
 use crate::error::ProvideError;
 use crate::manager::ModuleManager;
-use crate::module::interfaces::OwnInterface;
+use crate::module::interfaces::LoaderInterface;
 use crate::name::Name;
 use crate::platform::Platform;
 use crate::registry::embedder::{Embedder, Exported, Provide, Provider};
@@ -79,9 +79,9 @@ impl<P: Platform> ModuleManager<P> {
             let Exported { interface, version, methods, signatures } = provider.exported;
             look(Provided { name: provider.name, interface, version, methods, signatures });
         }
-        for own in OwnInterface::ALL {
+        for interface in LoaderInterface::ALL {
             let (Some(name), Exported { interface, version, methods, signatures }) =
-                (Name::new(OWN_NAME), own.exported())
+                (Name::new(LOADER_NAME), interface.exported())
             else {
                 continue;
             };

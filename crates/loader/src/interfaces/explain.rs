@@ -5,7 +5,7 @@ use core::fmt;
 use bareflow_abi::interface::bindings::{Entries, Entry};
 use bareflow_abi::record::SIGNATURES;
 
-use super::own::OWN_NAME;
+use super::loader::LOADER_NAME;
 use super::provider::Export;
 use super::signatures::{changed_type, first_difference, method_lines, name_in};
 use crate::error::{ImportError, LoadError};
@@ -13,7 +13,7 @@ use crate::format::raw::RawModule;
 use crate::format::records::{bindings, first_record};
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
-use crate::module::interfaces::{OwnInterface, ProviderId};
+use crate::module::interfaces::{LoaderInterface, ProviderId};
 use crate::name::Name;
 use crate::platform::Platform;
 use crate::printable::Printable;
@@ -77,8 +77,8 @@ impl<P: Platform> ImportDetails<'_, P> {
         let modules = self.manager.ids().filter(is_published).map(ProviderId::Module);
         let embedder = self.manager.embedder().all().map(|(number, _)| ProviderId::Embedder(number));
         let exports = move |provider: &ProviderId| self.manager.with_export(*provider, interface, |_| ()).is_some();
-        let own = OwnInterface::ALL.iter().copied().map(ProviderId::Loader);
-        modules.chain(embedder).chain(own).filter(exports)
+        let loader = LoaderInterface::ALL.iter().copied().map(ProviderId::Loader);
+        modules.chain(embedder).chain(loader).filter(exports)
     }
 
     /// Shows one provider: its name, and the first thing that makes it unfit.
@@ -98,9 +98,9 @@ impl<P: Platform> ImportDetails<'_, P> {
                 write!(out, "{} ", found.name)?;
                 show(out, found.exported.signatures.as_bytes())
             }),
-            ProviderId::Loader(own) => {
-                write!(out, "{OWN_NAME} ")?;
-                show(out, own.exported().signatures.as_bytes())
+            ProviderId::Loader(interface) => {
+                write!(out, "{LOADER_NAME} ")?;
+                show(out, interface.exported().signatures.as_bytes())
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use bareflow_abi::interface::bindings::Entry;
 
-use super::own::OWN_NAME;
+use super::loader::LOADER_NAME;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::module::interfaces::ProviderId;
@@ -41,7 +41,7 @@ impl<P: Platform> ModuleManager<P> {
         match provider {
             ProviderId::Module(id) => Some(Provider::Module(id)),
             ProviderId::Embedder(number) => Some(Provider::Embedder(self.embedder.get(number)?.name)),
-            ProviderId::Loader(_) => Name::new(OWN_NAME).map(Provider::Embedder),
+            ProviderId::Loader(_) => Name::new(LOADER_NAME).map(Provider::Embedder),
         }
     }
 }

@@ -26,7 +26,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         // One of the embedder's may call modules in turn, so its calls count as levels, too.
         let called = match provider {
-            ProviderId::Loader(own) => return self.call_own(own, caller, function, frame),
+            ProviderId::Loader(interface) => return self.call_loader(interface, caller, function, frame),
             ProviderId::Module(id) => self.one_deeper(|| self.call_method(id, function, frame, Some(import))),
             ProviderId::Embedder(number) => self.one_deeper(|| match self.embedder.get(number) {
                 Some(found) => found.call(&self.platform, function, frame, &import.restarts),

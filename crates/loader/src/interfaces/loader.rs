@@ -5,33 +5,33 @@ use bareflow_abi::interface::CallError;
 use bareflow_abi::interface::{Frame, Reply};
 
 use crate::manager::ModuleManager;
-use crate::module::interfaces::{Interfaces, OwnInterface};
+use crate::module::interfaces::{Interfaces, LoaderInterface};
 use crate::platform::Platform;
 use crate::registry::embedder::Exported;
 
 /// The name by which modules ask for them.
-pub(super) const OWN_NAME: &str = "loader";
+pub(super) const LOADER_NAME: &str = "loader";
 
-impl OwnInterface {
+impl LoaderInterface {
     /// All of them.
-    pub const ALL: &[OwnInterface] = &[
+    pub const ALL: &[LoaderInterface] = &[
         #[cfg(feature = "events")]
-        OwnInterface::Events,
+        LoaderInterface::Events,
         #[cfg(feature = "regions")]
-        OwnInterface::Regions,
+        LoaderInterface::Regions,
         #[cfg(feature = "supervision")]
-        OwnInterface::Supervision,
+        LoaderInterface::Supervision,
     ];
 
     /// Returns the interface.
     pub fn exported(self) -> Exported {
         match self {
             #[cfg(feature = "events")]
-            OwnInterface::Events => Exported::of::<dyn bareflow_events::Events>(),
+            LoaderInterface::Events => Exported::of::<dyn bareflow_events::Events>(),
             #[cfg(feature = "regions")]
-            OwnInterface::Regions => Exported::of::<dyn bareflow_regions::Regions>(),
+            LoaderInterface::Regions => Exported::of::<dyn bareflow_regions::Regions>(),
             #[cfg(feature = "supervision")]
-            OwnInterface::Supervision => Exported::of::<dyn bareflow_supervision::Supervision>(),
+            LoaderInterface::Supervision => Exported::of::<dyn bareflow_supervision::Supervision>(),
         }
     }
 }
@@ -42,20 +42,20 @@ impl<P: Platform> ModuleManager<P> {
         not(any(feature = "events", feature = "regions")),
         expect(unused_variables, reason = "the loader provides none")
     )]
-    pub(super) fn call_own(
+    pub(super) fn call_loader(
         &self,
-        own: OwnInterface,
+        interface: LoaderInterface,
         caller: &Interfaces<P::Alloc>,
         method: u32,
         frame: &mut Frame<'_>,
     ) -> Reply {
-        match own {
+        match interface {
             #[cfg(feature = "events")]
-            OwnInterface::Events => self.serve_events(caller, method, frame),
+            LoaderInterface::Events => self.serve_events(caller, method, frame),
             #[cfg(feature = "regions")]
-            OwnInterface::Regions => self.serve_regions(caller, method, frame),
+            LoaderInterface::Regions => self.serve_regions(caller, method, frame),
             #[cfg(feature = "supervision")]
-            OwnInterface::Supervision => {
+            LoaderInterface::Supervision => {
                 // A restart calls `init`, one level deeper.
                 let called = self.one_deeper(|| self.serve_supervision(caller, method, frame));
                 called.unwrap_or(CallError::TooDeep.into())

@@ -11,7 +11,7 @@ mod explain;
 mod function;
 mod imports;
 mod invoke;
-mod own;
+mod loader;
 mod provider;
 #[cfg(feature = "reload")]
 mod rebind;

@@ -67,12 +67,12 @@ pub(crate) enum ProviderId {
     /// The embedder's provider with this number.
     Embedder(u32),
     /// The loader itself.
-    Loader(OwnInterface),
+    Loader(LoaderInterface),
 }
 
 /// An interface that the loader itself provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OwnInterface {
+pub(crate) enum LoaderInterface {
     /// Timers and notifications.
     #[cfg(feature = "events")]
     Events,
@@ -195,8 +195,8 @@ impl<A: Allocator> Interfaces<A> {
 
     /// Returns whether the module imports this interface of the loader's.
     #[cfg(feature = "regions")]
-    pub fn imports_own(&self, own: OwnInterface) -> bool {
-        self.imports.iter().any(|import| import.provider.get() == Some(ProviderId::Loader(own)))
+    pub fn imports_from_loader(&self, interface: LoaderInterface) -> bool {
+        self.imports.iter().any(|import| import.provider.get() == Some(ProviderId::Loader(interface)))
     }
 
     /// Returns the memory that they use, with the regions that the module owns.

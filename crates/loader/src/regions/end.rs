@@ -20,7 +20,7 @@ impl<P: Platform> ModuleManager<P> {
     /// to [`free_orphans`](Self::free_orphans); its pages are counted as the module's, and no others.
     pub(crate) fn detach_regions(&self, module: Index, metadata: &Metadata<P::Alloc>, is_running: bool) {
         if let Some(interfaces) = metadata.interfaces()
-            && !self.regions.borrow().all.is_empty()
+            && !self.regions.borrow().is_empty()
         {
             self.end_regions(module, interfaces, is_running);
         }
@@ -32,7 +32,7 @@ impl<P: Platform> ModuleManager<P> {
     fn end_regions(&self, module: Index, interfaces: &Interfaces<P::Alloc>, is_running: bool) {
         let mut regions = self.regions.borrow_mut();
         interfaces.region_pages.set(0);
-        for region in &mut regions.all {
+        for region in regions.iter_mut() {
             let is_own = region.owner == Some(module);
             let Region { memory, holders, .. } = region;
             holders.retain_mut(|holder| {
@@ -61,19 +61,14 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(never)]
     pub(crate) fn free_orphans(&self) {
         let mut regions = self.regions.borrow_mut();
-        let mut index = 0;
-        while let Some(region) = regions.all.get(index) {
-            if region.is_orphan() {
-                self.platform.free_region(regions.all.swap_remove(index).memory);
-            } else {
-                index += 1;
-            }
+        while let Some(region) = regions.take_orphan() {
+            self.platform.free_region(region.memory);
         }
     }
 
     /// Frees all memory. No module runs any more.
     pub(crate) fn free_regions(&self) {
-        for region in self.regions.borrow_mut().all.drain(..) {
+        for region in self.regions.borrow_mut().drain() {
             self.platform.free_region(region.memory);
         }
     }

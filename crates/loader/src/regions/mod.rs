@@ -8,15 +8,12 @@
 mod end;
 mod serve;
 
-use bareflow_abi::interface::{Frame, Reply, serve};
-use bareflow_regions::Regions;
-
 use crate::manager::ModuleManager;
 use crate::module::interfaces::Interfaces;
 use crate::module::{Index, ModuleId};
 use crate::platform::Platform;
 use crate::registry::Slot;
-use crate::registry::regions::{Holder, Region};
+use crate::registry::regions::Holder;
 
 /// The most regions that a module may own.
 const MAX_REGIONS: usize = 64;
@@ -30,17 +27,9 @@ impl<P: Platform> ModuleManager<P> {
     /// Returns the bytes of the regions that a module owns.
     #[must_use]
     pub fn region_bytes(&self, id: ModuleId) -> u64 {
-        let owned = |region: &Region<P::Alloc>| region.owner == Some(id.index as Index);
         let regions = self.regions.borrow();
-        let all = self.is_loaded(id).then_some(&regions.all).into_iter().flatten();
-        all.filter(|region| owned(region)).map(|region| region.memory.bytes()).sum()
-    }
-
-    /// Calls a method of the interface `regions` for the module `caller`.
-    pub(crate) fn serve_regions(&self, caller: &Interfaces<P::Alloc>, method: u32, frame: &mut Frame<'_>) -> Reply {
-        let Some(owner) = caller.owner.get() else { return bareflow_abi::CallError::NotBound.into() };
-        let mut caller = serve::Caller { manager: self, module: owner.index as Index, interfaces: caller };
-        serve::<dyn Regions, _>(&mut caller, method, frame)
+        let loaded = self.is_loaded(id).then_some(id.index as Index).into_iter();
+        loaded.flat_map(|module| regions.owned_by(module)).map(|region| region.memory.bytes()).sum()
     }
 
     /// Returns where the embedder has bytes of a region that a module has open.

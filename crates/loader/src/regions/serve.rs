@@ -2,12 +2,13 @@
 
 use allocator_api2::vec::Vec;
 use bareflow_abi::CallError;
+use bareflow_abi::interface::{Frame, Reply, serve};
 use bareflow_regions::{Access, RegionError, Regions, View};
 
 use super::MAX_REGIONS;
 use crate::format::segments::PAGE_SIZE;
 use crate::manager::ModuleManager;
-use crate::module::interfaces::{Interfaces, OwnInterface};
+use crate::module::interfaces::{Interfaces, LoaderInterface};
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Index, ModuleId};
 use crate::name::Name;
@@ -16,11 +17,20 @@ use crate::registry::Slot;
 use crate::registry::regions::{Holder, Mapping, Region};
 
 /// The module that calls.
-pub(super) struct Caller<'manager, P: Platform> {
-    pub manager: &'manager ModuleManager<P>,
+struct Caller<'manager, P: Platform> {
+    manager: &'manager ModuleManager<P>,
     /// The slot.
-    pub module: Index,
-    pub interfaces: &'manager Interfaces<P::Alloc>,
+    module: Index,
+    interfaces: &'manager Interfaces<P::Alloc>,
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Calls a method of the interface for the module `caller`.
+    pub(crate) fn serve_regions(&self, caller: &Interfaces<P::Alloc>, method: u32, frame: &mut Frame<'_>) -> Reply {
+        let Some(owner) = caller.owner.get() else { return CallError::NotBound.into() };
+        let mut caller = Caller { manager: self, module: owner.index as Index, interfaces: caller };
+        serve::<dyn Regions, _>(&mut caller, method, frame)
+    }
 }
 
 impl<P: Platform> Regions for Caller<'_, P> {
@@ -34,19 +44,17 @@ impl<P: Platform> Regions for Caller<'_, P> {
         }
         let pages = u32::try_from(bytes.div_ceil(PAGE_SIZE)).map_err(|_| RegionError::TooLarge)?;
         let owned = interfaces.region_pages.get().checked_add(pages).ok_or(RegionError::TooLarge)?;
-        let count = regions.all.iter().filter(|region| region.owner == Some(module)).count();
+        let count = regions.owned_by(module).count();
         if pages == 0 || u64::from(owned) * PAGE_SIZE > manager.region_limit.get() || count == MAX_REGIONS {
             return Err(RegionError::TooLarge);
         }
         let mut holders = Vec::new_in(manager.platform.allocator());
         holders.try_reserve_exact(1).map_err(|_| RegionError::NoMemory)?;
-        regions.all.try_reserve(1).map_err(|_| RegionError::NoMemory)?;
+        regions.reserve()?;
         let memory = manager.platform.allocate_region(pages).map_err(|_| RegionError::NoMemory)?;
         holders.push(Holder { module, may_open: true, mapping: None });
         interfaces.region_pages.set(owned);
-        let number = regions.next_number();
-        regions.all.push(Region { number, owner: Some(module), access: Access::Exclusive, memory, holders });
-        Ok(number)
+        Ok(regions.add(module, memory, holders))
     }
 
     fn destroy(&mut self, region: u32) -> Result<(), RegionError> {
@@ -197,7 +205,11 @@ impl<P: Platform> Caller<'_, P> {
         if module.lifecycle.is_retired() || module.lifecycle.state() == ModuleState::Stopped {
             return Err(RegionError::NoSuchModule);
         }
-        if !module.metadata.interfaces().is_some_and(|interfaces| interfaces.imports_own(OwnInterface::Regions)) {
+        if !module
+            .metadata
+            .interfaces()
+            .is_some_and(|interfaces| interfaces.imports_from_loader(LoaderInterface::Regions))
+        {
             return Err(RegionError::NotAnImporter);
         }
         if !self.manager.platform.has_regions(module.placement.domain) {

@@ -15,7 +15,7 @@ pub(crate) const DEFAULT_LIMIT_BYTES: u64 = 4 << 20;
 
 /// All regions.
 pub(crate) struct RegionTable<A: Allocator> {
-    pub all: Vec<Region<A>, A>,
+    all: Vec<Region<A>, A>,
     /// The number of the last region.
     last_number: u32,
     /// The key of the last opening.
@@ -60,8 +60,49 @@ impl<A: Allocator> RegionTable<A> {
         RegionTable { all: Vec::new_in(allocator), last_number: 0, last_key: 0 }
     }
 
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Iterates over the regions that the module in the slot `module` owns.
+    pub fn owned_by(&self, module: Index) -> impl Iterator<Item = &Region<A>> {
+        self.all.iter().filter(move |region| region.owner == Some(module))
+    }
+
+    /// Iterates over all regions.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Region<A>> {
+        self.all.iter_mut()
+    }
+
+    /// Reserves memory for one more region.
+    ///
+    /// # Errors
+    /// [`RegionError::NoMemory`].
+    pub fn reserve(&mut self) -> Result<(), RegionError> {
+        self.all.try_reserve(1).map_err(|_| RegionError::NoMemory)
+    }
+
+    /// Adds a region of the module in the slot `owner`, for which memory was [reserved](Self::reserve). Returns its number.
+    pub fn add(&mut self, owner: Index, memory: RegionMemory, holders: Vec<Holder, A>) -> u32 {
+        let number = self.next_number();
+        self.all.push(Region { number, owner: Some(owner), access: Access::Exclusive, memory, holders });
+        number
+    }
+
+    /// Removes a region whose memory is to be freed, if there is one.
+    pub fn take_orphan(&mut self) -> Option<Region<A>> {
+        let index = self.all.iter().position(Region::is_orphan)?;
+        Some(self.all.swap_remove(index))
+    }
+
+    /// Removes all regions.
+    pub fn drain(&mut self) -> impl Iterator<Item = Region<A>> {
+        self.all.drain(..)
+    }
+
     /// Returns a number that no region has.
-    pub fn next_number(&mut self) -> u32 {
+    fn next_number(&mut self) -> u32 {
         loop {
             self.last_number = self.last_number.wrapping_add(1);
             if self.last_number != 0 && self.all.iter().all(|region| region.number != self.last_number) {
