@@ -88,6 +88,15 @@ fn a_module_waits_at_the_start_for_what_it_is_bound_to() {
 }
 
 #[test]
+fn a_module_waits_at_the_start_for_any_provider() {
+    let Local { server, .. } = Local::new(LoadOptions::default());
+    for (name, blob, loaded) in [("user", user(), 0), ("disk", provider("disk"), 2)] {
+        server.load_at_startup(name, blob.leak());
+        assert_eq!(server.manager().profiles().count(), loaded, "{}", server.environment().console.borrow());
+    }
+}
+
+#[test]
 fn a_module_waits_at_the_start_for_the_version_that_it_asks_for() {
     let server = Local::new(LoadOptions::default()).server.with_parameters("bind kinds-user.kinds=tape@^2\n");
     let loads = |name: &str, blob: Vec<u8>| {

@@ -18,6 +18,8 @@ const UNREST: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Changes {
     events: Receiver<notify::Result<Event>>,
+    /// The folder that builds write to, which may lie below a watched one.
+    built: PathBuf,
     /// Watches until it is dropped.
     _watcher: RecommendedWatcher,
 }
@@ -30,11 +32,12 @@ pub(super) struct Saved {
 }
 
 impl Changes {
-    /// Watches all files below `folder`, and below the folders `beside` that the crate depends on.
+    /// Watches all files below `folder`, and below the folders `beside` that the crate depends on, but not those below
+    /// `built`, which a build writes.
     ///
     /// A folder that contains `folder` is left out, since the files that a build writes there would start the next
     /// build.
-    pub(super) fn below(folder: &Path, beside: &[PathBuf]) -> Result<Changes> {
+    pub(super) fn below(folder: &Path, beside: &[PathBuf], built: &Path) -> Result<Changes> {
         let (sender, events) = channel();
         let failed = |folder: &Path, error| anyhow!("can't watch {}: {error}", folder.display());
         let mut watcher = recommended_watcher(sender).map_err(|error| failed(folder, error))?;
@@ -42,7 +45,7 @@ impl Changes {
         for each in std::iter::once(folder).chain(others.filter(|other| !other.starts_with(folder))) {
             watcher.watch(each, RecursiveMode::Recursive).map_err(|error| failed(each, error))?;
         }
-        Ok(Changes { events, _watcher: watcher })
+        Ok(Changes { events, built: built.to_owned(), _watcher: watcher })
     }
 
     /// Returns the next save; `None` if there is none for `patience`.
@@ -60,7 +63,7 @@ impl Changes {
                 },
             };
             match self.events.recv_timeout(wait) {
-                Ok(Ok(event)) if is_change(&event) && !event.paths.iter().all(|path| is_temporary(path)) => {
+                Ok(Ok(event)) if is_change(&event) && !event.paths.iter().all(|path| self.is_none_of_ours(path)) => {
                     if saved.is_none() {
                         quiet_from = Instant::now();
                     }
@@ -72,6 +75,13 @@ impl Changes {
                 Err(RecvTimeoutError::Disconnected) => bail!("the watch ended by itself; start it again"),
             }
         }
+    }
+}
+
+impl Changes {
+    /// Whether a file is no part of a crate: an editor's own, or one that a build wrote.
+    fn is_none_of_ours(&self, path: &Path) -> bool {
+        is_temporary(path) || path.starts_with(&self.built)
     }
 }
 
@@ -109,7 +119,7 @@ mod tests {
         fs::create_dir(folder.path().join("src")).unwrap();
         let file = folder.path().join("src/lib.rs");
         fs::write(&file, "old").unwrap();
-        let changes = Changes::below(folder.path(), &[]).unwrap();
+        let changes = Changes::below(folder.path(), &[], Path::new("/built")).unwrap();
         assert_eq!(changes.next(Duration::from_millis(20)).unwrap(), None);
         fs::write(&file, "new").unwrap();
         assert_eq!(changes.next(LONG).unwrap(), Some(Saved { manifest: false }));
@@ -127,11 +137,23 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (own, shared) = (place.path().join("own"), place.path().join("shared"));
         [&own, &shared].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
-        let changes = Changes::below(&own, &[shared.clone(), place.path().to_owned()]).unwrap();
+        let changes = Changes::below(&own, &[shared.clone(), place.path().to_owned()], Path::new("/built")).unwrap();
         std::fs::write(place.path().join("output"), "").unwrap();
         assert_eq!(changes.next(Duration::from_millis(50)).unwrap(), None);
         std::fs::write(shared.join("lib.rs"), "").unwrap();
         assert_eq!(changes.next(Duration::from_secs(10)).unwrap(), Some(Saved { manifest: false }));
+    }
+
+    #[test]
+    fn what_a_build_writes_is_no_save() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        let changes = Changes::below(folder.path(), &[], &target).unwrap();
+        fs::create_dir_all(target.join("modules")).unwrap();
+        fs::write(target.join("modules/a.mod"), "").unwrap();
+        assert_eq!(changes.next(Duration::from_millis(50)).unwrap(), None);
+        fs::write(folder.path().join("lib.rs"), "").unwrap();
+        assert_eq!(changes.next(LONG).unwrap(), Some(Saved { manifest: false }));
     }
 
     #[test]
@@ -143,7 +165,7 @@ mod tests {
             assert!(!is_temporary(Path::new("src").join(name).as_path()), "{name}");
         }
         let folder = tempfile::tempdir().unwrap();
-        let changes = Changes::below(folder.path(), &[]).unwrap();
+        let changes = Changes::below(folder.path(), &[], Path::new("/built")).unwrap();
         fs::write(folder.path().join(".lib.rs.swp"), "x").unwrap();
         std::os::unix::fs::symlink("nobody@nowhere", folder.path().join(".#lib.rs")).unwrap();
         assert_eq!(changes.next(Duration::from_millis(50)).unwrap(), None);

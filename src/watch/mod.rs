@@ -35,7 +35,7 @@ pub fn watch(options: &WatchOptions) -> Result<Exit> {
     let (mut module, _) = chosen_one(&options.name)?;
     let folder = module.manifest.parent().unwrap_or(Path::new(".")).to_owned();
     let mut client = Client::connect(&options.connect)?;
-    let changes = Changes::below(&folder, &all_beside(&module)?)?;
+    let changes = Changes::below(&folder, &all_beside(&module)?, &module.target)?;
     say!("watching {}; Ctrl-C ends", folder.display());
     let (mut manifest_saved, mut due) = (false, !options.once);
     loop {

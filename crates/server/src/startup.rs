@@ -87,8 +87,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             Some(LoadError::Import { error: ImportError::NotLoaded { provider }, .. }) => {
                 self.manager.find(provider.as_str()).is_some_and(|id| one.unfit != Some(id))
             }
-            Some(error) => self.manager.explain_import(&one.blob, error).is_some_and(|import| import.is_exported()),
-            None => false,
+            Some(LoadError::Import { import, .. }) => self.manager.is_exported(&one.blob, import),
+            _ => false,
         }
     }
 

@@ -62,25 +62,28 @@ impl<P: Platform> ModuleManager<P> {
         };
         Some(ImportDetails { manager: self, refused, signatures: first_record(raw.records, SIGNATURES) })
     }
-}
 
-impl<P: Platform> ImportDetails<'_, P> {
-    /// Returns whether anything that is loaded exports the interface of an import.
+    /// Returns whether anything that is loaded by now exports the interface of the import `name` of `blob`, in whichever
+    /// version.
     #[must_use]
-    pub fn is_exported(&self) -> bool {
-        matches!(self.refused, Refused::User(import, _) if self.exporters(import.interface).next().is_some())
+    pub fn is_exported(&self, blob: &[u8], name: &Name) -> bool {
+        let Ok(raw) = RawModule::parse(blob) else { return false };
+        let import = bindings(raw.records).imports().find(|import| import.name == name.as_str());
+        import.is_some_and(|import| self.exporters(import.interface).next().is_some())
     }
 
     /// Iterates over all that export the interface, in whichever version.
     fn exporters(&self, interface: &str) -> impl Iterator<Item = ProviderId> {
-        let is_published = |id: &ModuleId| self.manager.get(*id).is_some_and(|module| module.published.get());
-        let modules = self.manager.ids().filter(is_published).map(ProviderId::Module);
-        let embedder = self.manager.embedder().all().map(|(number, _)| ProviderId::Embedder(number));
-        let exports = move |provider: &ProviderId| self.manager.with_export(*provider, interface, |_| ()).is_some();
+        let is_published = |id: &ModuleId| self.get(*id).is_some_and(|module| module.published.get());
+        let modules = self.ids().filter(is_published).map(ProviderId::Module);
+        let embedder = self.embedder().all().map(|(number, _)| ProviderId::Embedder(number));
+        let exports = move |provider: &ProviderId| self.with_export(*provider, interface, |_| ()).is_some();
         let loader = LoaderInterface::ALL.iter().copied().map(ProviderId::Loader);
         modules.chain(embedder).chain(loader).filter(exports)
     }
+}
 
+impl<P: Platform> ImportDetails<'_, P> {
     /// Shows one provider: its name, and the first thing that makes it unfit.
     fn show(&self, out: &mut fmt::Formatter<'_>, import: &Entry<'_>, provider: ProviderId) -> fmt::Result {
         let show = |out: &mut fmt::Formatter<'_>, signatures: &[u8]| {
@@ -148,7 +151,7 @@ impl<P: Platform> fmt::Display for ImportDetails<'_, P> {
                     write!(out, " of {provider}")?;
                 }
                 let mut separator = "; ";
-                self.exporters(interface).try_for_each(|provider| {
+                self.manager.exporters(interface).try_for_each(|provider| {
                     out.write_str(core::mem::replace(&mut separator, ", "))?;
                     self.show(out, import, provider)
                 })?;
