@@ -65,7 +65,7 @@ pub fn read_blob(path: &Path) -> Result<Vec<u8>, String> {
             Err(format!("more than {limit} bytes, expected a module of at most so many; name another file"))
         }
         Ok(bytes) => Ok(bytes),
-        Err(error) => Err(format!("can't read: {error}; name a .mod file, such as target/modules/sum.mod")),
+        Err(error) => Err(format!("can't read: {error}; name a .mod file: `bareflow build` makes it and says where")),
     }
 }
 
