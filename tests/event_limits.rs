@@ -6,12 +6,12 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use bareflow::client::{Client, upload};
+use bareflow::client::Client;
 use bareflow_loader::Domain;
-use bareflow_protocol::control::{LoadOverrides, Push};
+use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::report::Module;
 use bareflow_protocol::{Request, Response};
-use common::kernel::{call, push, with_kernel};
+use common::kernel::{call, push, push_with, with_kernel};
 use common::{gallery_blob, test_blob};
 
 /// The steps of a call that takes a while, in an emulator as well.
@@ -102,11 +102,9 @@ fn the_keeper_restarts_what_a_fault_stopped() {
     with_kernel(
         |_| (),
         |client| {
-            upload(client, &rogue, &mut |_, _| ()).unwrap();
             let overrides =
                 LoadOverrides { on_fault: Some("restart:0"), parameters: "rogue.misuse=2", ..LoadOverrides::default() };
-            let loaded = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
-            assert!(matches!(loaded, Ok(Response::Loaded(_))), "{loaded:?}");
+            push_with(client, &rogue, overrides);
             push(client, &keeper, Domain::User, "keeper.keep=none,rogue\nkeeper.interval_ms=20");
             let found = until(client, "rogue", |module| module.restarts >= 3);
             assert!(found.faults >= found.restarts && call(client, "keeper.restarts", b"").result >= 3);

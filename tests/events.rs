@@ -135,20 +135,20 @@ fn counts(output: &[u8]) -> [u32; 2] {
 #[test]
 fn a_fault_of_a_handler_is_shown_and_kept() {
     for domain in Domain::ALL {
-        let local = with(&std::fs::read(test_blob("ticker")).unwrap(), domain);
-        local.call("ticker.panic_at", &[3]);
+        let local = with(&std::fs::read(test_blob("echo-ticker")).unwrap(), domain);
+        local.call("echo-ticker.panic_at", &[3]);
         until(&local, |_| listed(&local).state == "faulted");
-        let Response::Modules(modules) = local.ask(Request::Stats { module: Some("ticker") }) else { panic!() };
+        let Response::Modules(modules) = local.ask(Request::Stats { module: Some("echo-ticker") }) else { panic!() };
         let panic = modules[0].diagnosis.as_ref().and_then(|diagnosis| diagnosis.panic.clone()).unwrap();
         assert!(panic.starts_with("the last tick"), "{panic}");
         let console = local.server.environment().console.borrow();
-        assert!(console.contains("[FAULT] module ticker 0.1.0: panic at offset "), "{console}");
+        assert!(console.contains("[FAULT] module echo-ticker 0.1.0: panic at offset "), "{console}");
     }
 }
 
 #[test]
 fn the_interface_is_listed_and_must_be_allowed() {
-    let local = with(&std::fs::read(test_blob("ticker")).unwrap(), Domain::Kernel);
+    let local = with(&std::fs::read(test_blob("echo-ticker")).unwrap(), Domain::Kernel);
     let Response::Interfaces(found) = local.ask(Request::Interfaces { module: None }) else { panic!() };
     let is_events = |one: &Interfaces| Entries::new(&one.bindings).any(|entry| entry.interface == "events");
     let [own @ .., ticker] = &found[..] else { panic!() };
@@ -162,8 +162,8 @@ fn the_interface_is_listed_and_must_be_allowed() {
         (&declares, "log,interface:random", 1),
         (&declares, "interface:events", 0),
         (&declares, "interfaces", 0),
-        (&test_blob("ticker"), "log", 1),
-        (&test_blob("ticker"), "log,interface:events", 0),
+        (&test_blob("echo-ticker"), "log", 1),
+        (&test_blob("echo-ticker"), "log,interface:events", 0),
     ] {
         let output = bareflow(["inspect".as_ref(), "--allow".as_ref(), allow.as_ref(), blob.as_os_str()]);
         assert_code(&output, code);
@@ -179,10 +179,10 @@ fn a_run_runs_events_behind_its_tests() {
     let path = folder.path().join("report.json");
     for (place, domain) in [("host", "kernel"), ("host", "user"), ("boot", "kernel"), ("boot", "user")] {
         let words = [place, "--domain", domain, "--events", "500ms", "--json"].map(PathBuf::from);
-        let output = bareflow(words.into_iter().chain([path.clone(), test_blob("ticker")]));
+        let output = bareflow(words.into_iter().chain([path.clone(), test_blob("echo-ticker")]));
         assert_code(&output, 0);
         let shown = text(&output);
-        assert!(shown.contains("     ticker only handles events, so no test calls it\n"), "{shown}");
+        assert!(shown.contains("     echo-ticker only handles events, so no test calls it\n"), "{shown}");
         assert!(shown.contains("[EVENTS] Running events for 500 ms\n  [OK] "), "{shown}");
         assert!(shown.contains("    on_tick: timer, due in ") && shown.contains(", every 10 ms\n"), "{shown}");
         let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -213,7 +213,7 @@ fn a_run_restarts_what_waits_for_it_while_it_runs_events() {
 
 #[test]
 fn a_served_kernel_runs_events_and_asks_for_the_end() {
-    let blob = std::fs::read(test_blob("ticker")).unwrap();
+    let blob = std::fs::read(test_blob("echo-ticker")).unwrap();
     for domain in Domain::ALL {
         kernel::with_kernel(
             |_| (),
@@ -221,7 +221,7 @@ fn a_served_kernel_runs_events_and_asks_for_the_end() {
                 kernel::push(client, &blob, domain, "");
                 let start = std::time::Instant::now();
                 let [ticks, echoes] = loop {
-                    let found = counts(&kernel::call(client, "ticker.ticks", b"").output);
+                    let found = counts(&kernel::call(client, "echo-ticker.ticks", b"").output);
                     if found[0] >= 20 {
                         break found;
                     }
@@ -229,11 +229,12 @@ fn a_served_kernel_runs_events_and_asks_for_the_end() {
                 };
                 // What it is told is handled before the next tick.
                 assert!(ticks - echoes <= 1, "{ticks} {echoes}");
-                let answer = client.ask(Request::Unload { module: "ticker" });
+                let answer = client.ask(Request::Unload { module: "echo-ticker" });
                 assert!(matches!(answer, Ok(Response::Unloaded(_))), "{answer:?}");
                 let Ok(Response::Log { lines, .. }) = client.ask(Request::Log { from: 0 }) else { panic!() };
                 let log = lines.join("\n");
-                let expected = "  [LOG] ticker: no more ticks\n[OK] Module ended as it was asked to: ticker 0.1.0\n";
+                let expected =
+                    "  [LOG] echo-ticker: no more ticks\n[OK] Module ended as it was asked to: echo-ticker 0.1.0\n";
                 assert!(log.contains(expected), "{log}");
             },
         );

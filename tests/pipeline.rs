@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleManager, Timing};
+use bareflow_pipeline::BUFFER_BYTES;
 use bareflow_protocol::{Request, Response};
 use common::gallery_blob;
 use common::kernel::{call, push, with_kernel};
@@ -28,9 +29,6 @@ const DOMAINS: [[Domain; 3]; 4] = {
     use Domain::{Kernel, User};
     [[User; 3], [Kernel; 3], [User, Kernel, User], [Kernel, User, Kernel]]
 };
-
-/// The size of a buffer, in bytes.
-const BUFFER_BYTES: usize = 1500;
 
 /// Returns the blobs of the sink, the hash and the source, in the order in which they are loaded.
 fn blobs() -> &'static [Vec<u8>; 3] {

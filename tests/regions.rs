@@ -2,26 +2,23 @@
 
 mod common;
 
-use bareflow::client::{Client, upload};
+use bareflow::client::Client;
 use bareflow_loader::{Domain, LoadOptions};
-use bareflow_protocol::control::{LoadOverrides, Push, Receipt};
+use bareflow_protocol::control::{LoadOverrides, Receipt};
 use bareflow_protocol::{Request, Response};
 use bareflow_regions::RegionError;
-use common::kernel::with_kernel;
+use common::kernel::{push_with, with_kernel};
 use common::mutate::renamed;
 use common::server::Local;
 
 /// A kernel, or a server in this process.
 trait System {
     fn ask(&mut self, request: Request<'_>) -> Response;
-    fn upload(&mut self, blob: &[u8]);
+    fn push(&mut self, blob: &[u8], overrides: LoadOverrides<'_>);
 
     fn load(&mut self, blob: &[u8], domain: Domain) {
-        self.upload(blob);
-        let overrides =
-            LoadOverrides { domain: Some(domain.name()), on_fault: Some("restart"), ..LoadOverrides::default() };
-        let loaded = self.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
-        assert!(matches!(loaded, Response::Loaded(_)), "{loaded:?}");
+        let domain = Some(domain.name());
+        self.push(blob, LoadOverrides { domain, on_fault: Some("restart"), ..LoadOverrides::default() });
     }
 
     /// Calls a module. Returns the result and the output, or what it was refused for.
@@ -70,8 +67,8 @@ impl System for Client {
             .unwrap_or_else(|error| Response::Refused(error.downcast().unwrap_or_else(|lost| panic!("{lost}"))))
     }
 
-    fn upload(&mut self, blob: &[u8]) {
-        upload(self, blob, &mut |_, _| ()).unwrap();
+    fn push(&mut self, blob: &[u8], overrides: LoadOverrides<'_>) {
+        push_with(self, blob, overrides);
     }
 }
 
@@ -80,8 +77,9 @@ impl System for Local {
         Local::ask(self, request)
     }
 
-    fn upload(&mut self, blob: &[u8]) {
-        Local::upload(self, blob);
+    fn push(&mut self, blob: &[u8], overrides: LoadOverrides<'_>) {
+        let loaded = Local::push(self, blob, |push| push.overrides = overrides);
+        assert!(matches!(loaded, Response::Loaded(_)), "{loaded:?}");
     }
 }
 

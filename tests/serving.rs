@@ -19,6 +19,7 @@ use bareflow_protocol::comparison::{Condition, Gate};
 use bareflow_protocol::control::{Called, FileList, LoadOverrides, Loaded, Push, Receipt};
 use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response, encode_frame};
+use common::kernel::push_with;
 use common::mutate::{depending, renamed, with_header};
 use common::served::Served;
 use common::{blob, options, other, random, test_blob};
@@ -29,15 +30,6 @@ fn bytes(path: PathBuf) -> Vec<u8> {
 
 fn push(client: &mut Client, blob: &[u8]) -> Loaded {
     push_with(client, blob, LoadOverrides::default())
-}
-
-fn push_with(client: &mut Client, blob: &[u8], overrides: LoadOverrides<'_>) -> Loaded {
-    upload(client, blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
-    let push = Push { label: "test", overrides, beside: false, gate: None };
-    match client.ask(Request::Push(push)).unwrap_or_else(|error| panic!("{error}")) {
-        Response::Loaded(loaded) => loaded,
-        other => panic!("{other:?}"),
-    }
 }
 
 fn call(client: &mut Client, module: &str, input: &[u8], repeat: u32) -> Called {

@@ -4,29 +4,16 @@ mod common;
 
 use std::thread::spawn;
 
-use bareflow::client::{Client, upload};
+use bareflow::client::Client;
 use bareflow_loader::Domain;
-use bareflow_protocol::control::{LoadOverrides, Push};
+use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::options::Task;
 use bareflow_protocol::report::Module;
 use bareflow_protocol::{Request, Response};
+use common::kernel::{call, push_with, with_kernel};
 use common::mutate::{renamed, with_header};
 use common::served::Served;
-use common::{assert_code, bareflow, blob, kernel, options, test_blob, text};
-
-fn push(client: &mut Client, blob: &[u8], on_fault: Option<&str>) {
-    upload(client, blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
-    let overrides = LoadOverrides { on_fault, ..LoadOverrides::default() };
-    let answer = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
-    assert!(matches!(answer, Ok(Response::Loaded(_))), "{answer:?}");
-}
-
-fn call(client: &mut Client, module: &str) -> i32 {
-    match client.ask(Request::Call { module, input: b"", repeat: 1 }) {
-        Ok(Response::Called(called)) => called.result,
-        other => panic!("{other:?}"),
-    }
-}
+use common::{assert_code, bareflow, blob, options, test_blob, text};
 
 /// Lets the module `counter` fault.
 fn fault(client: &mut Client) {
@@ -50,23 +37,24 @@ fn a_module_starts_again_after_its_delay_and_then_gives_way_to_the_version_befor
     let served = Served::start(|machine| machine.options = options(Task::Serve, "kernel", "time=5s"));
     let mut client = served.client();
     let sum = std::fs::read(blob("sum")).unwrap();
-    push(&mut client, &sum, None);
+    push_with(&mut client, &sum, LoadOverrides::default());
     let faults = with_header(&std::fs::read(test_blob("faults")).unwrap(), |header| header.time_us = 5_000_000);
-    push(&mut client, &faults, None);
+    push_with(&mut client, &faults, LoadOverrides::default());
     for (round, domain) in (0..).zip(Domain::ALL) {
         if round == 1 {
             assert!(client.ask(Request::Unload { module: "counter" }).is_ok());
         }
         let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
-        upload(&mut client, &renamed("counter", "counter", (1, 2, 0)), &mut |_, _| ()).unwrap();
-        client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None })).unwrap();
-        push(&mut client, &renamed("counter", "counter", (1, 3, 0)), Some("backoff:300ms..1s,1/60s,fallback"));
+        push_with(&mut client, &renamed("counter", "counter", (1, 2, 0)), overrides);
+        let on_fault = Some("backoff:300ms..1s,1/60s,fallback");
+        let overrides = LoadOverrides { on_fault, ..LoadOverrides::default() };
+        push_with(&mut client, &renamed("counter", "counter", (1, 3, 0)), overrides);
         assert_eq!(counter(&mut client).domain, domain.name());
         fault(&mut client);
         // It waits, and no one else does.
         let waiting = counter(&mut client);
         assert!(waits(&waiting) && waiting.shown_state().to_string().starts_with("waiting "), "{waiting:?}");
-        assert_eq!(call(&mut client, "sum"), 5050);
+        assert_eq!(call(&mut client, "sum", b"").result, 5050);
         // It is started again while another module runs that does not end by itself.
         let mut other = served.client();
         let endless = spawn(move || {
@@ -77,19 +65,19 @@ fn a_module_starts_again_after_its_delay_and_then_gives_way_to_the_version_befor
         assert_eq!((&*module.state, module.restarts, &*module.version), ("loaded", 1, "1.3.0"));
         assert!(!endless.is_finished());
         assert!(endless.join().unwrap().contains("time_budget"));
-        push(&mut client, &faults, None);
-        assert_eq!(call(&mut client, "counter"), 1);
+        push_with(&mut client, &faults, LoadOverrides::default());
+        assert_eq!(call(&mut client, "counter", b"").result, 1);
         fault(&mut client);
         while waits(&counter(&mut client)) {}
         let module = counter(&mut client);
         assert_eq!(module.shown_state().to_string(), "loaded, fell back from 1.3.0");
         assert_eq!((&*module.version, &*module.domain), ("1.2.0", domain.name()));
-        assert_eq!((call(&mut client, "counter"), call(&mut client, "counter")), (1, 2));
+        assert_eq!((call(&mut client, "counter", b"").result, call(&mut client, "counter", b"").result), (1, 2));
         let socket = served.socket();
         let done = bareflow(["restart".as_ref(), "counter".as_ref(), "--socket".as_ref(), socket.as_os_str()]);
         assert_code(&done, 0);
         assert_eq!(text(&done), "counter was restarted\n");
-        assert_eq!(call(&mut client, "counter"), 1);
+        assert_eq!(call(&mut client, "counter", b"").result, 1);
         let list = bareflow(["ps".as_ref(), "--socket".as_ref(), socket.as_os_str()]);
         assert!(text(&list).contains("loaded, fell back from 1.3.0"), "{}", text(&list));
     }
@@ -108,7 +96,7 @@ fn a_module_starts_again_after_its_delay_and_then_gives_way_to_the_version_befor
 #[test]
 fn a_fresh_image_in_the_old_memory_has_nothing_of_the_old_one() {
     let heap = std::fs::read(test_blob("heap")).unwrap();
-    kernel::with_kernel(
+    with_kernel(
         |_| (),
         |client| {
             for domain in Domain::ALL {
@@ -117,14 +105,12 @@ fn a_fresh_image_in_the_old_memory_has_nothing_of_the_old_one() {
                     domain: Some(domain.name()),
                     ..LoadOverrides::default()
                 };
-                upload(client, &heap, &mut |_, _| ()).unwrap();
-                let loaded = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
-                assert!(matches!(loaded, Ok(Response::Loaded(_))), "{loaded:?}");
+                push_with(client, &heap, overrides);
                 for _ in 0..3 {
                     let exhaust = Request::Call { module: "heap", input: b"exhaust", repeat: 1 };
                     let error = client.ask(exhaust).unwrap_err().to_string();
                     assert!(error.contains("heap_budget"), "{error}");
-                    assert_eq!(call(client, "heap"), 1000, "{}", domain.name());
+                    assert_eq!(call(client, "heap", b"").result, 1000, "{}", domain.name());
                 }
                 let Ok(Response::Unloaded(receipt)) = client.ask(Request::Unload { module: "heap" }) else { panic!() };
                 assert_eq!(receipt.pages_held, receipt.pages_returned);

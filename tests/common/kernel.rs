@@ -7,7 +7,7 @@ use bareflow::client::{Client, upload};
 use bareflow::embedded::KERNEL;
 use bareflow::qemu::Machine;
 use bareflow_loader::Domain;
-use bareflow_protocol::control::{Called, LoadOverrides, Push};
+use bareflow_protocol::control::{Called, LoadOverrides, Loaded, Push};
 use bareflow_protocol::options::Task;
 use bareflow_protocol::{Request, Response};
 
@@ -28,11 +28,20 @@ pub fn with_kernel<T>(change: impl FnOnce(&mut Machine), work: impl FnOnce(&mut 
 }
 
 /// Loads a module, with parameters and bindings.
+#[track_caller]
 pub fn push(client: &mut Client, blob: &[u8], domain: Domain, parameters: &str) {
-    upload(client, blob, &mut |_, _| ()).unwrap();
-    let overrides = LoadOverrides { domain: Some(domain.name()), parameters, ..LoadOverrides::default() };
-    let loaded = client.ask(Request::Push(Push { label: "test", overrides, beside: false, gate: None }));
-    assert!(matches!(loaded, Ok(Response::Loaded(_))), "{loaded:?}");
+    push_with(client, blob, LoadOverrides { domain: Some(domain.name()), parameters, ..LoadOverrides::default() });
+}
+
+/// Loads a module, which must succeed.
+#[track_caller]
+pub fn push_with(client: &mut Client, blob: &[u8], overrides: LoadOverrides<'_>) -> Loaded {
+    upload(client, blob, &mut |_, _| ()).unwrap_or_else(|error| panic!("{error}"));
+    let push = Push { label: "test", overrides, beside: false, gate: None };
+    match client.ask(Request::Push(push)).unwrap_or_else(|error| panic!("{error}")) {
+        Response::Loaded(loaded) => loaded,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Calls a module or a function of it.

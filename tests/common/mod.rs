@@ -45,6 +45,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "counter-other",
             "early",
             "echo",
+            "echo-ticker",
             "faults",
             "feed",
             "heap",
@@ -67,7 +68,6 @@ pub fn test_blob(name: &str) -> PathBuf {
             "sharer-caller",
             "slow",
             "sluggish",
-            "ticker",
             "vectors",
             "watch",
         ] {

@@ -23,7 +23,7 @@ bareflow_abi::module!(
     imports = { events: Events },
     exports = [ticks, panic_at],
     timers = { on_tick: 10_000 },
-    subscriptions = { on_echo: "ticker.tick" },
+    subscriptions = { on_echo: "echo-ticker.tick" },
     notifications = [tick],
     stop = on_stop
 );
