@@ -68,7 +68,7 @@ impl<P: Platform> ModuleManager<P> {
                 due_us: (event.due_us != NEVER).then_some(event.due_us),
                 period_us: event.period_us,
                 is_pending: slot.pending & 1 << number != 0,
-                is_awaited: slot.waits.is_some_and(|waits| waits & 1 << number != 0),
+                is_awaited: slot.awaited.is_some_and(|awaited| awaited & 1 << number != 0),
             })
         })?
     }

@@ -49,14 +49,14 @@ impl<P: Platform> ModuleManager<P> {
                 && module.lifecycle.state() == ModuleState::Running
             {
                 module.lifecycle.interrupt();
-                self.with_events(|table| table.interrupted.add(id, cycles));
+                self.with_events(|table| table.stolen.add(id, cycles));
             }
         }
     }
 
     /// Takes the time that events took of a call off its reading, the last one of a module's `run`, or of a function.
     pub(crate) fn take_interruption(&self, id: ModuleId, module: &Module<P>, function: Option<u32>) -> u64 {
-        let cycles = self.with_events(|table| table.interrupted.take(id)).unwrap_or_default();
+        let cycles = self.with_events(|table| table.stolen.take(id)).unwrap_or_default();
         let buffer = match function {
             None => Some(&module.profile_buffer),
             Some(number) => {

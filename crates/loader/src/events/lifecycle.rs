@@ -6,12 +6,12 @@ use bareflow_abi::events::Events;
 
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
-use crate::module::interfaces::Interfaces;
+use crate::module::interfaces::{Interfaces, SlotNumber};
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Metadata, Module, ModuleId};
 use crate::name::Name;
 use crate::platform::Platform;
-use crate::registry::events::{EventTable, NEVER, SlotNumber};
+use crate::registry::events::{EventTable, NEVER};
 
 impl<P: Platform> ModuleManager<P> {
     /// Makes the slot for the events of a module that is being loaded, if it declares any.
@@ -95,7 +95,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut table = self.events.borrow_mut();
         let table = table.as_mut()?;
         let seen = look(table);
-        let next = if table.queue_length() > 0 { Some(0) } else { table.next_due_us() };
+        let next = if table.ready_count() > 0 { Some(0) } else { table.next_due_us() };
         self.next_event_us.store(next.unwrap_or(NEVER), Ordering::Relaxed);
         Some(seen)
     }
@@ -104,7 +104,7 @@ impl<P: Platform> ModuleManager<P> {
     pub(super) fn with_events_of<T>(
         &self,
         interfaces: &Interfaces<P::Alloc>,
-        look: impl FnOnce(&mut EventTable<P::Alloc>, u32) -> T,
+        look: impl FnOnce(&mut EventTable<P::Alloc>, SlotNumber) -> T,
     ) -> Option<T> {
         let slot = interfaces.events.get()?;
         self.with_events(|table| look(table, slot))

@@ -9,7 +9,7 @@ use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::module::lifecycle::ModuleState;
 use crate::platform::{EventLimits, Occurrence, Platform};
-use crate::registry::events::{NEVER, Slot, Taken};
+use crate::registry::events::{ModuleEvents, NEVER, Taken};
 
 /// The result of a run of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,31 +62,31 @@ impl<P: Platform> ModuleManager<P> {
             return run.result;
         }
         // Each slot is looked at once for each handler that is called: those that must wait end the run.
-        let (mut waiting, mut most) = (0, 0);
+        let (mut deferred, mut most) = (0, 0);
         while run.result.called < at_most && run.result.fault.is_none() {
             let now_us = self.platform.microseconds().unwrap_or_default();
             let taken = self.with_events(|table| {
                 table.expire(now_us);
                 // Those that are stopped leave the queue, and the others behind them keep their turn.
-                if waiting == 0 {
-                    most = table.queue_length();
+                if deferred == 0 {
+                    most = table.ready_count();
                 }
                 table.take()
             });
             let Some(taken) = taken.flatten() else { break };
             if self.handle(&mut run, taken, now_us) {
-                waiting = 0;
+                deferred = 0;
                 continue;
             }
-            waiting += 1;
-            if waiting >= most {
+            deferred += 1;
+            if deferred >= most {
                 break;
             }
         }
         self.is_running_events.set(false);
-        let left = self.with_events(|table| (table.queue_length(), table.next_due_us()));
-        let (queue_length, next_due_us) = left.unwrap_or_default();
-        EventsRun { has_more: queue_length > 0 && waiting == 0, next_due_us, ..run.result }
+        let left = self.with_events(|table| (table.ready_count(), table.next_due_us()));
+        let (ready, next_due_us) = left.unwrap_or_default();
+        EventsRun { has_more: ready > 0 && deferred == 0, next_due_us, ..run.result }
     }
 
     /// Calls the handler of events that were taken. Returns whether they were handled; otherwise they are pending again.
@@ -107,17 +107,17 @@ impl<P: Platform> ModuleManager<P> {
             if state != Some(ModuleState::Live) {
                 return put_back(state == Some(ModuleState::Running));
             }
-            run.result.fault = self.bite(taken.module);
+            run.result.fault = self.expire_watchdog(taken.module);
             run.result.called += 1;
             return true;
         };
         let function = FunctionId { module: taken.module, number: function.into(), shape: None };
-        let mut waits = [0; 8];
+        let mut awaited = [0; 8];
         let restarts = || self.get(taken.module).map(|module| module.faults.restarts.get());
         let before = restarts();
         let executed = self.one_deeper(|| {
             self.platform.call_within(EventLimits::DEFAULT, || {
-                self.execute_function(function, &taken.events.to_le_bytes(), &mut waits)
+                self.execute_function(function, &taken.events.to_le_bytes(), &mut awaited)
             })
         });
         match executed {
@@ -132,14 +132,14 @@ impl<P: Platform> ModuleManager<P> {
             Some(Err(ExecuteError::Faulted(fault))) => {
                 run.result.fault = Some(EventFault { module: taken.module, fault });
             }
-            // What was restarted behind the call is another task already.
-            Some(Ok(done)) if done.outcome.output_length == waits.len() && restarts() == before => {
+            // What was restarted after the call is another task already.
+            Some(Ok(done)) if done.outcome.output_length == awaited.len() && restarts() == before => {
                 let has_ended = done.outcome.result == ENDED;
                 self.change_taken(&taken, |slot| {
                     if !slot.is_polled_by(taken.function) {
                         return;
                     }
-                    slot.waits = Some(u64::from_le_bytes(waits));
+                    slot.awaited = Some(u64::from_le_bytes(awaited));
                     if has_ended {
                         slot.end();
                     }
@@ -157,7 +157,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Applies the fault policy of a module whose watchdog is due.
-    fn bite(&self, id: ModuleId) -> Option<EventFault> {
+    fn expire_watchdog(&self, id: ModuleId) -> Option<EventFault> {
         let module = self.get(id)?;
         let fault = Fault { kind: FaultKind::Watchdog, offset: None, address: None };
         module.faults.note(&module.faults.count, fault, None, self.platform.allocator());
@@ -167,7 +167,7 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Passes the slot that events were taken from to `change`, unless its module ended meanwhile.
-    fn change_taken(&self, taken: &Taken, change: impl FnOnce(&mut Slot<P::Alloc>)) {
+    fn change_taken(&self, taken: &Taken, change: impl FnOnce(&mut ModuleEvents<P::Alloc>)) {
         self.with_events(|table| {
             if table.slot(taken.slot).is_some_and(|slot| slot.module == Some(taken.module)) {
                 table.change(taken.slot, change);

@@ -7,7 +7,7 @@ use bareflow_events::{EventError, Events};
 use crate::manager::ModuleManager;
 use crate::module::interfaces::Interfaces;
 use crate::platform::{Occurrence, Platform};
-use crate::registry::events::{NEVER, Slot};
+use crate::registry::events::{ModuleEvents, NEVER};
 
 /// The events of the module that calls.
 struct EventsOf<'manager, P: Platform> {
@@ -23,7 +23,7 @@ impl<P: Platform> ModuleManager<P> {
 }
 
 impl<P: Platform> EventsOf<'_, P> {
-    fn change<T>(&self, change: impl FnOnce(&mut Slot<P::Alloc>) -> Option<T>) -> Result<T, EventError> {
+    fn change<T>(&self, change: impl FnOnce(&mut ModuleEvents<P::Alloc>) -> Option<T>) -> Result<T, EventError> {
         let changed = self.manager.with_events_of(self.caller, |table, slot| table.change(slot, change));
         changed.flatten().flatten().ok_or(EventError::NoSuchEvent)
     }

@@ -30,7 +30,7 @@ pub(crate) struct Interfaces<A: Allocator> {
     pub owner: Cell<Option<ModuleId>>,
     /// The number of its events' slot, if it has any.
     #[cfg(feature = "events")]
-    pub events: Cell<Option<u32>>,
+    pub events: Cell<Option<SlotNumber>>,
     /// The bytes of the table of events that are this module's.
     #[cfg(feature = "events")]
     pub event_bytes: Cell<u64>,
@@ -58,6 +58,10 @@ pub(crate) struct BoundMethod {
     /// The shape that both sides agree on.
     pub shape: Shape,
 }
+
+/// The number of the slot with a module's events.
+#[cfg(feature = "events")]
+pub(crate) type SlotNumber = u32;
 
 /// A provider of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,10 @@
 //! All memory is reserved when a module is loaded: arming, publishing and handling need none, and what there is to do is
 //! bounded, since a word has a bit for each event of a module. Nothing in here calls a module.
 
-mod slot;
+mod module_events;
+mod ready_queue;
+mod steal;
+mod subscriptions;
 mod timers;
 mod window;
 
@@ -12,25 +15,17 @@ use allocator_api2::vec::Vec;
 use bareflow_abi::events::{Events, Kind};
 
 use crate::module::ModuleId;
+use crate::module::interfaces::SlotNumber;
 use crate::name::Name;
-use slot::{NOWHERE, at};
+use module_events::at;
+use ready_queue::ReadyQueue;
+use steal::StolenTime;
+use subscriptions::Subscriptions;
 use timers::Timers;
-use window::{Interrupted, Window};
+use window::Window;
 
-pub use slot::EventCounts;
-pub(crate) use slot::{NEVER, Slot};
-
-/// The number of the slot with a module's events.
-pub(crate) type SlotNumber = u32;
-
-/// A module that waits for a notification.
-#[derive(Clone, Copy, Debug)]
-struct Subscription {
-    /// The module that publishes it, and the notification's name. The list is in this order.
-    source: (Name, Name),
-    slot: SlotNumber,
-    event: u8,
-}
+pub use module_events::EventCounts;
+pub(crate) use module_events::{ModuleEvents, NEVER};
 
 /// Pending events of a module, taken to be handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +42,14 @@ pub(crate) struct Taken {
 
 /// The events of all modules.
 pub(crate) struct EventTable<A: Allocator> {
-    slots: Vec<Slot<A>, A>,
+    slots: Vec<ModuleEvents<A>, A>,
     timers: Timers<A>,
-    subscriptions: Vec<Subscription, A>,
-    /// The first and the last slot in the queue of those with pending events.
-    queue: (u32, u32),
-    queue_length: usize,
+    subscriptions: Subscriptions<A>,
+    ready: ReadyQueue,
     /// The time that events took of the calls that they interrupted.
     pub window: Window,
     /// The same for each of these calls.
-    pub interrupted: Interrupted,
+    pub stolen: StolenTime,
 }
 
 impl<A: Allocator + Clone> EventTable<A> {
@@ -65,19 +58,18 @@ impl<A: Allocator + Clone> EventTable<A> {
         EventTable {
             slots: Vec::new_in(allocator.clone()),
             timers: Timers::new(allocator.clone()),
-            subscriptions: Vec::new_in(allocator),
-            queue: (NOWHERE, NOWHERE),
-            queue_length: 0,
+            subscriptions: Subscriptions::new(allocator),
+            ready: ReadyQueue::default(),
             window: Window::default(),
-            interrupted: Interrupted::default(),
+            stolen: StolenTime::default(),
         }
     }
 
     /// Adds a module with the events that it declares, which are not active yet; `None` if there is no memory.
     pub fn add(&mut self, module: ModuleId, name: Name, declared: Events<'_>, allocator: &A) -> Option<SlotNumber> {
-        let slot = Slot::new(module, name, declared, allocator)?;
+        let slot = ModuleEvents::new(module, name, declared, allocator)?;
         let sources = || declared.handled().zip(0_u8..).filter(|(event, _)| event.kind == Kind::Subscription);
-        self.subscriptions.try_reserve(sources().count()).ok()?;
+        self.subscriptions.reserve(sources().count())?;
         self.timers.reserve()?;
         let free = self.slots.iter().position(|slot| slot.module.is_none());
         let number = match free {
@@ -97,9 +89,7 @@ impl<A: Allocator + Clone> EventTable<A> {
             if let Some((module, name)) = event.source_parts()
                 && let (Some(module), Some(name)) = (Name::new(module), Name::new(name))
             {
-                let source = (module, name);
-                let place = self.subscriptions.partition_point(|other| other.source <= source);
-                self.subscriptions.insert(place, Subscription { source, slot: number, event: index });
+                self.subscriptions.add((module, name), number, index);
             }
         }
         Some(number)
@@ -108,8 +98,8 @@ impl<A: Allocator + Clone> EventTable<A> {
     /// Removes a module with its events.
     pub fn remove(&mut self, number: SlotNumber) {
         self.timers.remove(&mut self.slots, number);
-        self.unqueue(number);
-        self.subscriptions.retain(|subscription| subscription.slot != number);
+        self.ready.remove(&mut self.slots, number);
+        self.subscriptions.remove(number);
         if let Some(slot) = at(&mut self.slots, number) {
             slot.clear();
         }
@@ -128,16 +118,16 @@ impl<A: Allocator> EventTable<A> {
             _ => at(&mut self.slots, number).into_iter().for_each(|slot| slot.start(now_us, None)),
         }
         if let Some(before) = before {
-            self.unqueue(before);
+            self.ready.remove(&mut self.slots, before);
             self.timers.moved(&mut self.slots, before);
         }
         self.timers.moved(&mut self.slots, number);
-        self.queue(number);
+        self.ready.push(&mut self.slots, number);
     }
 
     /// Forgets what runs and is pending, before a module is initialised anew. [`start`](Self::start) starts it again.
     pub fn reset(&mut self, number: SlotNumber) {
-        self.unqueue(number);
+        self.ready.remove(&mut self.slots, number);
         if let Some(slot) = at(&mut self.slots, number) {
             slot.is_active = false;
             slot.reset();
@@ -148,7 +138,7 @@ impl<A: Allocator> EventTable<A> {
     /// Lets the timers of a module that is stopped stand still, until it is restarted or replaced. What it is notified of
     /// waits.
     pub fn stop(&mut self, number: SlotNumber) {
-        self.unqueue(number);
+        self.ready.remove(&mut self.slots, number);
         if let Some(slot) = at(&mut self.slots, number) {
             slot.is_stopped = true;
             slot.note_next();
@@ -157,12 +147,12 @@ impl<A: Allocator> EventTable<A> {
     }
 
     /// Returns the slot of a module's events, as long as it has one.
-    pub fn slot(&self, number: SlotNumber) -> Option<&Slot<A>> {
+    pub fn slot(&self, number: SlotNumber) -> Option<&ModuleEvents<A>> {
         self.slots.get(number as usize).filter(|slot| slot.module.is_some())
     }
 
     /// Passes the slot of a module's events to `change`, and takes note of what is due then.
-    pub fn change<T>(&mut self, number: SlotNumber, change: impl FnOnce(&mut Slot<A>) -> T) -> Option<T> {
+    pub fn change<T>(&mut self, number: SlotNumber, change: impl FnOnce(&mut ModuleEvents<A>) -> T) -> Option<T> {
         let slot = at(&mut self.slots, number).filter(|slot| slot.module.is_some())?;
         let changed = change(slot);
         let before = slot.next_due_us;
@@ -170,24 +160,19 @@ impl<A: Allocator> EventTable<A> {
         if slot.next_due_us != before {
             self.timers.moved(&mut self.slots, number);
         }
-        self.queue(number);
+        self.ready.push(&mut self.slots, number);
         Some(changed)
     }
 
     /// Makes a notification pending at all who subscribe to it. Returns their number.
     pub fn publish(&mut self, module: Name, notification: Name) -> u32 {
-        let source = (module, notification);
-        let mut number = self.subscriptions.partition_point(|subscription| subscription.source < source);
         let mut count = 0;
-        while let Some(&Subscription { slot, event, .. }) =
-            self.subscriptions.get(number).filter(|subscription| subscription.source == source)
-        {
-            if let Some(slot) = at(&mut self.slots, slot).filter(|slot| slot.is_active && !slot.has_ended) {
+        for (number, event) in self.subscriptions.of((module, notification)) {
+            if let Some(slot) = at(&mut self.slots, number).filter(|slot| slot.is_active && !slot.has_ended) {
                 slot.pending |= 1 << event;
                 count += 1;
             }
-            self.queue(slot);
-            number += 1;
+            self.ready.push(&mut self.slots, number);
         }
         count
     }
@@ -202,7 +187,7 @@ impl<A: Allocator> EventTable<A> {
                 _ => return,
             }
             self.timers.moved(&mut self.slots, number);
-            self.queue(number);
+            self.ready.push(&mut self.slots, number);
         }
     }
 
@@ -213,19 +198,19 @@ impl<A: Allocator> EventTable<A> {
     }
 
     /// Returns the number of modules with pending events that may be handled.
-    pub const fn queue_length(&self) -> usize {
-        self.queue_length
+    pub const fn ready_count(&self) -> usize {
+        self.ready.length()
     }
 
     /// Takes pending events of the module whose turn it is. Those of one function are taken together.
     pub fn take(&mut self) -> Option<Taken> {
-        let number = self.queue.0;
-        self.unqueue(number);
+        let number = self.ready.first();
+        self.ready.remove(&mut self.slots, number);
         let slot = at(&mut self.slots, number)?;
         let ((function, events), module) = (slot.take()?, slot.module?);
         let since_us = core::mem::replace(&mut slot.pending_since_us, NEVER);
-        // The others behind those of other modules.
-        self.queue(number);
+        // The others wait for their next turn.
+        self.ready.push(&mut self.slots, number);
         Some(Taken { slot: number, module, function, events, since_us })
     }
 
@@ -236,41 +221,9 @@ impl<A: Allocator> EventTable<A> {
         };
         slot.pending |= taken.events;
         slot.pending_since_us = slot.pending_since_us.min(taken.since_us);
-        if retry { self.queue(taken.slot) } else { self.unqueue(taken.slot) }
-    }
-
-    /// Puts a slot with pending events at the end of the queue, unless it is there.
-    pub fn queue(&mut self, number: SlotNumber) {
-        let last = self.queue.1;
-        let Some(slot) = at(&mut self.slots, number) else { return };
-        if slot.is_queued || !slot.may_be_called() || slot.pending == 0 {
-            return;
-        }
-        (slot.is_queued, slot.next) = (true, NOWHERE);
-        self.queue_length += 1;
-        match at(&mut self.slots, last) {
-            Some(last) => last.next = number,
-            None => self.queue.0 = number,
-        }
-        self.queue.1 = number;
-    }
-
-    fn unqueue(&mut self, number: SlotNumber) {
-        let Some(slot) = at(&mut self.slots, number).filter(|slot| slot.is_queued) else { return };
-        slot.is_queued = false;
-        self.queue_length -= 1;
-        let next = core::mem::replace(&mut slot.next, NOWHERE);
-        let mut before = (NOWHERE, self.queue.0);
-        while before.1 != number {
-            let Some(slot) = at(&mut self.slots, before.1) else { return };
-            before = (before.1, slot.next);
-        }
-        match at(&mut self.slots, before.0) {
-            Some(slot) => slot.next = next,
-            None => self.queue.0 = next,
-        }
-        if self.queue.1 == number {
-            self.queue.1 = before.0;
+        match retry {
+            true => self.ready.push(&mut self.slots, taken.slot),
+            false => self.ready.remove(&mut self.slots, taken.slot),
         }
     }
 }

@@ -113,7 +113,7 @@ proptest! {
                 }
                 Step::Take => {
                     let waiting = known.values().filter(|known| !known.pending.is_empty()).count();
-                    prop_assert_eq!(table.queue_length(), waiting);
+                    prop_assert_eq!(table.ready_count(), waiting);
                     let taken = table.take();
                     prop_assert_eq!(taken.is_some(), waiting > 0);
                     let Some(taken) = taken else { continue };

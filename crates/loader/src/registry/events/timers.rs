@@ -3,10 +3,11 @@
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 
-use super::slot::{NOWHERE, Slot, at};
+use super::module_events::{ModuleEvents, NIL, at};
+use crate::module::interfaces::SlotNumber;
 
-/// The numbers of slots in a heap by [`Slot::next_due_us`]. Each has a place in it, also if nothing in it is due.
-pub(super) struct Timers<A: Allocator>(Vec<u32, A>);
+/// The numbers of slots in a heap by [`ModuleEvents::next_due_us`]. Each has a place in it, also if nothing in it is due.
+pub(super) struct Timers<A: Allocator>(Vec<SlotNumber, A>);
 
 impl<A: Allocator> Timers<A> {
     pub fn new(allocator: A) -> Timers<A> {
@@ -19,7 +20,7 @@ impl<A: Allocator> Timers<A> {
     }
 
     /// Adds a slot, for which there is room.
-    pub fn add(&mut self, slots: &mut [Slot<A>], number: u32) {
+    pub fn add(&mut self, slots: &mut [ModuleEvents<A>], number: SlotNumber) {
         let place = self.0.len();
         self.0.push(number);
         self.put(slots, place, number);
@@ -27,8 +28,8 @@ impl<A: Allocator> Timers<A> {
     }
 
     /// Removes a slot.
-    pub fn remove(&mut self, slots: &mut [Slot<A>], number: u32) {
-        let place = at(slots, number).map_or(NOWHERE, |slot| core::mem::replace(&mut slot.place, NOWHERE));
+    pub fn remove(&mut self, slots: &mut [ModuleEvents<A>], number: SlotNumber) {
+        let place = at(slots, number).map_or(NIL, |slot| core::mem::replace(&mut slot.place, NIL));
         if place as usize >= self.0.len() {
             return;
         }
@@ -39,37 +40,37 @@ impl<A: Allocator> Timers<A> {
         }
     }
 
-    /// Restores the order behind a change of the time when a slot is due.
-    pub fn moved(&mut self, slots: &mut [Slot<A>], number: u32) {
+    /// Restores the order after a change of the time when a slot is due.
+    pub fn moved(&mut self, slots: &mut [ModuleEvents<A>], number: SlotNumber) {
         let Some(place) = at(slots, number).map(|slot| slot.place as usize) else { return };
         self.up(slots, place);
         self.down(slots, place);
     }
 
     /// Returns the slot that is due first.
-    pub fn first(&self) -> Option<u32> {
+    pub fn first(&self) -> Option<SlotNumber> {
         self.0.first().copied()
     }
 
-    fn put(&mut self, slots: &mut [Slot<A>], place: usize, number: u32) {
+    fn put(&mut self, slots: &mut [ModuleEvents<A>], place: usize, number: SlotNumber) {
         if let (Some(target), Some(slot)) = (self.0.get_mut(place), at(slots, number)) {
             (*target, slot.place) = (number, place as u32);
         }
     }
 
-    fn due(&self, slots: &[Slot<A>], place: usize) -> u64 {
+    fn due(&self, slots: &[ModuleEvents<A>], place: usize) -> u64 {
         let slot = self.0.get(place).and_then(|&number| slots.get(number as usize));
         slot.map_or(u64::MAX, |slot| slot.next_due_us)
     }
 
-    fn up(&mut self, slots: &mut [Slot<A>], mut place: usize) {
+    fn up(&mut self, slots: &mut [ModuleEvents<A>], mut place: usize) {
         while place > 0 && self.due(slots, place) < self.due(slots, (place - 1) / 2) {
             self.swap(slots, place, (place - 1) / 2);
             place = (place - 1) / 2;
         }
     }
 
-    fn down(&mut self, slots: &mut [Slot<A>], mut place: usize) {
+    fn down(&mut self, slots: &mut [ModuleEvents<A>], mut place: usize) {
         loop {
             let (left, right) = (2 * place + 1, 2 * place + 2);
             let least = if self.due(slots, right) < self.due(slots, left) { right } else { left };
@@ -81,7 +82,7 @@ impl<A: Allocator> Timers<A> {
         }
     }
 
-    fn swap(&mut self, slots: &mut [Slot<A>], one: usize, other: usize) {
+    fn swap(&mut self, slots: &mut [ModuleEvents<A>], one: usize, other: usize) {
         if let (Some(&first), Some(&second)) = (self.0.get(one), self.0.get(other)) {
             self.put(slots, other, first);
             self.put(slots, one, second);

@@ -5,13 +5,14 @@ use allocator_api2::vec::Vec;
 use bareflow_abi::events::{Events, Kind};
 
 use crate::module::ModuleId;
+use crate::module::interfaces::SlotNumber;
 use crate::name::Name;
 
 /// The time at which nothing is due.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The number of no slot, and the place of one that has none.
-pub(super) const NOWHERE: u32 = u32::MAX;
+pub(super) const NIL: u32 = u32::MAX;
 
 /// An event that a module handles.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +51,7 @@ impl Event {
 }
 
 /// The events of one module.
-pub(crate) struct Slot<A: Allocator> {
+pub(crate) struct ModuleEvents<A: Allocator> {
     /// The module; `None` if the slot is free.
     pub module: Option<ModuleId>,
     pub name: Name,
@@ -66,8 +67,8 @@ pub(crate) struct Slot<A: Allocator> {
     pub is_stopped: bool,
     /// Whether the module has ended, as a task does.
     pub has_ended: bool,
-    /// The events that a task waits for; `None` if the module says nothing.
-    pub waits: Option<u64>,
+    /// The events that a task awaits; `None` if the module says nothing.
+    pub awaited: Option<u64>,
     pub counts: EventCounts,
     /// The time at which the first of its timers is due.
     pub next_due_us: u64,
@@ -75,15 +76,15 @@ pub(crate) struct Slot<A: Allocator> {
     pub(super) place: u32,
     /// Whether it is in the queue of slots with pending events, and the next one there.
     pub(super) is_queued: bool,
-    pub(super) next: u32,
+    pub(super) next: SlotNumber,
 }
 
 /// Returns the slot with this number.
-pub(super) fn at<A: Allocator>(slots: &mut [Slot<A>], number: u32) -> Option<&mut Slot<A>> {
+pub(super) fn at<A: Allocator>(slots: &mut [ModuleEvents<A>], number: SlotNumber) -> Option<&mut ModuleEvents<A>> {
     slots.get_mut(number as usize)
 }
 
-impl<A: Allocator + Clone> Slot<A> {
+impl<A: Allocator + Clone> ModuleEvents<A> {
     /// Makes the slot free, and gives its memory back.
     pub fn clear(&mut self) {
         (self.module, self.is_active, self.pending, self.next_due_us) = (None, false, 0, NEVER);
@@ -92,7 +93,7 @@ impl<A: Allocator + Clone> Slot<A> {
     }
 
     /// Creates the slot of a module that declares `declared`; `None` if there is no memory.
-    pub fn new(module: ModuleId, name: Name, declared: Events<'_>, allocator: &A) -> Option<Slot<A>> {
+    pub fn new(module: ModuleId, name: Name, declared: Events<'_>, allocator: &A) -> Option<ModuleEvents<A>> {
         let mut events = Vec::new_in(allocator.clone());
         events.try_reserve_exact(declared.handled().count()).ok()?;
         let mut published = Vec::new_in(allocator.clone());
@@ -110,7 +111,7 @@ impl<A: Allocator + Clone> Slot<A> {
             })
         }));
         published.extend(declared.published().filter_map(|event| Name::new(event.name)));
-        Some(Slot {
+        Some(ModuleEvents {
             module: Some(module),
             name,
             events,
@@ -120,17 +121,17 @@ impl<A: Allocator + Clone> Slot<A> {
             is_active: false,
             is_stopped: false,
             has_ended: false,
-            waits: None,
+            awaited: None,
             counts: EventCounts::default(),
             next_due_us: NEVER,
-            place: NOWHERE,
+            place: NIL,
             is_queued: false,
-            next: NOWHERE,
+            next: NIL,
         })
     }
 }
 
-impl<A: Allocator> Slot<A> {
+impl<A: Allocator> ModuleEvents<A> {
     /// Returns the bytes of memory that are this module's alone.
     pub fn table_bytes(&self) -> u64 {
         (self.events.len() * size_of::<Event>() + self.published.len() * size_of::<Name>()) as u64
@@ -144,7 +145,7 @@ impl<A: Allocator> Slot<A> {
     /// Starts what the module declares: timers with a period, and what is due at its start. What runs already, since its
     /// `init` started it, goes on; so does what `before`, the module that it replaces, left. A watchdog of that one's starts
     /// anew, since it was not this module that it waited for.
-    pub fn start(&mut self, now_us: u64, before: Option<&Slot<A>>) {
+    pub fn start(&mut self, now_us: u64, before: Option<&ModuleEvents<A>>) {
         (self.is_active, self.is_stopped) = (true, false);
         for (event, bit) in self.events.iter_mut().zip(0..) {
             let mut old = before.into_iter().flat_map(|before| before.events.iter().zip(0..));
@@ -177,7 +178,7 @@ impl<A: Allocator> Slot<A> {
             kept |= u64::from(!event.kind.is_timed()) << bit;
         }
         self.pending &= kept;
-        (self.pending_since_us, self.has_ended, self.waits) = (NEVER, false, None);
+        (self.pending_since_us, self.has_ended, self.awaited) = (NEVER, false, None);
         self.note_next();
     }
 
