@@ -220,6 +220,14 @@ impl<P: Platform> ModuleManager<P> {
         self.platform.release(image);
     }
 
+    /// Does `work` that may call modules for the loader itself: what a caller is told is its own fault, not one of these.
+    pub(crate) fn keeping_last_fault<T>(&self, work: impl FnOnce() -> T) -> T {
+        let last_fault = self.last_fault.get();
+        let done = work();
+        self.last_fault.set(last_fault);
+        done
+    }
+
     pub(crate) fn get(&self, id: ModuleId) -> Option<Ref<'_, Module<P>>> {
         self.registry.get(id)
     }

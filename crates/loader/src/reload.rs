@@ -168,10 +168,7 @@ impl<P: Platform> ModuleManager<P> {
     #[cold]
     #[inline(never)]
     pub(crate) fn reap_retired(&self, id: ModuleId) {
-        // What the caller is told is its own fault, not one of a call that an `exit` makes.
-        let last_fault = self.last_fault.get();
-        let receipt = self.reap(id);
-        self.last_fault.set(last_fault);
+        let receipt = self.keeping_last_fault(|| self.reap(id));
         if let Some(receipt) = receipt {
             let mut receipts = self.receipts.borrow_mut();
             if receipts.iter().all(Option::is_some) {

@@ -27,25 +27,31 @@ pub(crate) enum Step {
 pub(crate) struct Previous<A: Allocator> {
     pub version: Version,
     pub options: LoadOptions,
-    /// The lines that set its parameters and bind its imports, and the blob behind them.
+    /// The lines that set its parameters and bind its imports, and the blob after them.
     bytes: Vec<u8, A>,
     lines: usize,
 }
 
 impl<A: Allocator> Previous<A> {
     /// Copies a version; `None` if there is no memory.
-    pub fn new(version: Version, options: LoadOptions, [lines, blob]: [&[u8]; 2], allocator: A) -> Option<Self> {
+    pub fn new(version: Version, options: LoadOptions, lines: &str, blob: &[u8], allocator: A) -> Option<Self> {
         let mut bytes = Vec::new_in(allocator);
         bytes.try_reserve_exact(lines.len() + blob.len()).ok()?;
-        bytes.extend_from_slice(lines);
+        bytes.extend_from_slice(lines.as_bytes());
         bytes.extend_from_slice(blob);
         Some(Previous { version, options, bytes, lines: lines.len() })
     }
 
-    /// Returns the lines that set its parameters and bind its imports, and the blob.
-    pub fn parts(&self) -> [&[u8]; 2] {
-        let (lines, blob) = self.bytes.split_at_checked(self.lines).unwrap_or_default();
-        [lines, blob]
+    /// Returns the lines that set its parameters and bind its imports.
+    pub fn lines(&self) -> &str {
+        let lines = self.bytes.get(..self.lines).unwrap_or_default();
+        // They were text when they were copied.
+        core::str::from_utf8(lines).unwrap_or_default()
+    }
+
+    /// Returns the blob.
+    pub fn blob(&self) -> &[u8] {
+        self.bytes.get(self.lines..).unwrap_or_default()
     }
 }
 

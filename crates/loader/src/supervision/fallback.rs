@@ -31,16 +31,14 @@ impl<P: Platform> ModuleManager<P> {
         let is_active = self.active(&module.name) == Some(id);
         drop(module);
         let options = LoadOptions { on_fault: policy, ..previous.options };
-        let [_lines, blob] = previous.parts();
-        // They were text when they were copied.
         #[cfg(feature = "parameters")]
-        let lines = core::str::from_utf8(_lines).unwrap_or_default();
+        let lines = previous.lines();
         #[cfg(feature = "parameters")]
         let settings = options.with_parameters(&lines);
         #[cfg(not(feature = "parameters"))]
         let settings = &options;
         // An operator who made another version the active one has chosen.
-        let replaced = if is_active { self.replace(blob, settings) } else { Err(LoadError::Overtaken) };
+        let replaced = if is_active { self.replace(previous.blob(), settings) } else { Err(LoadError::Overtaken) };
         match replaced {
             Ok(reloaded) => {
                 let Some(module) = self.get(reloaded.id) else { return };
@@ -92,19 +90,17 @@ impl<P: Platform> ModuleManager<P> {
         if old.lifecycle.state() == ModuleState::Stopped {
             let Some(supervision) = old.metadata.supervision() else { return Ok(()) };
             let Some(previous) = supervision.previous.take() else { return Ok(()) };
-            let copy = Previous::new(previous.version, previous.options, previous.parts(), allocator);
+            let copy = Previous::new(previous.version, previous.options, previous.lines(), previous.blob(), allocator);
             supervision.previous.set(Some(previous));
             return self.set_previous(new, copy);
         }
         #[cfg(feature = "parameters")]
-        let lines = old.metadata.lines().as_bytes();
+        let lines = old.metadata.lines();
         #[cfg(not(feature = "parameters"))]
-        let lines = &[][..];
+        let lines = "";
         match old.metadata.blob() {
             [] => Ok(()),
-            blob => {
-                self.set_previous(new, Previous::new(old.version, old.metadata.options(), [lines, blob], allocator))
-            }
+            blob => self.set_previous(new, Previous::new(old.version, old.metadata.options(), lines, blob, allocator)),
         }
     }
 
@@ -144,7 +140,7 @@ impl<P: Platform> ModuleManager<P> {
             return Err(RestartError::OtherBlob);
         }
         let version = Version::of(&header);
-        let previous = Previous::new(version, *options, [lines.as_bytes(), blob], self.platform.allocator());
+        let previous = Previous::new(version, *options, lines, blob, self.platform.allocator());
         Ok(self.set_previous(&module, previous)?)
     }
 }

@@ -3,9 +3,9 @@
 mod after_fault;
 #[cfg(feature = "supervision")]
 mod fallback;
-#[cfg(feature = "supervision")]
-mod on_purpose;
 mod renew;
+#[cfg(feature = "supervision")]
+mod restart;
 #[cfg(feature = "supervision")]
 mod restart_due;
 #[cfg(feature = "supervision")]

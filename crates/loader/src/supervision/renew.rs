@@ -45,10 +45,7 @@ impl<P: Platform> ModuleManager<P> {
             old => old,
         };
         module.lifecycle.stop();
-        // What a caller is told is its own fault, not one of an `init` that runs here.
-        let last_fault = self.last_fault.get();
-        let called = self.call_first(&module);
-        self.last_fault.set(last_fault);
+        let called = self.keeping_last_fault(|| self.call_first(&module));
         if !was_stopped {
             module.lifecycle.resume();
         }

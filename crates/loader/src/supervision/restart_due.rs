@@ -25,13 +25,10 @@ impl<P: Platform> ModuleManager<P> {
         }
         let longest = self.steps().filter(|(due, ..)| *due <= now).min_by_key(|(due, ..)| *due);
         if let Some((_, step, id)) = longest {
-            // What a caller is told is its own fault, not one of an `init` that runs here.
-            let last_fault = self.last_fault.get();
-            match step {
+            self.keeping_last_fault(|| match step {
                 Step::Restart => self.restart_now(id),
                 Step::FallBack => self.fall_back(id),
-            }
-            self.last_fault.set(last_fault);
+            });
         }
         self.note_next_step();
         self.next_step.get()
