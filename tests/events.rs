@@ -174,7 +174,7 @@ fn the_interface_is_listed_and_must_be_allowed() {
 }
 
 #[test]
-fn a_run_runs_events_behind_its_tests() {
+fn a_run_runs_events_after_its_tests() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
     for (place, domain) in [("host", "kernel"), ("host", "user"), ("boot", "kernel"), ("boot", "user")] {

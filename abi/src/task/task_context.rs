@@ -86,7 +86,7 @@ impl<T: Task> TaskContext<T> {
         Notified::new(T::STOP)
     }
 
-    /// Ends this call, and goes on in another one, behind what is due already.
+    /// Ends this call, and goes on in another one, after what is due already.
     #[must_use = "a future does nothing before it is awaited"]
     pub fn yield_now(self) -> YieldNow {
         YieldNow::new()

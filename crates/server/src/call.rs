@@ -173,7 +173,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let (Some(last), Some(profile)) =
             (calls.last, calls.callee.and_then(|callee| self.manager.stats(callee.module())))
         else {
-            let error = error_text!("{}: it was unloaded just behind its last call", calls.selector);
+            let error = error_text!("{}: it was unloaded just after its last call", calls.selector);
             return Response::Refused(error.into());
         };
         let mut output = core::mem::take(output);

@@ -12,7 +12,7 @@ use bareflow_suite::text;
 use crate::{Server, ServerEnvironment};
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Returns the interfaces of all modules that have any, in the order of their names and loads, behind those that the
+    /// Returns the interfaces of all modules that have any, in the order of their names and loads, after those that the
     /// embedder provides; or those of `one`.
     pub(crate) fn interfaces(&self, one: Option<ModuleId>) -> Result<Vec<Interfaces>, NoMemory> {
         let mut found = if one.is_none() { self.provided()? } else { Vec::new() };

@@ -44,7 +44,7 @@ mod tests {
             });
             assert_eq!((outer, inner), expected);
         }
-        // Also behind the end of work within, and for all work of a client's.
+        // Also after the end of work within, and for all work of a client's.
         let (((), inner), outer) = running.run(1, || running.run(1, || running.leave(1)));
         assert!(inner && outer);
         assert_eq!(running.run(1, || _ = running.run(2, || ())), ((), false));

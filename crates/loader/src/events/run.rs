@@ -67,7 +67,7 @@ impl<P: Platform> ModuleManager<P> {
             let now_us = self.platform.microseconds().unwrap_or_default();
             let taken = self.with_events(|table| {
                 table.expire(now_us);
-                // Those that are stopped leave the queue, and the others behind them keep their turn.
+                // Those that are stopped leave the queue, and those after them keep their turn.
                 if deferred == 0 {
                     most = table.ready_count();
                 }

@@ -19,10 +19,10 @@ pub(crate) struct Interfaces<A: Allocator> {
     /// The record, then the signatures, then the record of events.
     bytes: Vec<u8, A>,
     record: usize,
-    /// The end of the signatures; behind them is the record of events.
+    /// The end of the signatures, after which comes the record of events.
     signatures: usize,
     pub imports: Vec<Import, A>,
-    /// The methods of all imports, one import behind the other.
+    /// The methods of all imports, one import after the other.
     pub methods: Vec<Cell<BoundMethod>, A>,
     pub functions: Vec<Function<A>, A>,
     /// The module that they belong to, once it is in its slot. It is who calls an interface of the loader.

@@ -34,7 +34,7 @@ const STOPPED: u8 = 1 << 4;
 /// Interrupted: events took time of the running call, which is part of its reading.
 const INTERRUPTED: u8 = 1 << 5;
 
-/// Restarts behind the running call: someone asked for it meanwhile.
+/// Restarts after the running call: someone asked for it meanwhile.
 const RESTARTS: u8 = 1 << 6;
 
 /// The packed byte. Zero means live, not retired, and eligible for the fast path.
@@ -100,19 +100,19 @@ impl Lifecycle {
         self.0.get() & RETIRED != 0
     }
 
-    /// Returns whether there is something to do behind a call: the module is retired, or restarts, or the call was interrupted.
+    /// Returns whether there is something to do after a call: the module is retired, or restarts, or the call was interrupted.
     #[inline]
     pub const fn needs_care(&self) -> bool {
         self.0.get() & (RETIRED | INTERRUPTED | RESTARTS) != 0
     }
 
-    /// Sets or clears that the module restarts behind the running call.
+    /// Sets or clears that the module restarts after the running call.
     #[cfg(feature = "supervision")]
     pub fn set_restarts(&self, restarts: bool) {
         self.0.set(self.0.get() & !RESTARTS | if restarts { RESTARTS } else { 0 });
     }
 
-    /// Returns whether the module restarts behind the running call.
+    /// Returns whether the module restarts after the running call.
     #[cfg(feature = "supervision")]
     pub const fn restarts(&self) -> bool {
         self.0.get() & RESTARTS != 0

@@ -31,7 +31,7 @@ impl<P: Platform> ModuleManager<P> {
         Ok(())
     }
 
-    /// Restarts a module from the blob that was kept: now, or behind the call of it that is under way.
+    /// Restarts a module from the blob that was kept: now, or after the call of it that is under way.
     pub(crate) fn restart_when_idle(&self, id: ModuleId) -> Result<(), RestartError> {
         let is_busy = self.registry.slot(id.index).is_some_and(Slot::is_borrowed);
         let module = self.get(id).ok_or(RestartError::NotLoaded)?;
@@ -46,7 +46,7 @@ impl<P: Platform> ModuleManager<P> {
         self.restart(id, None)
     }
 
-    /// Restarts a module behind a call, if someone asked for it meanwhile. If that fails, it goes on as it was.
+    /// Restarts a module after a call, if someone asked for it meanwhile. If that fails, it goes on as it was.
     pub(crate) fn restart_if_asked(&self, id: ModuleId) {
         if !self.get(id).is_some_and(|module| module.lifecycle.restarts()) {
             return;

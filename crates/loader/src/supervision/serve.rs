@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn restarts_its_caller_behind_the_call() {
+    fn restarts_its_caller_after_the_call() {
         let (platform, manager) = manager();
         let net = load(manager, "net", "restart:0");
         assert_eq!(manager.execute(net), Ok(42));
@@ -145,7 +145,7 @@ mod tests {
         });
         assert_eq!((manager.execute(net), manager.stats(net).unwrap().restarts), (Ok(42), 1));
         assert_eq!((manager.execute(net), manager.stats(net).unwrap().restarts), (Ok(42), 1));
-        // Also if the call faults behind that, and if it is another one's call.
+        // Also if the call faults after that, and if it is another one's call.
         inside(platform, manager, net, |supervision| assert_eq!(supervision.restart("net"), Ok(())));
         platform.results.borrow_mut().push_back(Err(FAULT));
         assert_eq!(manager.execute(net), Err(ExecuteError::Faulted(FAULT)));
