@@ -1,11 +1,9 @@
 //! Events of modules: the server runs them beside what its clients ask for, and asks modules to end.
 
-use bareflow_abi::events::Kind;
 use bareflow_loader::{EventFault, EventsRun, ExecuteError, ModuleId, Name, Platform, Version};
-use bareflow_suite::console::Style;
-use bareflow_suite::line;
+use bareflow_suite::events::{END_TIMEOUT_MS, has_complied, show_end};
 
-use crate::time_slice::{SLICE_MS, UNLOAD_TIMEOUT_MS};
+use crate::time_slice::SLICE_MS;
 use crate::{Server, ServerEnvironment};
 
 /// A module that is to be unloaded.
@@ -46,7 +44,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     ///
     /// To be called when a client has ended the server, and no call is under way.
     pub fn end_modules(&self) {
-        let until = self.environment.milliseconds() + UNLOAD_TIMEOUT_MS;
+        let until = self.environment.milliseconds() + END_TIMEOUT_MS;
         self.manager.ids().for_each(|id| _ = self.manager.request_stop(id));
         while self.manager.ids().any(|id| self.has_complied(id) == Some(false))
             && self.environment.milliseconds() < until
@@ -69,28 +67,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             .get_or_insert_with(|| self.manager.check_unload(id).is_ok() && self.manager.request_stop(id))
     }
 
-    /// Returns whether a module that was asked to end is done with that: its task has ended, its handler has returned, or
-    /// no handler is called any more. `None` if it does not handle that.
+    /// Returns whether a module that was asked to end [is done with that](has_complied).
     pub(crate) fn has_complied(&self, id: ModuleId) -> Option<bool> {
-        let (mut is_pending, mut is_awaited) = (None, false);
-        self.manager.for_each_event(id, |event| {
-            is_awaited |= event.is_awaited;
-            if event.kind == Kind::Stop {
-                is_pending = Some(event.is_pending);
-            }
-        });
-        let is_out_of_use = || self.manager.stats(id).is_none_or(|profile| profile.stopped || profile.retired);
-        is_pending.map(|pending| self.manager.has_ended(id) || !(pending || is_awaited) || is_out_of_use())
+        has_complied(&self.manager, id)
     }
 
     /// Reports on the console whether a module ended when it was asked to.
     pub(crate) fn log_end(&self, name: &Name, version: &Version, has_ended: bool) {
-        if has_ended {
-            self.environment.show(Style::Good, format_args!("[OK]"));
-            line!(&self.environment, Plain, " Module ended as it was asked to: {name} {version}");
-        } else {
-            let late = format_args!("did not end within {UNLOAD_TIMEOUT_MS} ms of being asked to");
-            line!(&self.environment, Warning, "[WARN] {name} {version} {late}, so it goes without");
-        }
+        show_end(&self.environment, name, version, has_ended);
     }
 }

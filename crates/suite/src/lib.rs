@@ -14,7 +14,7 @@ pub mod console;
 
 pub mod archive;
 pub mod dependency_cycles;
-mod events;
+pub mod events;
 pub mod fallible;
 pub mod figures;
 pub mod functions;
