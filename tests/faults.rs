@@ -12,7 +12,8 @@ use bareflow::embedded::KERNEL;
 use bareflow::input_files::InputFiles;
 use bareflow::qemu::{ExitReason, Machine};
 use bareflow_abi::CallError;
-use bareflow_loader::{Domain, LoadOptions};
+use bareflow_abi::traps::TrapKind;
+use bareflow_loader::{Domain, FaultKind, LoadOptions};
 use bareflow_protocol::control::Refusal;
 use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::self_check::{FaultRow, FaultTable};
@@ -175,6 +176,26 @@ fn document(tables: &[FaultTable; 2], frames: &[FaultTable; 2]) -> String {
             let _ = write!(text, " {outcome} | {figure} |");
         }
         text.push('\n');
+    }
+    text.push_str(
+        "\n\
+        ## Traps of WebAssembly\n\
+        \n\
+        Compilers of WebAssembly end a trap by `ud2`, whichever it is, or by the fault of a division. The blob lists where, and which\n\
+        ([format.md](format.md#records)); a fault there has the kind of the list, whatever was called: `run`, `init`, a function, a\n\
+        handler, and once more after a restart. The names are the words of the specification's tests, with underscores. Their prefix\n\
+        tells a trap of the language (`wasm_integer_divide_by_zero`) from a fault of the processor (`divide`). An exhausted call\n\
+        stack is `stack_overflow`, as in other modules.\n\
+        \n\
+        The list comes with the module, so it is believed as little as the module is: it names a fault that ended the call anyway.\n\
+        It makes no fault, averts none, and renames only what such a trap raises: `invalid_opcode`, and `divide` where a trap of a\n\
+        division is listed. `trace` and recordings for `--replay` have the processor's kind.\n\
+        \n\
+        | number in the list | kind |\n\
+        |---|---|\n",
+    );
+    for kind in TrapKind::ALL {
+        let _ = writeln!(text, "| {} | `{}` |", *kind as u8, FaultKind::from(*kind));
     }
     text.push_str(
         "\n## Frames\n\n\

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bareflow_abi::header::{FLAG_NO_RUN, Header};
 use bareflow_abi::record::{
-    BINDINGS, DEPENDENCIES, EVENTS, EXPECTED_RESULT, SIGNATURES, STATE_SCHEMA, SYMBOLS, VARIANT,
+    BINDINGS, DEPENDENCIES, EVENTS, EXPECTED_RESULT, SIGNATURES, STATE_SCHEMA, SYMBOLS, TRAPS, VARIANT,
 };
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 use bareflow_loader::RawModule;
@@ -18,7 +18,7 @@ use common::{assert_code, bareflow, root};
 use serde_json::Value;
 
 /// The results of the modules for the input "hi".
-const RESULTS: [(&str, i64); 9] = [
+const RESULTS: [(&str, i64); 10] = [
     ("all-in-one", 1023),
     ("counter", 1),
     ("echo", 2),
@@ -28,6 +28,8 @@ const RESULTS: [(&str, i64); 9] = [
     // The input makes it call "hi", which it does not declare.
     ("relay", -101),
     ("rogue", 1),
+    // The input names none of its traps.
+    ("traps", 0),
     ("vectors", -1_179_081_931),
 ];
 
@@ -102,7 +104,7 @@ fn there_are_blobs_of_every_version_and_every_record() {
         let raw = RawModule::parse(&bytes).unwrap();
         kinds.extend(Records::new(raw.records).flatten().map(|record| record.kind));
     }
-    for kind in [STATE_SCHEMA, VARIANT, SYMBOLS, DEPENDENCIES, EXPECTED_RESULT, BINDINGS, SIGNATURES, EVENTS] {
+    for kind in [STATE_SCHEMA, VARIANT, SYMBOLS, DEPENDENCIES, EXPECTED_RESULT, BINDINGS, SIGNATURES, EVENTS, TRAPS] {
         assert!(kinds.contains(&kind), "no released blob has a record of kind {kind:#x}");
     }
 }

@@ -49,6 +49,7 @@ pub mod state;
 pub mod symbols;
 pub mod task;
 pub mod trap_codes;
+pub mod traps;
 #[cfg(bareflow_module)]
 mod uses;
 pub mod variant;

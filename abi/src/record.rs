@@ -52,3 +52,8 @@ pub const SIGNATURES: u32 = SKIPPABLE | 6;
 ///
 /// A loader that does not know this record calls the module with the defaults.
 pub const PARAMETERS: u32 = SKIPPABLE | 7;
+
+/// The trap sites of the preceding code, for the kinds of faults: a list of [`TrapSite`](crate::traps::TrapSite)s.
+///
+/// The preceding code is the blob's own, or that of the variant right before.
+pub const TRAPS: u32 = SKIPPABLE | 8;

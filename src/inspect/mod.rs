@@ -11,8 +11,9 @@ use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{Header, MAGIC};
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
 use bareflow_abi::parameters::{Parameter, ParameterType};
-use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, VARIANT};
+use bareflow_abi::record::{DEPENDENCIES, SKIPPABLE, SYMBOLS, TRAPS, VARIANT};
 use bareflow_abi::symbols::Symbols;
+use bareflow_abi::traps::Traps;
 use bareflow_abi::variant::VariantHeader;
 use bareflow_loader::code::base_header;
 use bareflow_loader::error::ServiceNames;
@@ -85,6 +86,8 @@ struct CodeParts {
     segments: Vec<Segment>,
     fixups: Vec<String>,
     symbols: Vec<Function>,
+    /// The number of trap sites.
+    traps: usize,
     disassembly: Vec<Line>,
 }
 
@@ -174,7 +177,7 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
         limits: Budget::LIMITS,
         header: header.as_ref().map(header_fields).unwrap_or_default(),
         code: match raw {
-            Some(raw) => parts(&raw.code, symbols_of(&Records::new(raw.records).flatten().collect::<Vec<_>>())),
+            Some(raw) => parts(&raw.code, &Records::new(raw.records).flatten().collect::<Vec<_>>()),
             // The header may be there without all that it announces.
             None => CodeParts {
                 segments: header.map(|header| segments(&base_header(&header))).unwrap_or_default(),
@@ -211,33 +214,35 @@ fn header_fields(header: &Header) -> Vec<HeaderField> {
 
 /// Returns the variants that can be parsed.
 fn variants(raw: RawModule<'_>) -> Vec<Variant> {
-    let variant = |(code, list): (CodeVariant<'_>, &[u8])| Variant {
+    let variant = |(code, records): (CodeVariant<'_>, &[bareflow_loader::records::Record<'_>])| Variant {
         cpu_level: code.header.level,
         entry: format!("{:#x}", code.header.entry),
-        code: parts(&code, list),
+        code: parts(&code, records),
     };
-    // A variant's symbols follow it.
+    // What belongs to a variant follows it.
     let records: Vec<_> = Records::new(raw.records).flatten().collect();
     let found = records.iter().enumerate().filter(|(_, record)| record.kind == VARIANT);
-    let found = found.map(|(place, record)| (record.bytes, symbols_of(records.get(place + 1..).unwrap_or_default())));
-    found.filter_map(|(bytes, list)| Some((CodeVariant::variant(bytes).ok()?, list))).map(variant).collect()
+    let found = found.map(|(place, record)| (record.bytes, records.get(place + 1..).unwrap_or_default()));
+    found.filter_map(|(bytes, records)| Some((CodeVariant::variant(bytes).ok()?, records))).map(variant).collect()
 }
 
-/// Returns the parts of code with these symbols.
-fn parts(code: &CodeVariant<'_>, symbols: &[u8]) -> CodeParts {
+/// Returns the parts of code that these records follow.
+fn parts(code: &CodeVariant<'_>, records: &[bareflow_loader::records::Record<'_>]) -> CodeParts {
+    let [symbols, traps] = [SYMBOLS, TRAPS].map(|kind| list_of(records, kind));
     let fixups = Fixups::new(code.fixups);
     CodeParts {
         segments: segments(&code.header),
         fixups: fixups.map(|offset| offset.map_or_else(|error| error.to_string(), place)).collect(),
         symbols: functions(symbols),
+        traps: Traps::new(traps).map_while(Result::ok).count(),
         disassembly: disassemble(code.text, code.header.entry, symbols),
     }
 }
 
-/// Returns the symbols among `records` before the next variant.
-fn symbols_of<'blob>(records: &[bareflow_loader::records::Record<'blob>]) -> &'blob [u8] {
+/// Returns the record of a kind among `records` before the next variant.
+fn list_of<'blob>(records: &[bareflow_loader::records::Record<'blob>], kind: u32) -> &'blob [u8] {
     let of_this = records.iter().take_while(|record| record.kind != VARIANT);
-    of_this.into_iter().find(|record| record.kind == SYMBOLS).map_or(&[], |record| record.bytes)
+    of_this.into_iter().find(|record| record.kind == kind).map_or(&[], |record| record.bytes)
 }
 
 fn functions(list: &[u8]) -> Vec<Function> {
@@ -366,10 +371,13 @@ fn show_segments(CodeParts { segments, fixups, .. }: &CodeParts) {
     }
 }
 
-fn show_functions(CodeParts { symbols, disassembly, .. }: &CodeParts) {
+fn show_functions(CodeParts { symbols, traps, disassembly, .. }: &CodeParts) {
     say!("\nSymbols: {}", symbols.len());
     for Function { offset, size, name } in symbols {
         say!("  {offset:>8} {size:>8} bytes  {name}");
+    }
+    if *traps > 0 {
+        say!("\nTrap sites: {traps}");
     }
     say!("\nDisassembly");
     for line in disassembly {

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use bareflow_abi::traps::{TrapKind, Traps};
+
 macro_rules! fault_kinds {
     ($($(#[$doc:meta])+ $kind:ident = $name:literal,)+) => {
         /// The kind of a fault.
@@ -66,6 +68,22 @@ fault_kinds! {
     NonMaskable = "non_maskable",
     /// No handler of the module returned for as long as its watchdog waits.
     Watchdog = "watchdog",
+    /// WebAssembly's `unreachable`.
+    WasmUnreachable = "wasm_unreachable",
+    /// An access outside of a WebAssembly memory.
+    WasmOutOfBoundsMemoryAccess = "wasm_out_of_bounds_memory_access",
+    /// An access outside of a WebAssembly table.
+    WasmOutOfBoundsTableAccess = "wasm_out_of_bounds_table_access",
+    /// An indirect call by a null element of a WebAssembly table.
+    WasmUninitializedElement = "wasm_uninitialized_element",
+    /// An indirect call of a WebAssembly function of another type.
+    WasmIndirectCallTypeMismatch = "wasm_indirect_call_type_mismatch",
+    /// A division by zero in WebAssembly.
+    WasmIntegerDivideByZero = "wasm_integer_divide_by_zero",
+    /// An integer that does not fit in WebAssembly.
+    WasmIntegerOverflow = "wasm_integer_overflow",
+    /// A conversion of NaN to an integer in WebAssembly.
+    WasmInvalidConversionToInteger = "wasm_invalid_conversion_to_integer",
 }
 
 impl FaultKind {
@@ -75,6 +93,21 @@ impl FaultKind {
     #[must_use]
     pub const fn is_modules_own_word(self) -> bool {
         matches!(self, FaultKind::Panic | FaultKind::HeapBudget)
+    }
+}
+
+impl From<TrapKind> for FaultKind {
+    fn from(kind: TrapKind) -> FaultKind {
+        match kind {
+            TrapKind::Unreachable => FaultKind::WasmUnreachable,
+            TrapKind::OutOfBoundsMemoryAccess => FaultKind::WasmOutOfBoundsMemoryAccess,
+            TrapKind::OutOfBoundsTableAccess => FaultKind::WasmOutOfBoundsTableAccess,
+            TrapKind::UninitializedElement => FaultKind::WasmUninitializedElement,
+            TrapKind::IndirectCallTypeMismatch => FaultKind::WasmIndirectCallTypeMismatch,
+            TrapKind::IntegerDivideByZero => FaultKind::WasmIntegerDivideByZero,
+            TrapKind::IntegerOverflow => FaultKind::WasmIntegerOverflow,
+            TrapKind::InvalidConversionToInteger => FaultKind::WasmInvalidConversionToInteger,
+        }
     }
 }
 
@@ -95,6 +128,24 @@ pub struct Fault {
     pub address: Option<u64>,
 }
 
+impl Fault {
+    /// Returns the fault under the kind that the list `traps` has for its place, if there is one and the processor's
+    /// exception is one by which such a trap is raised.
+    ///
+    /// The list comes with the module. It names a fault, and neither makes nor averts one.
+    #[must_use]
+    pub(crate) fn at_trap_site(self, traps: &[u8]) -> Fault {
+        let trap = self.offset.and_then(|offset| Traps::find(traps, offset));
+        match (self.kind, trap) {
+            (FaultKind::InvalidOpcode, Some(trap))
+            | (FaultKind::Divide, Some(trap @ (TrapKind::IntegerDivideByZero | TrapKind::IntegerOverflow))) => {
+                Fault { kind: trap.into(), ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.kind)?;
@@ -107,6 +158,48 @@ impl fmt::Display for Fault {
         match self.address {
             Some(address) => write!(formatter, ", address {address:#x}"),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Trap sites at 0 (unreachable), 7 (division by zero) and 14 (overflow).
+    const TRAPS: [u8; 3] = [0x00, 0x75, 0x76];
+
+    fn at(kind: FaultKind, offset: u64) -> FaultKind {
+        Fault { kind, offset: Some(offset), address: None }.at_trap_site(&TRAPS).kind
+    }
+
+    #[test]
+    fn a_listed_trap_has_the_kind_of_the_list() {
+        assert_eq!(at(FaultKind::InvalidOpcode, 0), FaultKind::WasmUnreachable);
+        assert_eq!(at(FaultKind::InvalidOpcode, 7), FaultKind::WasmIntegerDivideByZero);
+        assert_eq!(at(FaultKind::Divide, 7), FaultKind::WasmIntegerDivideByZero);
+        assert_eq!(at(FaultKind::Divide, 14), FaultKind::WasmIntegerOverflow);
+    }
+
+    #[test]
+    fn all_other_faults_stay_what_they_are() {
+        assert_eq!(at(FaultKind::InvalidOpcode, 8), FaultKind::InvalidOpcode);
+        // No division is unreachable.
+        assert_eq!(at(FaultKind::Divide, 0), FaultKind::Divide);
+        for &kind in FaultKind::ALL {
+            let raised = matches!(kind, FaultKind::InvalidOpcode | FaultKind::Divide);
+            assert!(raised || at(kind, 7) == kind, "{kind}");
+            let outside = Fault { kind, offset: None, address: Some(7) };
+            assert_eq!(outside.at_trap_site(&TRAPS), outside);
+        }
+    }
+
+    #[test]
+    fn each_trap_has_a_kind_of_its_own() {
+        for (number, &trap) in TrapKind::ALL.iter().enumerate() {
+            let kind = FaultKind::from(trap);
+            assert!(kind.name().starts_with("wasm_"), "{kind}");
+            assert!(TrapKind::ALL[..number].iter().all(|&other| FaultKind::from(other) != kind), "{kind}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The loader without its features: `cargo test -p bareflow-loader --no-default-features --lib`.
 
-use bareflow_abi::record::DEPENDENCIES;
+use bareflow_abi::record::{DEPENDENCIES, TRAPS};
 
-use crate::error::{InvalidModule, LoadError};
+use crate::error::{ExecuteError, InvalidModule, LoadError};
 use crate::fault::{Fault, FaultKind};
 use crate::policy::{FaultPolicy, LoadOptions};
 use crate::profile::Timing;
@@ -33,4 +33,17 @@ fn stops_what_would_be_restarted() {
     let id = manager.load_with(&blob::full(), &options).unwrap();
     platform.results.borrow_mut().push_back(Err(FAULT));
     assert!(manager.execute(id).is_err() && manager.stats(id).unwrap().stopped);
+}
+
+#[test]
+fn leaves_a_trap_the_kind_of_the_processor() {
+    const FAULT: Fault = Fault { kind: FaultKind::InvalidOpcode, offset: Some(0), address: None };
+    let platform = FakePlatform::default();
+    let manager = manager(&platform, Timing::Fast);
+    let mut bytes = blob::full();
+    // Even a list that can't be read is skipped.
+    blob::add_record(&mut bytes, TRAPS, &[0x00, 0xff]);
+    let id = manager.load(&bytes).unwrap();
+    platform.results.borrow_mut().push_back(Err(FAULT));
+    assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));
 }

@@ -65,6 +65,15 @@ mod reload;
 mod supervision;
 #[cfg(test)]
 mod testing;
+#[cfg(all(
+    test,
+    feature = "traps",
+    feature = "interfaces",
+    feature = "parameters",
+    feature = "reload",
+    feature = "restart"
+))]
+mod traps_tests;
 mod unload;
 mod versions;
 

@@ -15,7 +15,7 @@ use crate::module::notice::Notices;
 use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::name::Name;
-use crate::platform::{CallFailure, Platform};
+use crate::platform::{CallFailure, CallOutcome, Platform};
 use crate::policy::LoadOptions;
 use crate::policy::kernel_domain::KernelDomain;
 use crate::profile::{SpareBuffer, Timing};
@@ -244,8 +244,24 @@ impl<P: Platform> ModuleManager<P> {
         placed: &PlacedModule<P::Image>,
         reason: Reason,
     ) -> Result<i32, CallFailure> {
-        let call = module.call(placed, reason, &[], self.timing);
-        self.call_platform_slow(&call, &module.metadata, &mut []).map(|returned| returned.outcome.result)
+        self.call_unprofiled(module, placed, reason, &[], &mut []).map(|outcome| outcome.result)
+    }
+
+    /// Calls a module outside of its profile, in the given image, with `input`, and lets it write to `output`.
+    #[inline]
+    pub(crate) fn call_unprofiled(
+        &self,
+        module: &Module<P>,
+        placed: &PlacedModule<P::Image>,
+        reason: Reason,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<CallOutcome, CallFailure> {
+        let call = module.call(placed, reason, input, self.timing);
+        match self.call_platform_slow(&call, &module.metadata, output) {
+            Ok(returned) => Ok(returned.outcome),
+            Err(failure) => Err(module.failure(failure)),
+        }
     }
 }
 

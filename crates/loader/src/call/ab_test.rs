@@ -284,6 +284,7 @@ impl<P: Platform> ModuleManager<P> {
         let call = Call { reason: callee.reason(), ..module.call(&module.placed, Reason::Run, input, self.timing) };
         module.lifecycle.set(ModuleState::Running);
         let done = self.timed(&call, module.placement.domain, &module.metadata, calls, output);
+        let done = done.map_err(|failure| module.failure(failure));
         module.lifecycle.set(ModuleState::Live);
         let needs_care = module.lifecycle.needs_care();
         if let Err(CallFailure::Fault(fault)) = done {

@@ -172,7 +172,7 @@ impl<P: Platform> ModuleManager<P> {
         if timing == Timing::Untimed {
             sampler.uncount();
         }
-        match error {
+        match module.failure(error) {
             CallFailure::NoMemory => Failure::NoMemory,
             CallFailure::Fault(fault) => {
                 module.faults.note(faults, fault, self.platform.diagnosis(), self.platform.allocator());

@@ -46,6 +46,8 @@ pub enum Remedy {
 
 impl Remedy {
     /// Returns the remedy for `fault`, for a module with this `budget` that declares the services `declared`.
+    ///
+    /// There is none for what no line can prevent, such as a trap of WebAssembly, which is an error of the program.
     #[must_use]
     pub fn of(fault: &Fault, diagnosis: Option<&Diagnosis>, budget: &Budget, declared: u32) -> Option<Remedy> {
         match fault.kind {
@@ -218,7 +220,9 @@ mod tests {
         ] {
             assert_eq!(say(kind, most), end);
         }
-        assert_eq!(said(FaultKind::Divide, None, usual), None);
+        for kind in [FaultKind::Divide, FaultKind::WasmUnreachable, FaultKind::WasmOutOfBoundsMemoryAccess] {
+            assert_eq!(said(kind, None, usual), None);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_METHODS};
 use bareflow_abi::parameters::{BadParameter, MAX_PARAMETERS};
 use bareflow_abi::symbols::{BadSymbol, MAX_SYMBOL_NAME};
+use bareflow_abi::traps::BadTrap;
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
 use super::{BadCode, BadVariant, Differences, REBUILD};
@@ -174,6 +175,26 @@ pub enum InvalidModule {
     /// There is more than one symbol list for the same code.
     #[error("two lists of symbols for x86-64-v{level}, expected one at most; {REBUILD}")]
     TwoSymbolLists {
+        /// The processor level of the code.
+        level: u8,
+    },
+    /// An entry of a list of trap sites is invalid.
+    #[error(
+        "bad trap site for x86-64-v{level}: number {number}: {}, expected known kinds in the order of their addresses; \
+         {REBUILD}",
+        .why.what()
+    )]
+    TrapSite {
+        /// The processor level of the code that the list belongs to.
+        level: u8,
+        /// The entry's number, counted from 1.
+        number: usize,
+        /// The reason.
+        why: BadTrap,
+    },
+    /// There is more than one list of trap sites for the same code.
+    #[error("two lists of trap sites for x86-64-v{level}, expected one at most; {REBUILD}")]
+    TwoTrapLists {
         /// The processor level of the code.
         level: u8,
     },

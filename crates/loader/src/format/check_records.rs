@@ -5,6 +5,8 @@ use bareflow_abi::events::Events;
 use bareflow_abi::header::{FLAG_NO_RUN, FLAG_STATE, Header};
 use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::parameters::Parameters;
+#[cfg(feature = "traps")]
+use bareflow_abi::record::TRAPS;
 use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EVENTS, PARAMETERS, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
@@ -13,6 +15,8 @@ use bareflow_abi::variant::MAX_LEVEL;
 use crate::error::{BadVariant, InvalidModule};
 use crate::format::code::CodeVariant;
 use crate::format::records::{Record, Records, bindings};
+#[cfg(feature = "traps")]
+use crate::format::traps::check_traps;
 
 /// The records that are needed once a module is placed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +27,9 @@ pub(super) struct OptionalRecords<'blob> {
     pub parameters: Option<&'blob [u8]>,
     /// Whether there are bindings, which are looked up again when they are needed: few modules have any.
     pub has_bindings: bool,
+    /// Whether there are trap sites of some code, which are looked up again as well.
+    #[cfg(feature = "traps")]
+    pub has_traps: bool,
     /// Whether calls never take the fast path: the module may call others, or has no `run`.
     pub is_slow_path_only: bool,
 }
@@ -74,6 +81,11 @@ pub(super) fn check_records<'blob>(
                 if level == placed && !bytes.is_empty() {
                     optional.symbols = Some(bytes);
                 }
+            }
+            #[cfg(feature = "traps")]
+            TRAPS => {
+                check_traps(records, header, highest)?;
+                optional.has_traps = true;
             }
             DEPENDENCIES if cfg!(feature = "depends") => {
                 if !first(&mut seen, kind) {

@@ -7,4 +7,6 @@ pub mod fixups;
 pub mod raw;
 pub mod records;
 pub mod segments;
+#[cfg(feature = "traps")]
+mod traps;
 pub mod valid;

@@ -18,6 +18,8 @@ use crate::format::check_records::{OptionalRecords, check_records};
 use crate::format::code::CodeVariant;
 use crate::format::raw::RawModule;
 use crate::format::records::first_record;
+#[cfg(feature = "traps")]
+use crate::format::traps::traps_of;
 use crate::name::{Name, Version, is_name};
 
 /// The capabilities that a machine offers to modules.
@@ -138,6 +140,18 @@ impl<'blob> ValidModule<'blob> {
     #[inline]
     pub fn symbols(&self) -> &'blob [u8] {
         if cfg!(feature = "symbols") { self.optional.symbols.unwrap_or_default() } else { &[] }
+    }
+
+    /// Returns the [`Traps`](bareflow_abi::traps::Traps) of the code to place; empty if there are none, or if the feature
+    /// `traps` is off.
+    #[must_use]
+    #[inline]
+    pub fn traps(&self) -> &'blob [u8] {
+        #[cfg(feature = "traps")]
+        if self.optional.has_traps {
+            return traps_of(self.raw.records, &self.raw.header(), self.code.header.level);
+        }
+        &[]
     }
 
     /// Returns the list of its [`Parameters`]; empty if it has none, or if the feature `parameters` is off.

@@ -76,7 +76,7 @@ impl<P: Platform> ModuleManager<P> {
         let metadata = if valid.raw().records.is_empty() & !settings.has_parameters() && options.are_default() {
             Metadata::none()
         } else {
-            let parts = [valid.schema(), valid.depends(), valid.symbols(), valid.parameters()];
+            let parts = [valid.schema(), valid.depends(), valid.symbols(), valid.traps(), valid.parameters()];
             self.metadata(blob, parts, settings, replaced)?
         };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
@@ -86,14 +86,14 @@ impl<P: Platform> ModuleManager<P> {
         Ok(pending)
     }
 
-    /// Returns the metadata of the module in `blob`, of its schema, its dependencies, its symbols and its parameters, and
-    /// checks its dependencies. It will replace the module `replaced`.
+    /// Returns the metadata of the module in `blob`, of its schema, its dependencies, its symbols, its traps and its
+    /// parameters, and checks its dependencies. It will replace the module `replaced`.
     // It takes no reference to the valid module, all of whose fields would be in memory then, and not in registers.
     #[inline(never)]
     fn metadata(
         &self,
         blob: &[u8],
-        parts: [&[u8]; 4],
+        parts: [&[u8]; 5],
         settings: LoadSettings<'_>,
         replaced: Option<ModuleId>,
     ) -> Result<Metadata<P::Alloc>, LoadError> {
@@ -102,12 +102,12 @@ impl<P: Platform> ModuleManager<P> {
         let mut interfaces = [BINDINGS, SIGNATURES, EVENTS].map(|kind| first_record(records, kind));
         if !settings.has_parameters()
             && settings.options.are_default()
-            && parts.iter().all(|part| part.is_empty())
+            && parts.iter().fold(0, |lengths, part| lengths | part.len()) == 0
             && interfaces[0].is_empty()
         {
             return Ok(Metadata::none());
         }
-        let [schema, depends, symbols, _parameters] = parts;
+        let [schema, depends, symbols, traps, _parameters] = parts;
         #[cfg(feature = "parameters")]
         let assigned = match settings.has_parameters() || self.stateful.get() > 0 {
             true => Some(self.assign(blob, [_parameters, interfaces[0]], settings)?),
@@ -120,7 +120,7 @@ impl<P: Platform> ModuleManager<P> {
         if !bindings.is_empty() {
             interfaces[0] = bindings;
         }
-        let parts = [schema, depends, symbols, values, lines, blob];
+        let parts = [schema, depends, symbols, traps, values, lines, blob];
         #[cfg(feature = "supervision")]
         if settings.options.on_fault.is_delayed() {
             if self.platform.microseconds().is_none() {

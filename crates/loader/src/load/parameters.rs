@@ -115,10 +115,9 @@ impl<P: Platform> ModuleManager<P> {
         if values.is_empty() {
             return Ok(());
         }
-        let call = module.call(placed, Reason::Parameters, values, self.timing);
-        match self.call_platform_slow(&call, &module.metadata, &mut []) {
-            Ok(returned) if returned.outcome.result == 0 => Ok(()),
-            Ok(returned) => Err(LoadError::ParametersFailed { result: returned.outcome.result }),
+        match self.call_unprofiled(module, placed, Reason::Parameters, values, &mut []) {
+            Ok(outcome) if outcome.result == 0 => Ok(()),
+            Ok(outcome) => Err(LoadError::ParametersFailed { result: outcome.result }),
             Err(CallFailure::Fault(fault)) => Err(LoadError::ParametersFaulted(fault)),
             Err(CallFailure::NoMemory) => Err(LoadError::NoMemoryForInit),
         }

@@ -139,12 +139,11 @@ impl<P: Platform> ModuleManager<P> {
             }
             saved => saved?,
         };
-        let call = new.call(&new.placed, Reason::Migrate, &bytes, self.timing);
-        match self.call_platform_slow(&call, &new.metadata, &mut []) {
-            Ok(returned) if returned.outcome.result == 0 => {
+        match self.call_unprofiled(new, &new.placed, Reason::Migrate, &bytes, &mut []) {
+            Ok(outcome) if outcome.result == 0 => {
                 Ok(if is_same { StateTransfer::Kept } else { StateTransfer::Migrated })
             }
-            Ok(returned) => Err(LoadError::MigrateFailed { result: returned.outcome.result }),
+            Ok(outcome) => Err(LoadError::MigrateFailed { result: outcome.result }),
             Err(CallFailure::Fault(fault)) => Err(LoadError::MigrateFaulted(fault)),
             Err(CallFailure::NoMemory) => Err(LoadError::NoMemoryForState),
         }
@@ -160,8 +159,7 @@ impl<P: Platform> ModuleManager<P> {
         bytes.extend_from_slice(old.metadata.schema());
         bytes.resize(start + size, 0);
         let room = bytes.get_mut(start..).unwrap_or_default();
-        let call = old.call(&old.placed, Reason::Save, &[], self.timing);
-        match self.call_platform_slow(&call, &old.metadata, room).map(|returned| returned.outcome) {
+        match self.call_unprofiled(old, &old.placed, Reason::Save, &[], room) {
             Ok(CallOutcome { result: 0, output_length }) if output_length == size => Ok(bytes),
             Ok(CallOutcome { result, .. }) => Err(LoadError::SaveFailed { result }),
             Err(CallFailure::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),

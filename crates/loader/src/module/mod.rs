@@ -30,7 +30,7 @@ use crate::module::placed::PlacedModule;
 #[cfg(feature = "supervision")]
 use crate::module::supervision::Supervision;
 use crate::name::{Name, Version};
-use crate::platform::{Call, Platform};
+use crate::platform::{Call, CallFailure, Platform};
 use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
 use crate::profile::sampler::Sampler;
 use crate::profile::{ProfileBuffer, Timing, Usage};
@@ -152,6 +152,17 @@ impl<P: Platform> Module<P> {
         Some(Diagnosis { function, ..*diagnosis })
     }
 
+    /// Returns the failure of a call as the loader reports it: a fault at a trap site has the kind of the trap.
+    ///
+    /// All failures that the platform reports come by here.
+    #[cold]
+    pub(crate) fn failure(&self, reported: CallFailure) -> CallFailure {
+        match reported {
+            CallFailure::Fault(fault) if cfg!(feature = "traps") => fault.at_trap_site(self.metadata.traps()).into(),
+            other => other,
+        }
+    }
+
     /// Returns the lifecycle state, provided that a call of `run` may begin.
     pub(crate) fn runnable(&self) -> Result<ModuleState, Failure> {
         if self.flags & FLAG_NO_RUN != 0 { Err(Failure::NoRun) } else { self.callable() }
@@ -174,17 +185,36 @@ impl<P: Platform> Module<P> {
 /// Blob metadata and options that are retained after loading; usually none.
 pub(crate) struct Metadata<A: Allocator>(Option<Box<MetadataParts<A>, A>>);
 
+/// A part of the metadata.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The state's schema.
+    Schema,
+    /// The dependency list.
+    Depends,
+    /// The symbols of the code.
+    Symbols,
+    /// The trap sites of the code.
+    Traps,
+    /// The values of the parameters.
+    #[cfg_attr(not(feature = "parameters"), expect(dead_code, reason = "it is empty, and no one asks for it"))]
+    Values,
+    /// The lines that set some of them.
+    Lines,
+    /// The whole blob.
+    Blob,
+}
+
+/// The number of parts.
+const PARTS: usize = Part::Blob as usize + 1;
+
 /// The metadata of a module that has any.
 struct MetadataParts<A: Allocator> {
     options: LoadOptions,
-    /// The state's schema, the dependency list, the symbols, the values of the parameters, the lines that set some of
-    /// them, and the whole blob, one after the other.
+    /// The [`Part`]s, one after the other.
     bytes: Vec<u8, A>,
-    schema: usize,
-    depends: usize,
-    symbols: usize,
-    values: usize,
-    lines: usize,
+    /// The end of each part.
+    ends: [u32; PARTS],
     /// The interfaces, if it has any.
     interfaces: Option<Box<Interfaces<A>, A>>,
     /// The supervision, if its policy asks for one.
@@ -193,24 +223,27 @@ struct MetadataParts<A: Allocator> {
 }
 
 impl<A: Allocator + Clone> Metadata<A> {
-    /// Copies the options and the parts that are needed later; of the blob, which is the last part, only for restarts.
+    /// Copies the options and the parts that are needed later, in the order of [`Part`]; the blob only for restarts.
     ///
     /// # Errors
     /// [`LoadError::NoMemory`].
     pub(crate) fn new(
         options: &LoadOptions,
-        mut parts: [&[u8]; 6],
+        mut parts: [&[u8]; PARTS],
         interfaces: [&[u8]; 3],
         allocator: A,
     ) -> Result<Metadata<A>, LoadError> {
         if !cfg!(feature = "restart") || options.on_fault == FaultPolicy::Stop {
-            parts[5] = &[];
+            parts[Part::Blob as usize] = &[];
         }
         let mut bytes = Vec::new_in(allocator.clone());
         let length = parts.iter().map(|part| part.len()).sum();
         bytes.try_reserve_exact(length).map_err(|_| LoadError::NoMemory)?;
-        parts.iter().for_each(|part| bytes.extend_from_slice(part));
-        let [schema, depends, symbols, values, lines, _] = parts.map(<[u8]>::len);
+        let mut ends = [0; PARTS];
+        for (part, end) in parts.iter().zip(&mut ends) {
+            bytes.extend_from_slice(part);
+            *end = u32::try_from(bytes.len()).map_err(|_| LoadError::NoMemory)?;
+        }
         let interfaces = match interfaces {
             [[], ..] => None,
             records => Some(Interfaces::new(records, options.sample_every, &allocator).ok_or(LoadError::NoMemory)?),
@@ -224,11 +257,7 @@ impl<A: Allocator + Clone> Metadata<A> {
         let parts = MetadataParts {
             options: *options,
             bytes,
-            schema,
-            depends,
-            symbols,
-            values,
-            lines,
+            ends,
             interfaces,
             #[cfg(feature = "supervision")]
             supervision,
@@ -245,13 +274,13 @@ impl<A: Allocator> Metadata<A> {
 
     /// Returns the schema of the module's state; empty if it has none.
     pub(crate) fn schema(&self) -> &[u8] {
-        self.part(|parts| (0, parts.schema))
+        self.part(Part::Schema)
     }
 
     /// Returns the list of modules that it may call; empty if there are none.
     #[inline]
     pub(crate) fn depends(&self) -> &[u8] {
-        if cfg!(feature = "depends") { self.part(|parts| (parts.schema, parts.depends)) } else { &[] }
+        if cfg!(feature = "depends") { self.part(Part::Depends) } else { &[] }
     }
 
     /// Returns the number of modules and imports that it may call.
@@ -263,21 +292,25 @@ impl<A: Allocator> Metadata<A> {
 
     /// Returns the symbols of its code; empty if they are not known.
     pub(crate) fn symbols(&self) -> &[u8] {
-        if cfg!(feature = "symbols") { self.part(|parts| (parts.schema + parts.depends, parts.symbols)) } else { &[] }
+        if cfg!(feature = "symbols") { self.part(Part::Symbols) } else { &[] }
+    }
+
+    /// Returns the trap sites of its code; empty if there are none.
+    fn traps(&self) -> &[u8] {
+        self.part(Part::Traps)
     }
 
     /// Returns the values of its parameters; empty if none was set.
     #[cfg(feature = "parameters")]
     pub(crate) fn values(&self) -> &[u8] {
-        self.part(|parts| (parts.schema + parts.depends + parts.symbols, parts.values))
+        self.part(Part::Values)
     }
 
     /// Returns the lines that set its parameters and bind its imports.
     #[cfg(feature = "parameters")]
     pub(crate) fn lines(&self) -> &str {
-        let lines = self.part(|parts| (parts.schema + parts.depends + parts.symbols + parts.values, parts.lines));
         // They were text when they were copied.
-        core::str::from_utf8(lines).unwrap_or_default()
+        core::str::from_utf8(self.part(Part::Lines)).unwrap_or_default()
     }
 
     /// Returns the record of its imports and exports; empty if there are none.
@@ -318,15 +351,12 @@ impl<A: Allocator> Metadata<A> {
 
     /// Returns the blob that the module is restarted from; empty if it is never restarted.
     pub(crate) fn blob(&self) -> &[u8] {
-        self.part(|parts| {
-            let start = parts.schema + parts.depends + parts.symbols + parts.values + parts.lines;
-            (start, parts.bytes.len() - start)
-        })
+        self.part(Part::Blob)
     }
 
     /// Returns whether a module that replaces this one takes something over: state, or what was set for it.
     pub(crate) fn is_inherited(&self) -> bool {
-        self.0.as_ref().is_some_and(|parts| parts.schema > 0 || parts.lines > 0)
+        !self.schema().is_empty() || !self.part(Part::Lines).is_empty()
     }
 
     /// Returns whether anything is kept.
@@ -341,12 +371,13 @@ impl<A: Allocator> Metadata<A> {
         Metadata(None)
     }
 
-    /// Returns a part, whose start and length are given by `locate`.
+    /// Returns a part.
     #[inline]
-    fn part(&self, locate: impl FnOnce(&MetadataParts<A>) -> (usize, usize)) -> &[u8] {
+    fn part(&self, part: Part) -> &[u8] {
         let Some(parts) = &self.0 else { return &[] };
-        let (start, length) = locate(parts);
-        parts.bytes.get(start..start + length).unwrap_or_default()
+        let (part, ends) = (part as usize, &parts.ends);
+        let start = if part == 0 { 0 } else { ends[part - 1] };
+        parts.bytes.get(start as usize..ends[part] as usize).unwrap_or_default()
     }
 
     /// Returns the memory that the metadata uses, with the regions that the module owns.
