@@ -56,6 +56,21 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
+    /// Frees the memory that stayed for modules which did not close it, and do not run any more.
+    pub(crate) fn free_abandoned(&self) {
+        for region in self.regions.borrow_mut().iter_mut().filter(|region| region.owner.is_none()) {
+            let Region { memory, holders, .. } = region;
+            holders.retain_mut(|holder| {
+                let runs = self.may_be_running(holder.module);
+                if !runs {
+                    self.unmap_at(memory, holder);
+                }
+                runs
+            });
+        }
+        self.free_orphans();
+    }
+
     /// Frees the memory that no one has any more.
     #[cold]
     #[inline(never)]

@@ -36,6 +36,7 @@ impl<P: Platform> ModuleManager<P> {
 impl<P: Platform> Regions for Caller<'_, P> {
     fn create(&mut self, bytes: u64) -> Result<u32, RegionError> {
         let Caller { manager, module, interfaces } = *self;
+        manager.free_abandoned();
         let mut regions = manager.regions.borrow_mut();
         let slot = manager.registry.slot(module as usize).and_then(Slot::module);
         let domain = slot.ok_or(CallError::NotBound)?.placement.domain;
@@ -141,12 +142,18 @@ impl<P: Platform> Regions for Caller<'_, P> {
         let Caller { manager, module, .. } = *self;
         let mut regions = manager.regions.borrow_mut();
         let key = regions.next_key();
+        let kept_bytes = regions.kept_bytes(module);
         let found = regions.of_holder(region, module)?;
         if found.access_of(module)? != access {
             return Err(RegionError::OtherAccess);
         }
         if found.is_open_at(module) || found.is_open_against(module, access) {
             return Err(RegionError::Open);
+        }
+        // Else it could open regions, close none, and have their owners end, until there is no memory.
+        let is_own = found.owner == Some(module);
+        if !is_own && kept_bytes > 0 && kept_bytes + found.memory.bytes() > manager.region_limit.get() {
+            return Err(RegionError::TooLarge);
         }
         let slot = manager.registry.slot(module as usize).and_then(Slot::module).ok_or(CallError::NotBound)?;
         let Region { memory, holders, .. } = found;

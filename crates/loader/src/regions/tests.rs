@@ -494,3 +494,33 @@ fn an_init_opens_regions_in_the_image_that_it_runs_in() {
         assert!(is_balanced(&manager.unload(id).unwrap()));
     }
 }
+
+#[test]
+fn a_module_keeps_no_more_of_others_that_ended_than_it_may_own() {
+    let (platform, manager) = manager();
+    let both = (platform, manager);
+    let options = LoadOptions { on_fault: FaultPolicy::Restart, ..LoadOptions::default() };
+    let owner = manager.load_with(&importer("a", 0), &options).unwrap();
+    let hoarder = manager.load(&importer("b", 0)).unwrap();
+    manager.set_region_limit(8192);
+    let create = move || {
+        within(both, owner, |mut regions, _| {
+            let region = regions.create(4096).unwrap();
+            regions.lend(region, "b", Shared).unwrap();
+            region
+        })
+    };
+    within(both, hoarder, move |regions, _| {
+        for round in 0..9 {
+            // It closes none.
+            let opened = open(regions, create(), Shared).map(|_| ());
+            assert_eq!(opened, if round < 2 { Ok(()) } else { Err(RegionError::TooLarge) });
+            platform.results.borrow_mut().push_back(Err(FAULT));
+            assert!(manager.execute(owner).is_err());
+        }
+        assert_eq!(platform.region_pages.get(), 2);
+    });
+    // Nor does it keep any once it does not run.
+    create();
+    assert_eq!((platform.region_pages.get(), mapped(platform)), (1, (0, 0)));
+}

@@ -142,6 +142,12 @@ impl<A: Allocator> RegionTable<A> {
         if region.owner == Some(module) { Ok(region) } else { Err(RegionError::NotOwner) }
     }
 
+    /// Returns the bytes of regions whose owners are gone, and that stay since this module has them open.
+    pub fn kept_bytes(&self, module: Index) -> u64 {
+        let is_kept = |region: &&Region<A>| region.owner.is_none() && region.holder(module).is_some();
+        self.all.iter().filter(is_kept).map(|region| region.memory.bytes()).sum()
+    }
+
     /// Returns where the embedder has bytes that a module sees at `address`, if they lie in a region that it has open and
     /// may lend as a slice; `to_write`: one to be written.
     pub fn find(&self, module: Index, (address, length): (u64, u64), to_write: bool) -> Option<u64> {
