@@ -117,7 +117,6 @@ impl<P: Platform> ModuleManager<P> {
             true => self.reap_retired(id),
             _ => self.after_call(id, faulted),
         }
-        #[cfg(feature = "supervision")]
         self.restart_if_asked(id);
     }
 

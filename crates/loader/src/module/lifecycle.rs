@@ -107,13 +107,11 @@ impl Lifecycle {
     }
 
     /// Sets or clears that the module restarts after the running call.
-    #[cfg(feature = "supervision")]
     pub fn set_restarts(&self, restarts: bool) {
         self.0.set(self.0.get() & !RESTARTS | if restarts { RESTARTS } else { 0 });
     }
 
     /// Returns whether the module restarts after the running call.
-    #[cfg(feature = "supervision")]
     pub const fn restarts(&self) -> bool {
         self.0.get() & RESTARTS != 0
     }

@@ -5,6 +5,7 @@ use crate::manager::ModuleManager;
 #[cfg(feature = "regions")]
 use crate::module::Index;
 use crate::module::ModuleId;
+use crate::module::lifecycle::ModuleState;
 use crate::name::Name;
 use crate::platform::{Occurrence, Platform};
 #[cfg(feature = "regions")]
@@ -36,13 +37,38 @@ impl<P: Platform> ModuleManager<P> {
             return self.publish_own(&module.name, events::STOPPED);
         }
         drop(module);
+        self.restart_after_fault(id);
+    }
+
+    /// Restarts a module that its policy restarts at once: now, or behind the calls of it that are under way.
+    fn restart_after_fault(&self, id: ModuleId) {
         let Err(error) = self.renew(id, None) else { return };
         let Some(module) = self.get(id) else { return };
-        // A module whose `init` faults stays stopped.
-        if let RestartError::Load(LoadError::InitFaulted(fault) | LoadError::ParametersFaulted(fault)) = error {
-            module.faults.note(&module.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
+        module.lifecycle.set_restarts(error == RestartError::Busy);
+        match error {
+            RestartError::Busy => return,
+            // A module whose `init` faults stays stopped.
+            RestartError::Load(LoadError::InitFaulted(fault) | LoadError::ParametersFaulted(fault)) => {
+                module.faults.note(&module.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
+            }
+            _ => {}
         }
         self.publish_own(&module.name, events::STOPPED);
+    }
+
+    /// Restarts a module behind a call, if its policy or someone else asked for it meanwhile.
+    pub(crate) fn restart_if_asked(&self, id: ModuleId) {
+        let Some(module) = self.get(id).filter(|module| module.lifecycle.restarts()) else { return };
+        let is_stopped = module.lifecycle.state() == ModuleState::Stopped;
+        let by_policy = is_stopped && module.metadata.options().on_fault.restarts(module.faults.restarts.get());
+        drop(module);
+        match by_policy {
+            true => self.restart_after_fault(id),
+            #[cfg(feature = "supervision")]
+            false => self.restart_as_asked(id),
+            #[cfg(not(feature = "supervision"))]
+            false => {}
+        }
     }
 
     /// Publishes a notification in the name of a module.

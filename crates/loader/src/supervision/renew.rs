@@ -33,6 +33,18 @@ impl<P: Platform> ModuleManager<P> {
         check_blob(&module, blob)?;
         self.lose_what_lives(id, &module);
         drop(module);
+        let renewed = self.renew_idle(id, blob, was_stopped);
+        // What was replaced during its `init` ends behind that, as behind any call.
+        #[cfg(feature = "reload")]
+        if self.get(id).is_some_and(|module| module.lifecycle.is_retired()) {
+            self.reap_retired(id);
+            return Err(RestartError::NotLoaded);
+        }
+        renewed
+    }
+
+    /// Gives a module of which no call is under way a fresh image, and calls its `init`.
+    fn renew_idle(&self, id: ModuleId, blob: Option<&[u8]>, was_stopped: bool) -> Result<(), RestartError> {
         let placed = self.place_anew(id, blob);
         let module = self.get(id).ok_or(RestartError::NotLoaded)?;
         let old = placed.inspect_err(|_| self.restore_what_lives(&module))?;
@@ -61,6 +73,7 @@ impl<P: Platform> ModuleManager<P> {
         let restarts = &module.faults.restarts;
         restarts.set(restarts.get().saturating_add(1));
         module.lifecycle.resume();
+        module.lifecycle.set_restarts(false);
         self.platform.trace(&module.name, Occurrence::Restarted);
         let name = module.name;
         drop(module);

@@ -21,7 +21,6 @@ impl<P: Platform> ModuleManager<P> {
         let _ = self.notices.reserve(self.platform.allocator());
         self.renew(id, blob)?;
         if let Some(module) = self.get(id) {
-            module.lifecycle.set_restarts(false);
             if let Some(supervision) = module.metadata.supervision() {
                 supervision.reset();
                 self.note_next_step();
@@ -46,11 +45,8 @@ impl<P: Platform> ModuleManager<P> {
         self.restart(id, None)
     }
 
-    /// Restarts a module after a call, if someone asked for it meanwhile. If that fails, it goes on as it was.
-    pub(crate) fn restart_if_asked(&self, id: ModuleId) {
-        if !self.get(id).is_some_and(|module| module.lifecycle.restarts()) {
-            return;
-        }
+    /// Restarts a module after a call, since someone asked for it meanwhile. If that fails, it goes on as it was.
+    pub(super) fn restart_as_asked(&self, id: ModuleId) {
         match self.restart(id, None) {
             Ok(()) => {}
             // Another call is under way.

@@ -418,3 +418,50 @@ fn what_is_restarted_is_not_called_before_its_init_has_returned() {
         assert_eq!((manager.execute(id), platform.images.get()), (Ok(42), 1));
     }
 }
+
+#[test]
+fn restarts_behind_the_call_that_overlaps_the_faulting_one() {
+    let (platform, manager) = leaked_manager();
+    let mut bytes = blob::full();
+    blob::change_header(&mut bytes, |header| header.flags |= bareflow_abi::header::FLAG_REENTRANT);
+    let id = manager.load_with(&bytes, &options("restart:1")).unwrap();
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        platform.results.borrow_mut().push_back(Err(FAULT));
+        assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)));
+        assert_eq!(manager.execute(id), Err(ExecuteError::Stopped(FAULT)));
+        platform.results.borrow_mut().push_back(Ok(7));
+    }));
+    assert_eq!(manager.execute(id), Ok(7));
+    assert_eq!((manager.execute(id), manager.stats(id).unwrap().restarts), (Ok(42), 1));
+    assert_eq!(platform.images.get(), 1);
+}
+
+#[test]
+fn what_is_replaced_during_its_restart_ends_behind_it() {
+    let (platform, manager) = leaked_manager();
+    let faults = |id| {
+        platform.results.borrow_mut().push_back(Err(FAULT));
+        assert!(manager.execute(id).is_err());
+    };
+    for init in [Ok(0), Ok(1), Err(FAULT)] {
+        for (is_stopped, refills) in [(false, false), (true, false), (true, true)] {
+            platform.refills.set(refills);
+            platform.results.borrow_mut().push_back(Ok(0));
+            let id = manager.load_with(&with_init(blob::full()), &options("restart:0")).unwrap();
+            if is_stopped {
+                faults(id);
+            }
+            platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+                platform.results.borrow_mut().push_back(Ok(0));
+                manager.replace(&with_init(blob::full()), &options("restart:0")).unwrap();
+                platform.results.borrow_mut().push_back(init);
+            }));
+            assert_eq!(manager.restart(id, None), Err(RestartError::NotLoaded));
+            assert_eq!((platform.images.get(), manager.is_loaded(id)), (1, false), "{init:?}");
+            let id = manager.find("full").unwrap();
+            assert_eq!(manager.execute(id), Ok(42));
+            manager.unload(id).unwrap();
+            assert_eq!(platform.images.get(), 0);
+        }
+    }
+}
