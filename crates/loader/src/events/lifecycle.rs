@@ -44,7 +44,7 @@ impl<P: Platform> ModuleManager<P> {
             let now_us = self.platform.microseconds().unwrap_or_default();
             self.with_events(|table| table.start(slot, now_us, before));
         } else if let Some(before) = before.and_then(slot_of) {
-            self.with_events(|table| table.reset(before));
+            self.with_events(|table| table.end(before));
         }
     }
 

@@ -98,19 +98,18 @@ impl<P: Platform> ModuleManager<P> {
         if run.interrupts && !self.may_interrupt(taken.module) {
             return put_back(true);
         }
-        if let Some(module) = self.get(taken.module) {
-            self.platform.trace(&module.name, Occurrence::Due(taken.events));
-        }
         let Some(function) = taken.function else {
             let state = self.get(taken.module).map(|module| module.lifecycle.state());
             // A call under way is ended by its budget.
             if state != Some(ModuleState::Live) {
                 return put_back(state == Some(ModuleState::Running));
             }
+            self.trace_due(&taken);
             run.result.fault = self.expire_watchdog(taken.module);
             run.result.called += 1;
             return true;
         };
+        self.trace_due(&taken);
         let function = FunctionId { module: taken.module, number: function.into(), shape: None };
         let mut awaited = [0; 8];
         let restarts = || self.get(taken.module).map(|module| module.faults.restarts.get());
@@ -154,6 +153,15 @@ impl<P: Platform> ModuleManager<P> {
         });
         run.result.called += 1;
         true
+    }
+
+    /// Notes that events are due, if their module may be called; what must wait would be noted again and again.
+    fn trace_due(&self, taken: &Taken) {
+        if let Some(module) = self.get(taken.module)
+            && module.callable().is_ok()
+        {
+            self.platform.trace(&module.name, Occurrence::Due(taken.events));
+        }
     }
 
     /// Applies the fault policy of a module whose watchdog is due.

@@ -541,3 +541,73 @@ fn a_task_that_is_restarted_behind_its_end_has_not_ended() {
     assert_eq!(after(platform, manager, 0), [("a", 1, 1), ("a", 1, 1)]);
     assert!(!manager.has_ended(id));
 }
+
+#[test]
+fn what_is_published_during_a_restart_waits_for_its_end() {
+    let (platform, manager) = manager();
+    let price = subscription("on_price", 1, "feed.price");
+    let feed = manager.load(&module("feed", 0, &[notification("price")])).unwrap();
+    let mut with_init = module("a", 0, &[TICK, price]);
+    blob::change_header(&mut with_init, |header| header.flags |= FLAG_INIT);
+    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..LoadOptions::default() };
+    for (init, restarts) in [(0, true), (1, false)] {
+        platform.results.borrow_mut().push_back(Ok(0));
+        let id = manager.load_with(&with_init, &options).unwrap();
+        platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+            assert_eq!(calls(platform, manager, feed, "notify", &[0]), (0, 1));
+            assert_eq!(after(platform, manager, 0), [], "its init is under way");
+            platform.results.borrow_mut().push_back(Ok(init));
+        }));
+        assert_eq!(manager.restart(id, None).is_ok(), restarts);
+        assert_eq!(after(platform, manager, 0), [("a", 1, 2)]);
+        manager.unload(id).unwrap();
+    }
+}
+
+#[test]
+fn a_watchdog_that_waited_for_a_call_is_forgotten_when_a_handler_returns() {
+    let (platform, manager) = manager();
+    let id = manager.load(&module("a", 0, &[TICK, watchdog(5000)])).unwrap();
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        platform.microseconds.set(Some(5000));
+        assert_eq!(manager.run_events_during_call(9).called, 0);
+    }));
+    manager.execute(id).unwrap();
+    assert_eq!(after(platform, manager, 0), [("a", 0, 1)]);
+    assert_eq!(manager.stats(id).unwrap().faults, 0);
+    assert_eq!((after(platform, manager, 4999), manager.stats(id).unwrap().faults), (vec![("a", 0, 1)], 0));
+}
+
+#[test]
+fn a_watchdog_of_a_pinned_module_restarts_it_when_it_is_unpinned() {
+    let (platform, manager) = manager();
+    let options = LoadOptions { on_fault: FaultPolicy::Restart, ..LoadOptions::default() };
+    let id = manager.load_with(&module("a", 0, &[watchdog(5000)]), &options).unwrap();
+    let mut pinned = manager.pin(id).unwrap();
+    assert_eq!(pinned.execute(), Ok(42));
+    after(platform, manager, 5000);
+    assert_eq!(manager.stats(id).unwrap().faults, 1);
+    assert!(matches!(pinned.execute(), Err(crate::ExecuteError::Stopped(_))));
+    assert_eq!(pinned.execute(), Ok(42));
+    assert_eq!(manager.stats(id).unwrap().restarts, 1);
+    after(platform, manager, 5000);
+    drop(pinned);
+    assert_eq!((manager.execute(id), manager.stats(id).unwrap().restarts), (Ok(42), 2));
+}
+
+#[test]
+fn a_module_that_is_busy_is_marked_as_due_once() {
+    let (platform, manager) = manager();
+    let id = manager.load(&module("a", 0, &[TICK])).unwrap();
+    platform.meanwhile.borrow_mut().push_back(Box::new(move || {
+        for now in 1..100 {
+            platform.microseconds.set(Some(now * 1000));
+            manager.run_events(9);
+        }
+    }));
+    platform.traced.take();
+    manager.execute(id).unwrap();
+    let due =
+        platform.traced.borrow().iter().filter(|one| matches!(one.1, crate::platform::Occurrence::Due(_))).count();
+    assert!(due <= 1, "{due}");
+}

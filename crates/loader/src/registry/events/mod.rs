@@ -112,35 +112,44 @@ impl<A: Allocator> EventTable<A> {
         match before.map(|before| self.slots.get_disjoint_mut([number as usize, before as usize])) {
             Some(Ok([slot, old])) => {
                 slot.start(now_us, Some(old));
-                old.is_active = false;
-                old.reset();
             }
             _ => at(&mut self.slots, number).into_iter().for_each(|slot| slot.start(now_us, None)),
         }
         if let Some(before) = before {
-            self.ready.remove(&mut self.slots, before);
-            self.timers.moved(&mut self.slots, before);
+            self.end(before);
         }
         self.timers.moved(&mut self.slots, number);
         self.ready.push(&mut self.slots, number);
     }
 
-    /// Forgets what runs and is pending, before a module is initialised anew. [`start`](Self::start) starts it again.
+    /// Forgets what runs, before a module is initialised anew. What it is notified of waits. [`start`](Self::start) starts
+    /// it again.
     pub fn reset(&mut self, number: SlotNumber) {
-        self.ready.remove(&mut self.slots, number);
-        if let Some(slot) = at(&mut self.slots, number) {
-            slot.is_active = false;
+        self.suspend(number, |slot| {
+            slot.is_stopped = true;
             slot.reset();
-        }
-        self.timers.moved(&mut self.slots, number);
+        });
     }
 
     /// Lets the timers of a module that is stopped stand still, until it is restarted or replaced. What it is notified of
     /// waits.
     pub fn stop(&mut self, number: SlotNumber) {
+        self.suspend(number, |slot| slot.is_stopped = true);
+    }
+
+    /// Makes the events of a module that is replaced inactive, for good.
+    pub fn end(&mut self, number: SlotNumber) {
+        self.suspend(number, |slot| {
+            slot.is_active = false;
+            slot.reset();
+        });
+    }
+
+    /// Takes a slot out of the queue, and passes it to `change`, after which no handler may be called.
+    fn suspend(&mut self, number: SlotNumber, change: impl FnOnce(&mut Slot<A>)) {
         self.ready.remove(&mut self.slots, number);
         if let Some(slot) = at(&mut self.slots, number) {
-            slot.is_stopped = true;
+            change(slot);
             slot.note_next();
         }
         self.timers.moved(&mut self.slots, number);

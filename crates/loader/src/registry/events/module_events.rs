@@ -237,10 +237,14 @@ impl<A: Allocator> ModuleEvents<A> {
         self.events.iter().any(|event| event.at_start && event.handler() == function)
     }
 
-    /// Lets the watchdogs that run start anew, since a handler returned at `now_us`.
+    /// Lets the watchdogs that run start anew, since a handler returned at `now_us`: also one that was due, but waited for
+    /// a call of the module to end.
     pub fn feed_watchdogs(&mut self, now_us: u64) {
-        for event in self.events.iter_mut().filter(|event| event.kind == Kind::Watchdog && event.due_us != NEVER) {
-            event.due_us = now_us.saturating_add(event.declared_us);
+        for (event, bit) in self.events.iter_mut().zip(0..) {
+            if event.kind == Kind::Watchdog && event.due_us != NEVER {
+                event.due_us = now_us.saturating_add(event.declared_us);
+                self.pending &= !(1 << bit);
+            }
         }
     }
 
