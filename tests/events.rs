@@ -212,6 +212,27 @@ fn a_run_restarts_what_waits_for_it_while_it_runs_events() {
 }
 
 #[test]
+fn a_run_restarts_what_a_handler_called_though_no_event_is_due() {
+    /// The number for which the provider panics, which is also the input of a handler of the events of its bits.
+    const PANIC: u32 = 1000;
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<_> = (0..32 - PANIC.leading_zeros()).map(|bit| format!("event{bit}")).collect();
+    let at_start = |bit: usize| PANIC & 1 << bit != 0;
+    let declared: Vec<_> = names
+        .iter()
+        .enumerate()
+        .map(|(bit, name)| Event { name, at_start: at_start(bit), ..timer("", 0, 0) })
+        .collect();
+    let user = file(folder.path(), "user.mod", &declaring(&std::fs::read(test_blob("kinds-user")).unwrap(), &declared));
+    for domain in ["kernel", "user"] {
+        let words =
+            ["host", "--domain", domain, "--events", "10s", "--on-fault", "backoff:50ms..50ms"].map(PathBuf::from);
+        let output = bareflow(words.into_iter().chain([test_blob("kinds"), user.clone()]));
+        assert!(text(&output).contains("kinds 0.1.0 was restarted"), "{}", text(&output));
+    }
+}
+
+#[test]
 fn a_served_kernel_runs_events_and_asks_for_the_end() {
     let blob = std::fs::read(test_blob("echo-ticker")).unwrap();
     for domain in Domain::ALL {

@@ -48,13 +48,16 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         line!(self.console, Heading, "[EVENTS] Running events for {}", Microseconds(self.plan.events_us));
         let mut called = 0;
         while let Some(now_us) = self.manager.platform().microseconds().filter(|&now_us| now_us < end_us) {
-            let restart_us = self.manager.restart_due();
-            while let Some(notice) = self.manager.take_notice() {
-                line!(self.console, Plain, "  {notice}");
-            }
             let run = self.call_handlers();
             called += run.called;
-            if run.fault.is_none() && !run.has_more {
+            // After the handlers: what one of them called may have faulted.
+            let restart_us = self.manager.restart_due();
+            let mut is_changed = run.fault.is_some();
+            while let Some(notice) = self.manager.take_notice() {
+                line!(self.console, Plain, "  {notice}");
+                is_changed = true;
+            }
+            if !is_changed && !run.has_more {
                 let Some(due_us) = run.next_due_us.into_iter().chain(restart_us).min() else { break };
                 if let wait_us @ 1.. = due_us.min(end_us).saturating_sub(now_us) {
                     (self.plan.sleep)(wait_us);

@@ -40,7 +40,7 @@ impl<P: Platform> ModuleManager<P> {
         self.restart_after_fault(id);
     }
 
-    /// Restarts a module that its policy restarts at once: now, or behind the calls of it that are under way.
+    /// Restarts a module that its policy restarts at once: now, or after the calls of it that are under way.
     fn restart_after_fault(&self, id: ModuleId) {
         let Err(error) = self.renew(id, None) else { return };
         let Some(module) = self.get(id) else { return };
@@ -56,7 +56,7 @@ impl<P: Platform> ModuleManager<P> {
         self.publish_own(&module.name, events::STOPPED);
     }
 
-    /// Restarts a module behind a call, if its policy or someone else asked for it meanwhile.
+    /// Restarts a module after a call, if its policy or someone else asked for it meanwhile.
     pub(crate) fn restart_if_asked(&self, id: ModuleId) {
         let Some(module) = self.get(id).filter(|module| module.lifecycle.restarts()) else { return };
         let is_stopped = module.lifecycle.state() == ModuleState::Stopped;

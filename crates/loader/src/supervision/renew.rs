@@ -34,7 +34,7 @@ impl<P: Platform> ModuleManager<P> {
         self.lose_what_lives(id, &module);
         drop(module);
         let renewed = self.renew_idle(id, blob, was_stopped);
-        // What was replaced during its `init` ends behind that, as behind any call.
+        // What was replaced during its `init` ends after that, as after any call.
         #[cfg(feature = "reload")]
         if self.get(id).is_some_and(|module| module.lifecycle.is_retired()) {
             self.reap_retired(id);

@@ -420,7 +420,7 @@ fn what_is_restarted_is_not_called_before_its_init_has_returned() {
 }
 
 #[test]
-fn restarts_behind_the_call_that_overlaps_the_faulting_one() {
+fn restarts_after_the_call_that_overlaps_the_faulting_one() {
     let (platform, manager) = leaked_manager();
     let mut bytes = blob::full();
     blob::change_header(&mut bytes, |header| header.flags |= bareflow_abi::header::FLAG_REENTRANT);
@@ -437,7 +437,7 @@ fn restarts_behind_the_call_that_overlaps_the_faulting_one() {
 }
 
 #[test]
-fn what_is_replaced_during_its_restart_ends_behind_it() {
+fn what_is_replaced_during_its_restart_ends_after_it() {
     let (platform, manager) = leaked_manager();
     let faults = |id| {
         platform.results.borrow_mut().push_back(Err(FAULT));

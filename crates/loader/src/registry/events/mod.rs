@@ -146,7 +146,7 @@ impl<A: Allocator> EventTable<A> {
     }
 
     /// Takes a slot out of the queue, and passes it to `change`, after which no handler may be called.
-    fn suspend(&mut self, number: SlotNumber, change: impl FnOnce(&mut Slot<A>)) {
+    fn suspend(&mut self, number: SlotNumber, change: impl FnOnce(&mut ModuleEvents<A>)) {
         self.ready.remove(&mut self.slots, number);
         if let Some(slot) = at(&mut self.slots, number) {
             change(slot);
