@@ -611,3 +611,12 @@ fn a_module_that_is_busy_is_marked_as_due_once() {
         platform.traced.borrow().iter().filter(|one| matches!(one.1, crate::platform::Occurrence::Due(_))).count();
     assert!(due <= 1, "{due}");
 }
+
+#[test]
+fn a_request_to_end_is_not_one_for_what_replaces_the_module() {
+    let (platform, manager) = manager();
+    let id = manager.load(&module("a", 0, &[TICK, STOP])).unwrap();
+    assert!(manager.request_stop(id));
+    manager.replace(&module("a", 1, &[TICK, STOP]), &LoadOptions::DEFAULT).unwrap();
+    assert_eq!(after(platform, manager, 1000), [("a", 0, 1)]);
+}

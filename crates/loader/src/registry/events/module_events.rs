@@ -144,13 +144,14 @@ impl<A: Allocator> ModuleEvents<A> {
 
     /// Starts what the module declares: timers with a period, and what is due at its start. What runs already, since its
     /// `init` started it, goes on; so does what `before`, the module that it replaces, left. A watchdog of that one's starts
-    /// anew, since it was not this module that it waited for.
+    /// anew, since it was not this module that it waited for; nor was this one asked to end.
     pub fn start(&mut self, now_us: u64, before: Option<&ModuleEvents<A>>) {
         (self.is_active, self.is_stopped) = (true, false);
         for (event, bit) in self.events.iter_mut().zip(0..) {
             let mut old = before.into_iter().flat_map(|before| before.events.iter().zip(0..));
-            let is_carried_over =
-                |old: &Event| old.name == event.name && old.kind == event.kind && old.kind != Kind::Watchdog;
+            let is_carried_over = |old: &Event| {
+                old.name == event.name && old.kind == event.kind && !matches!(old.kind, Kind::Watchdog | Kind::Stop)
+            };
             let old = old.find(|(old, _)| is_carried_over(old));
             let was_pending = before.zip(old).is_some_and(|(before, (_, bit))| before.pending & 1 << bit != 0);
             if event.at_start || was_pending {
