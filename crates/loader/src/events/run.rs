@@ -109,11 +109,9 @@ impl<P: Platform> ModuleManager<P> {
             run.result.called += 1;
             return true;
         };
-        self.trace_due(&taken);
+        let restarts = self.trace_due(&taken);
         let function = FunctionId { module: taken.module, number: function.into(), shape: None };
         let mut awaited = [0; 8];
-        let restarts = || self.get(taken.module).map(|module| module.faults.restarts.get());
-        let before = restarts();
         let executed = self.one_deeper(|| {
             self.platform.call_within(EventLimits::DEFAULT, || {
                 self.execute_function(function, &taken.events.to_le_bytes(), &mut awaited)
@@ -132,7 +130,7 @@ impl<P: Platform> ModuleManager<P> {
                 run.result.fault = Some(EventFault { module: taken.module, fault });
             }
             // What was restarted after the call is another task already.
-            Some(Ok(done)) if done.outcome.output_length == awaited.len() && restarts() == before => {
+            Some(Ok(done)) if done.outcome.output_length == awaited.len() && self.restarts(&taken) == restarts => {
                 let has_ended = done.outcome.result == ENDED;
                 self.change_taken(&taken, |slot| {
                     if !slot.is_polled_by(taken.function) {
@@ -155,13 +153,18 @@ impl<P: Platform> ModuleManager<P> {
         true
     }
 
-    /// Notes that events are due, if their module may be called; what must wait would be noted again and again.
-    fn trace_due(&self, taken: &Taken) {
-        if let Some(module) = self.get(taken.module)
-            && module.callable().is_ok()
-        {
+    /// Notes that events are due, if their module may be called; what must wait would be noted again and again. Returns
+    /// the number of its restarts so far.
+    fn trace_due(&self, taken: &Taken) -> Option<u32> {
+        let module = self.get(taken.module)?;
+        if module.callable().is_ok() {
             self.platform.trace(&module.name, Occurrence::Due(taken.events));
         }
+        Some(module.faults.restarts.get())
+    }
+
+    fn restarts(&self, taken: &Taken) -> Option<u32> {
+        self.get(taken.module).map(|module| module.faults.restarts.get())
     }
 
     /// Applies the fault policy of a module whose watchdog is due.
