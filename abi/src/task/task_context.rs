@@ -6,7 +6,7 @@ use super::futures::{Notified, Sleep, Ticker, YieldNow};
 use super::{EventClient, Task};
 use crate::context::Context;
 
-/// A task's way to the call that polls it, to the module's state and imports, and to what it can wait for.
+/// The handle of a task to the call that polls it, to the module's state and imports, and to what it can wait for.
 ///
 /// It outlives the call, and can be copied. A [`Context`] and imports belong to one call, so no future holds them across
 /// an `.await`: [`with`](Self::with) lends those of the call under way.
@@ -78,6 +78,23 @@ impl<T: Task> TaskContext<T> {
     #[must_use = "a future does nothing before it is awaited"]
     pub fn notified(self, event: u32) -> Notified<T> {
         Notified::new(event)
+    }
+
+    /// Waits until `look` finds something: it looks at once, and again each time that `event` comes.
+    ///
+    /// So a task waits for a ring that it shares with another module: `look` opens the region and pops an element, and the
+    /// other one publishes when it has pushed some.
+    pub async fn until<R>(
+        self,
+        event: u32,
+        mut look: impl for<'call> FnMut(&mut Context<'call>, T::Imports<'call>) -> Option<R>,
+    ) -> R {
+        loop {
+            if let Some(found) = self.with(&mut look) {
+                return found;
+            }
+            self.notified(event).await;
+        }
     }
 
     /// Waits until the task is asked to end. From then on it is ready at once.

@@ -408,6 +408,55 @@ fn notifications_are_levels_and_the_request_to_end_stays() {
 }
 
 #[test]
+fn a_task_waits_for_elements_of_a_ring() {
+    use crate::shared::{Consumer, Producer, SharedBytes, ring_bytes};
+    #[repr(align(8))]
+    struct Memory([u8; ring_bytes::<u64>(4)]);
+    thread_local! {
+        static RING: RefCell<Memory> = const { RefCell::new(Memory([0; _])) };
+    }
+    fn with_ring<R>(work: impl FnOnce(SharedBytes<'_>) -> R) -> R {
+        RING.with_borrow_mut(|memory| work(SharedBytes::new(&mut memory.0)))
+    }
+    async fn main(cx: TaskContext<Of>) -> i32 {
+        let (mut position, mut sum) = (0, 0);
+        while sum < 6 {
+            // As a module does, whose region is open in one call alone.
+            sum += cx
+                .until(PRICE, |_, _| {
+                    with_ring(|bytes| {
+                        let mut ring = Consumer::<u64>::new(bytes, position).unwrap();
+                        let found = ring.pop().unwrap();
+                        position = ring.position();
+                        found
+                    })
+                })
+                .await;
+        }
+        sum as i32
+    }
+    task!(main);
+    let mut position = 0;
+    let mut push = |value: u64| {
+        with_ring(|bytes| {
+            let mut ring = Producer::new(bytes, position).unwrap();
+            ring.push(value).unwrap();
+            position = ring.position();
+        });
+    };
+    // What is there at first is found without an event, and a notification without an element is none.
+    push(1);
+    assert_eq!(poll_it(), WAITS(&[PRICE]));
+    publish(PRICE);
+    assert_eq!(poll_it(), WAITS(&[PRICE]));
+    push(2);
+    push(3);
+    assert_eq!(poll_with(&mut 0, &[]), WAITS(&[PRICE]));
+    publish(PRICE);
+    assert_eq!(poll_it(), ended(6));
+}
+
+#[test]
 fn a_task_that_wakes_itself_for_ever_is_polled_once_in_a_call() {
     async fn main(cx: TaskContext<Of>) {
         both(
