@@ -283,7 +283,7 @@ pub enum ExecuteError {
     #[error("busy: the module is running and is not reentrant; wait for its call to end")]
     Busy,
     /// The module faulted in an earlier call and is stopped.
-    #[error("stopped: an earlier call faulted ({0}); load the module anew")]
+    #[error("stopped: an earlier call faulted ({0}); restart the module, or load it anew")]
     Stopped(Fault),
     /// The module faulted in an earlier call, and is going to be restarted, or replaced by the version before it.
     #[error("waiting: an earlier call faulted ({kind}), and the module starts again in {} ms; try again then", .starts_in_us / 1000)]
