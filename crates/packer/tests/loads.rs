@@ -199,7 +199,7 @@ fn rejects_events_that_are_none() {
     let bytes: [u8; events::encoded_size(&[PRICE, STOP])] = events::encode(&[PRICE, STOP]);
     let error = refused(&with_events(&bytes[..bytes.len() - 1]));
     assert_eq!(error, PackError::Event { number: 2, why: BadEvent::CutOff });
-    assert!(error.to_string().starts_with("event or notification number 2: it ends"), "{error}");
+    assert!(error.to_string().starts_with("event or notification number 2: it extends"), "{error}");
     let handler = Event { function: 1, ..STOP };
     let bytes: [u8; events::encoded_size(&[STOP])] = events::encode(&[handler]);
     assert_eq!(refused(&with_events(&bytes)), PackError::Event { number: 1, why: BadEvent::Function });
