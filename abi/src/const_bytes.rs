@@ -1,4 +1,4 @@
-//! Writing records at compile time, where slices can't be copied by methods.
+//! Bytes at compile time, where slices can be neither copied nor compared by methods.
 
 /// Writes `part` at `at`. Returns its end.
 pub(crate) const fn put(bytes: &mut [u8], at: usize, part: &[u8]) -> usize {
@@ -13,4 +13,19 @@ pub(crate) const fn put_first(bytes: &mut [u8], at: usize, part: &[u8], length: 
         index += 1;
     }
     at + length
+}
+
+/// Returns whether two texts are the same.
+pub(crate) const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other, mut index) = (one.as_bytes(), other.as_bytes(), 0);
+    if one.len() != other.len() {
+        return false;
+    }
+    while index < one.len() {
+        if one[index] != other[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
 }

@@ -1,5 +1,6 @@
 //! The names of events and notifications.
 
+use crate::const_bytes::is_same;
 use crate::header::{NAME_SIZE, is_name_byte};
 
 /// The longest name of an event, in bytes.
@@ -18,16 +19,6 @@ pub const STOPPED: &str = "stopped";
 #[must_use]
 pub const fn is_published_by_loader(name: &str) -> bool {
     is_same(name, FAULTED) || is_same(name, RESTARTED) || is_same(name, STOPPED)
-}
-
-/// Compares texts at compile time.
-const fn is_same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut index = 0;
-    while index < a.len() && index < b.len() && a[index] == b[index] {
-        index += 1;
-    }
-    index == a.len() && index == b.len()
 }
 
 /// Returns whether a text is the name of an event: up to [`MAX_EVENT_NAME`] of `a` to `z`, `0` to `9` and `_`, not

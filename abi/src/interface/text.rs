@@ -5,6 +5,7 @@
 use super::shape::ArgumentKind;
 use super::signature::{Argument, Signature};
 use super::types::TypeInfo;
+use crate::const_bytes::is_same;
 
 /// The maximum number of types with names in an interface.
 const MAX_TYPES: usize = 64;
@@ -252,18 +253,4 @@ impl Types {
         }
         false
     }
-}
-
-const fn is_same(one: &str, other: &str) -> bool {
-    let (one, other, mut index) = (one.as_bytes(), other.as_bytes(), 0);
-    if one.len() != other.len() {
-        return false;
-    }
-    while index < one.len() {
-        if one[index] != other[index] {
-            return false;
-        }
-        index += 1;
-    }
-    true
 }
