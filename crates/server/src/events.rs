@@ -1,6 +1,6 @@
 //! Events of modules: the server runs them beside what its clients ask for, and asks modules to end.
 
-use bareflow_loader::{EventFault, EventsRun, ExecuteError, ModuleId, Name, Platform, Version};
+use bareflow_loader::{EventFault, EventsRun, ExecuteError, ModuleId, Platform};
 use bareflow_suite::events::{END_TIMEOUT_MS, has_complied, show_end};
 
 use crate::time_slice::SLICE_MS;
@@ -46,14 +46,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub fn end_modules(&self) {
         let until = self.environment.milliseconds() + END_TIMEOUT_MS;
         self.manager.ids().for_each(|id| _ = self.manager.request_stop(id));
-        while self.manager.ids().any(|id| self.has_complied(id) == Some(false))
+        while self.manager.ids().any(|id| has_complied(&self.manager, id) == Some(false))
             && self.environment.milliseconds() < until
         {
             self.run_events(false);
         }
         for id in self.manager.ids() {
-            if let (Some(has_ended), Some(profile)) = (self.has_complied(id), self.manager.stats(id)) {
-                self.log_end(&profile.name, &profile.version, has_ended);
+            if let (Some(has_ended), Some(profile)) = (has_complied(&self.manager, id), self.manager.stats(id)) {
+                show_end(&self.environment, &profile.name, &profile.version, has_ended);
             }
         }
     }
@@ -65,15 +65,5 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         *unloading
             .is_asked
             .get_or_insert_with(|| self.manager.check_unload(id).is_ok() && self.manager.request_stop(id))
-    }
-
-    /// Returns whether a module that was asked to end [is done with that](has_complied).
-    pub(crate) fn has_complied(&self, id: ModuleId) -> Option<bool> {
-        has_complied(&self.manager, id)
-    }
-
-    /// Reports on the console whether a module ended when it was asked to.
-    pub(crate) fn log_end(&self, name: &Name, version: &Version, has_ended: bool) {
-        show_end(&self.environment, name, version, has_ended);
     }
 }

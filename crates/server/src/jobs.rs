@@ -6,6 +6,7 @@ use bareflow_loader::{ModuleId, ModuleManager, Platform, UnloadError};
 use bareflow_protocol::Response;
 use bareflow_protocol::control::{CLIENT_BITS, Envelope};
 use bareflow_suite::error_text;
+use bareflow_suite::events::{has_complied, show_end};
 use bareflow_suite::fallible::ErrorText;
 
 use crate::events::Unloading;
@@ -192,14 +193,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Some(Err(error)) => return Poll::Ready(Response::Refused(error.into())),
             None => return Poll::Ready(Response::Refused("it is gone already; see `ps`".into())),
         };
-        let (is_asked, has_ended) = (self.ask_to_end(unloading), self.has_complied(id) == Some(true));
+        let (is_asked, has_ended) = (self.ask_to_end(unloading), has_complied(&self.manager, id) == Some(true));
         if is_asked && !has_ended && waited < UNLOAD_TIMEOUT_MS {
             return Poll::Pending(0, 1);
         }
         match self.unborrowed().unload(id) {
             Ok(receipt) => {
                 if is_asked {
-                    self.log_end(&receipt.name, &receipt.version, has_ended);
+                    show_end(&self.environment, &receipt.name, &receipt.version, has_ended);
                 }
                 self.log_unload(&receipt);
                 self.sweep();
