@@ -5,15 +5,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use bareflow::client::Client;
-use bareflow_builder::discover::module_at;
-use bareflow_builder::{Workspace, build_module};
+use bareflow_builder::Workspace;
 use bareflow_loader::Domain;
 use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::report::Events;
 use bareflow_protocol::{Request, Response};
 
 use crate::served::{Served, push};
-use crate::table;
+use crate::{blob_of, table};
 
 /// The time for which an idle kernel and one with much to load are watched.
 const WATCHED: Duration = Duration::from_secs(20);
@@ -46,10 +45,7 @@ const ALL: [(&str, Meanwhile); 3] = [
 
 /// Prints the table.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
-    let blob = |path: &str, folder: &str| -> Result<Vec<u8>, Box<dyn Error>> {
-        let manifest = workspace.root.join(path).join("Cargo.toml");
-        Ok(build_module(&module_at(&manifest)?, &workspace.target.join(folder))?.bytes)
-    };
+    let blob = |path, folder| blob_of(workspace, path, folder);
     let ticker = blob("examples/gallery/ticker", "gallery")?;
     let blobs =
         Blobs { ticker, rogue: blob("tests/modules/rogue", "test-modules")?, sum: blob("modules/sum", "modules")? };

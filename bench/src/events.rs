@@ -5,12 +5,11 @@ use std::error::Error;
 use bareflow::embedded::KERNEL;
 use bareflow::input_files::InputFiles;
 use bareflow::qemu::Machine;
-use bareflow_builder::discover::module_at;
-use bareflow_builder::{Workspace, build_module};
+use bareflow_builder::Workspace;
 use bareflow_loader::Domain;
 use bareflow_protocol::options::{Crowd, Rig, Task};
 
-use crate::table;
+use crate::{blob_of, table};
 
 /// The intervals of the timers in a crowd, in milliseconds.
 const INTERVALS_MS: [u32; 5] = [100, 10, 4, 2, 1];
@@ -29,8 +28,7 @@ const COSTS: [&str; 4] = ["timer event", "nothing due", "task poll", "tick"];
 /// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let blob = |path: &str, folder: &str| -> Result<(String, Vec<u8>), Box<dyn Error>> {
-        let manifest = workspace.root.join(path).join("Cargo.toml");
-        Ok((path.to_owned(), build_module(&module_at(&manifest)?, &workspace.target.join(folder))?.bytes))
+        Ok((path.to_owned(), blob_of(workspace, path, folder)?))
     };
     let ticker = blob("examples/gallery/ticker", "gallery")?;
     let task = blob("tests/modules/least-task", "test-modules")?;

@@ -19,7 +19,8 @@ mod twins;
 
 use std::error::Error;
 
-use bareflow_builder::Workspace;
+use bareflow_builder::discover::module_at;
+use bareflow_builder::{Workspace, build_module};
 use bareflow_loader::KernelDomain;
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
@@ -59,6 +60,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Builds the module in a folder of the workspace. `folder` is the one of its blobs below the target directory.
+fn blob_of(workspace: &Workspace, path: &str, folder: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let manifest = workspace.root.join(path).join("Cargo.toml");
+    Ok(build_module(&module_at(&manifest)?, &workspace.target.join(folder))?.bytes)
 }
 
 /// Returns an empty table with column titles.
