@@ -148,7 +148,7 @@ fn what_is_made_compiles_without_a_warning_and_can_be_moved() {
 
 #[test]
 fn what_is_made_can_import_all_that_loader_and_kernel_provide() {
-    const INTERFACES: [&str; 5] = ["events", "random", "regions", "store", "supervision"];
+    const INTERFACES: [&str; 6] = ["engine", "events", "random", "regions", "store", "supervision"];
     let elsewhere = Elsewhere::new();
     let work = elsewhere.work();
     assert_code(&elsewhere.run(&work, "bareflow new --standalone all"), 0);

@@ -34,12 +34,23 @@ pub enum Reason {
     ///
     /// It is the first call of an image, and comes only where values were set.
     Parameters = 6,
+    /// Write the instance of WebAssembly into the areas that are carried: only for modules whose record of kind
+    /// [`CARRY`](crate::record::CARRY) says so.
+    Carry = 7,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Reason; 7] =
-        [Reason::Run, Reason::Init, Reason::Exit, Reason::Migrate, Reason::Save, Reason::Account, Reason::Parameters];
+    pub const ALL: [Reason; 8] = [
+        Reason::Run,
+        Reason::Init,
+        Reason::Exit,
+        Reason::Migrate,
+        Reason::Save,
+        Reason::Account,
+        Reason::Parameters,
+        Reason::Carry,
+    ];
 }
 
 /// The type of an entry: it takes the context and a [`Reason`] as a number.

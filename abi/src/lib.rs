@@ -13,6 +13,7 @@
 extern crate self as bareflow_abi;
 
 pub mod call;
+pub mod carry;
 pub mod checksum;
 #[cfg(bareflow_module)]
 mod compiler_builtins;

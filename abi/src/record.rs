@@ -57,3 +57,8 @@ pub const PARAMETERS: u32 = SKIPPABLE | 7;
 ///
 /// The preceding code is the blob's own, or that of the variant right before.
 pub const TRAPS: u32 = SKIPPABLE | 8;
+
+/// The areas that are carried from one image of a compiled module to another: [`Carry`](crate::carry::Carry).
+///
+/// A loader that does not know this record starts such a module afresh.
+pub const CARRY: u32 = SKIPPABLE | 9;
