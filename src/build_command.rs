@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use bareflow_builder::discover::{ModuleCrate, Workspace, discover, gallery, module_at};
+use anyhow::{Context, Result, bail, ensure};
+use bareflow_builder::discover::{ModuleCrate, Workspace, discover, engines, gallery, has_engines, module_at};
 use bareflow_builder::subprocess::flags_set_aside;
 use bareflow_builder::{Blob, BuildError, Checks, build_module};
 use bareflow_loader::RawModule;
@@ -14,12 +14,15 @@ use crate::options::BuildOptions;
 use crate::output::progress_bar;
 use crate::{Exit, say, workspace};
 
-/// Runs the command. With `strip`, blobs contain no function names.
+/// The folder of the engines in the target directory.
+pub(crate) const ENGINES: &str = "engines";
+
+/// Runs the command, on the engines if `engines` says so. With `strip`, blobs contain no function names.
 ///
 /// # Errors
 /// When there is no workspace here, or no module of a given name.
-pub fn build(options: &BuildOptions, strip: bool) -> Result<Exit> {
-    let modules = chosen(options)?;
+pub fn build(options: &BuildOptions, engines: bool, strip: bool) -> Result<Exit> {
+    let modules = if engines { chosen_engines(&options.names)? } else { chosen(options)? };
     warn_of_flags();
     let progress = progress(modules.len());
     let mut ended = Exit::Passed;
@@ -72,9 +75,7 @@ pub(crate) fn chosen_one(name: &str) -> Result<(ModuleCrate, PathBuf)> {
 
 fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>> {
     if options.gallery {
-        let workspace = gallery(&workspace::workspace_manifest()?)?;
-        let all = select(&workspace, &options.names)?;
-        return Ok(all.into_iter().map(|module| (module.clone(), workspace.target.join("gallery"))).collect());
+        return in_folder(&gallery(&workspace::workspace_manifest()?)?, &options.names, "gallery");
     }
     let inside = workspace::workspace_manifest();
     if options.names.is_empty() && inside.is_err() && Path::new("Cargo.toml").is_file() {
@@ -98,10 +99,29 @@ fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>> {
     let mut all = paths.iter().map(|path| crate_at(path)).collect::<Result<Vec<_>, _>>()?;
     if paths.is_empty() || !names.is_empty() {
         let workspace = discover(&inside?)?;
-        let folder = workspace.target.join("modules");
-        all.extend(select(&workspace, &names)?.into_iter().map(|module| (module.clone(), folder.clone())));
+        all.extend(in_folder(&workspace, &names, "modules")?);
     }
     Ok(all)
+}
+
+/// Returns the engines with these names, or all, each with the folder for its blob.
+///
+/// # Errors
+/// When there are no engines here, or none of a given name.
+pub(crate) fn chosen_engines(names: &[String]) -> Result<Vec<(ModuleCrate, PathBuf)>> {
+    let manifest = workspace::workspace_manifest()?;
+    ensure!(
+        has_engines(&manifest),
+        "no engines in {}, expected the folder `engines` of BareFlow; change to a checkout of it",
+        manifest.with_file_name("").display()
+    );
+    in_folder(&engines(&manifest)?, names, ENGINES)
+}
+
+/// Returns the modules of `workspace` with these names, or all, with the folder `folder` of its target directory.
+fn in_folder(workspace: &Workspace, names: &[String], folder: &str) -> Result<Vec<(ModuleCrate, PathBuf)>> {
+    let folder = workspace.target.join(folder);
+    Ok(select(workspace, names)?.into_iter().map(|module| (module.clone(), folder.clone())).collect())
 }
 
 /// Whether `name` is a path rather than a module's name.

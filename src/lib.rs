@@ -53,7 +53,7 @@ pub fn carry_out(command: &Command) -> Result<Exit> {
         Command::Boot(options) => boot::boot(options),
         Command::Host(options) => host_run::host(options),
         Command::New(options) => new::new(options),
-        Command::Build { which, strip } => build_command::build(which, *strip),
+        Command::Build { which, engines, strip } => build_command::build(which, *engines, *strip),
         Command::Test(options) => module_tests::test(options),
         Command::Tune(options) => tune::tune(options),
         Command::Inject(options) => inject::inject(options),

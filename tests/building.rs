@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::workspace::workspace;
 use common::{assert_code, errors, root, text};
 
 /// Writes a crate with `code`, and with `rest` after its manifest's dependencies.
@@ -297,4 +298,38 @@ fn short_panics_leave_out_what_formats_messages() {
     assert!(told.contains("the len is 2 but the index is 7 (src/lib.rs:3)"), "{told}");
     assert!(kept.contains("a formatted message (src/lib.rs:3)"), "{kept}");
     assert!(short + 500 < whole, "{short} bytes, {whole} with formatting");
+}
+
+#[test]
+fn engines_are_the_modules_of_their_workspace() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = run(folder.path(), &["build", "--engines"]);
+    assert_code(&outside, 2);
+    workspace(folder.path());
+    let without = run(folder.path(), &["build", "--engines"]);
+    assert_code(&without, 2);
+    assert!(errors(&without).contains("expected the folder `engines` of BareFlow"), "{}", errors(&without));
+    let engines = folder.path().join("engines");
+    write_crate(&engines.join("compiler"), "", "[package.metadata.bareflow]\nexpect = 7", SEVEN);
+    // What engines are made of is no module.
+    write_crate(&engines.join("parts"), "", "", "");
+    let module = folder.path().join("modules/seven");
+    write_crate(&module, "", "", SEVEN);
+    for member in [engines.join("compiler"), engines.join("parts"), module] {
+        let manifest = member.join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(&manifest, text.replace("[workspace]\n", "")).unwrap();
+    }
+    fs::write(engines.join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\n").unwrap();
+    let built = run(folder.path(), &["build", "--engines"]);
+    assert_code(&built, 0);
+    assert!(
+        text(&built).contains("target/engines/compiler.mod") && !text(&built).contains("parts"),
+        "{}",
+        text(&built)
+    );
+    assert!(folder.path().join("target/engines/compiler.mod").is_file());
+    let wrong = run(folder.path(), &["build", "--engines", "parts"]);
+    assert_code(&wrong, 2);
+    assert!(errors(&wrong).contains("compiler"), "{}", errors(&wrong));
 }

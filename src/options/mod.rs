@@ -65,6 +65,9 @@ pub enum Command {
         /// The modules to build.
         #[command(flatten)]
         which: BuildOptions,
+        /// Build the engines, which compile portable modules, into target/engines.
+        #[arg(long, conflicts_with_all = ["gallery", "debug"])]
+        engines: bool,
         /// Leave the names of functions out of the blobs.
         #[arg(long)]
         strip: bool,

@@ -93,19 +93,43 @@ pub fn discover(manifest: &Path) -> Result<Workspace, BuildError> {
     Ok(Workspace { target: metadata.target_directory.clone().into_std_path_buf(), root, modules })
 }
 
-/// Finds the modules of the gallery that belongs to the workspace of `manifest`.
-///
-/// They are all packages of the workspace in `examples/gallery/`, by name, and are built in the target directory of the
-/// surrounding workspace.
+/// Finds the modules of the gallery that belongs to the workspace of `manifest`: all packages of the workspace in
+/// `examples/gallery/`, by name.
 ///
 /// # Errors
 /// When cargo can't read it, or a module's settings are wrong.
 pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
+    enclosed(manifest, GALLERY, |_| true)
+}
+
+/// Finds the engines that belong to the workspace of `manifest`: the packages of the workspace in `engines/` that have
+/// settings of a module, by name. The others are what the engines are made of.
+///
+/// # Errors
+/// When cargo can't read it, or a module's settings are wrong.
+pub fn engines(manifest: &Path) -> Result<Workspace, BuildError> {
+    enclosed(manifest, ENGINES, |package| package.metadata.get("bareflow").is_some())
+}
+
+/// The workspace of the gallery, and the one of the engines, in that of BareFlow.
+const GALLERY: &str = "examples/gallery";
+const ENGINES: &str = "engines";
+
+/// Returns whether there are engines to build in the workspace of `manifest`.
+#[must_use]
+pub fn has_engines(manifest: &Path) -> bool {
+    manifest.with_file_name(ENGINES).join("Cargo.toml").is_file()
+}
+
+/// Finds the packages that `is_module` picks from a workspace that lies in that of `manifest`. They are built in the
+/// target directory of the surrounding workspace.
+fn enclosed(manifest: &Path, folder: &str, is_module: fn(&Package) -> bool) -> Result<Workspace, BuildError> {
     let enclosing = metadata(manifest)?;
-    let metadata = metadata(&enclosing.workspace_root.join("examples/gallery/Cargo.toml").into_std_path_buf())?;
+    let metadata = metadata(enclosing.workspace_root.join(folder).join("Cargo.toml").as_std_path())?;
     let target = enclosing.target_directory.into_std_path_buf();
     let root = metadata.workspace_root.clone().into_std_path_buf();
-    let mut modules = modules_below(&root, &metadata)?;
+    let below = |package: &Package| package.manifest_path.as_std_path().starts_with(&root) && is_module(package);
+    let mut modules = modules_where(&metadata, below)?;
     modules.iter_mut().for_each(|module| module.target.clone_from(&target));
     Ok(Workspace { target, root, modules })
 }
