@@ -1,0 +1,24 @@
+//! The parts of a portable module that the engines agree on.
+//!
+//! ```text
+//! description.rs    the custom section `bareflow.module`: name, version, services, budgets, records
+//! imports.rs        the functions that a module may import, and the services behind them
+//! state.rs          where the state of an instance lies in the data segment, the same in every tier
+//! carry.rs          the record by which a loader carries that state from one blob to another
+//! ```
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod carry;
+pub mod description;
+pub mod imports;
+pub mod state;
+
+/// The size of a page of linear memory, in bytes.
+pub const PAGE_BYTES: u64 = 64 << 10;
+
+/// The most pages that a memory in a blob's bss may have: 255 MiB, since a segment has at most 256.
+pub const MAX_PAGES_IN_BSS: u32 = 255 * 16;
