@@ -124,6 +124,10 @@ unsafe impl Platform for Contained {
         image.release();
     }
 
+    fn reach(&self, image: &Image, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        image.reach(address, length, look)
+    }
+
     #[inline(always)]
     fn image_usage(&self, image: &Image) -> Usage {
         image.usage()

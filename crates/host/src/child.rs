@@ -46,6 +46,9 @@ const FIRST_OFFSET: u64 = MAX_LINE_BYTES as u64;
 /// The longest input or output that a module may pass on to another one, in bytes.
 const MAX_BUFFER_BYTES: u64 = 64 << 20;
 
+/// The bytes of a module's data that are copied at once.
+const PIECE_BYTES: u64 = 64 << 10;
+
 /// The alignment of the offsets of calls' input and output.
 const BUFFER_ALIGNMENT: u64 = 64;
 
@@ -226,6 +229,37 @@ impl Child {
             }
             Ok(_) | Err(ChildError::Timeout | ChildError::Exited) => PeakUse::default(),
         }
+    }
+
+    /// Passes bytes of the data of the module in the process, which lie there, to `look`, by a copy that goes there and back.
+    pub fn reach(&self, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        let mut piece = Vec::new();
+        // A process in which a call is running does not answer.
+        if self.used.get() != FIRST_OFFSET || piece.try_reserve_exact(length.min(PIECE_BYTES) as usize).is_err() {
+            return false;
+        }
+        let mut done = 0;
+        while done < length {
+            let bytes = (length - done).min(PIECE_BYTES);
+            let (data, room) = (address + done, self.channel.data(FIRST_OFFSET));
+            let moves = |from, to| {
+                let copy = ParentMessage::Copy { from, to, length: bytes };
+                matches!(self.say(copy, &mut None, START_US), Ok(ChildMessage::Ready))
+            };
+            if self.channel.grow(FIRST_OFFSET + bytes).is_err() || !moves(data, room) {
+                return false;
+            }
+            piece.resize(bytes as usize, 0);
+            self.channel.get(FIRST_OFFSET, &mut piece);
+            look(&mut piece);
+            self.channel.put(FIRST_OFFSET, &piece);
+            if !moves(room, data) {
+                return false;
+            }
+            self.channel.clear(FIRST_OFFSET, piece.len());
+            done += bytes;
+        }
+        true
     }
 
     /// Makes room in the channel for input and output. Returns their offsets, and the end; nothing is reserved yet.

@@ -282,6 +282,16 @@ unsafe impl Platform for HostPlatform {
         Some(u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
+    fn reach(&self, image: &Image, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        if !image.has_data(address, length) {
+            return false;
+        }
+        match &image.child {
+            None => image.reach(address, length, look),
+            Some(child) => child.reach(address, length, look),
+        }
+    }
+
     #[inline(always)]
     fn clock(&self) -> u64 {
         clock::now()

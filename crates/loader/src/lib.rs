@@ -35,7 +35,7 @@ extern crate std;
 
 // Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
 // diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, events,
-// supervision, and the files for replacement, unloading and profiles.
+// supervision, portable, and the files for replacement, unloading and profiles. `provenance` follows name.
 mod call;
 pub mod depends;
 pub mod diagnosis;
@@ -54,9 +54,12 @@ mod module;
 mod name;
 mod platform;
 mod policy;
+#[cfg(feature = "portable")]
+pub mod portable;
 mod printable;
 mod profile;
 mod profiles;
+mod provenance;
 #[cfg(feature = "regions")]
 mod regions;
 mod registry;
@@ -127,6 +130,8 @@ pub use printable::Printable;
 pub use profile::counters::Counters;
 pub use profile::peak::PeakUse;
 pub use profile::{CorrectedStatistics, CycleStatistics, Leak, ModuleProfile, Snapshot, Timing, Usage};
+#[cfg(feature = "portable")]
+pub use provenance::{Digest, Provenance};
 #[cfg(feature = "events")]
 pub use registry::events::EventCounts;
 #[cfg(feature = "reload")]

@@ -48,8 +48,8 @@ fn places_with_fixups_applied_and_bss_zeroed() {
     let image = &module.placed.image;
     assert_eq!(image.text, blob::TEXT);
     assert_eq!(image.rodata[8..], (image.base + 5).to_le_bytes());
-    assert_eq!(image.data[..8], (image.base + 0x5000_0028).to_le_bytes());
-    assert_eq!(image.data[8..], [0; 32]);
+    assert_eq!(image.data.borrow()[..8], (image.base + 0x5000_0028).to_le_bytes());
+    assert_eq!(image.data.borrow()[8..], [0; 32]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::module::receipt::Receipt;
 use crate::name::Version;
 use crate::platform::Platform;
 use crate::policy::LoadSettings;
+use crate::provenance::Provenance;
 
 /// The result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +49,19 @@ impl<P: Platform> ModuleManager<P> {
     /// # Errors
     /// The reason for which the new module is refused. The old one is unchanged.
     pub fn replace<'load>(&self, blob: &[u8], settings: impl Into<LoadSettings<'load>>) -> Result<Reloaded, LoadError> {
+        self.replace_from(blob, settings.into(), None)
+    }
+
+    /// Does what [`replace`](Self::replace) does, with a blob that may be an engine's.
+    #[inline]
+    pub(crate) fn replace_from(
+        &self,
+        blob: &[u8],
+        settings: LoadSettings<'_>,
+        provenance: Option<&Provenance>,
+    ) -> Result<Reloaded, LoadError> {
         let start = self.platform.clock_fenced();
-        let pending = self.load_pending(blob, settings.into(), IfLoaded::Replace)?;
+        let pending = self.load_pending(blob, settings, IfLoaded::Replace, provenance)?;
         // Another reload may have run during the module's `init`.
         let replaced = pending.replaced;
         match pending.filled.slot.module() {
@@ -77,7 +89,7 @@ impl<P: Platform> ModuleManager<P> {
         blob: &[u8],
         settings: impl Into<LoadSettings<'load>>,
     ) -> Result<ModuleId, LoadError> {
-        Ok(self.load_pending(blob, settings.into(), IfLoaded::Replace)?.go_live(None))
+        Ok(self.load_pending(blob, settings.into(), IfLoaded::Replace, None)?.go_live(None))
     }
 
     /// Makes a candidate replace the active module of its name, and transfers the state that the active module has now.
@@ -100,7 +112,7 @@ impl<P: Platform> ModuleManager<P> {
         self.check_dependents(from, || new)?;
         #[cfg(feature = "supervision")]
         self.keep_previous(from, &module)?;
-        let state = from.map_or(Ok(StateTransfer::Nothing), |from| self.transfer_state(from, &module))?;
+        let state = from.map_or(Ok(StateTransfer::Nothing), |from| self.take_over(from, &module))?;
         drop(module);
         let prepare_cycles = self.platform.clock_fenced().saturating_sub(start);
         Ok(self.switch(id, state, prepare_cycles))

@@ -9,6 +9,7 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::interface::FIRST_FUNCTION;
+use bareflow_abi::layout::DATA_OFFSET;
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
@@ -147,7 +148,7 @@ pub struct FakeImage {
     pub base: u64,
     pub text: Vec<u8>,
     pub rodata: Vec<u8>,
-    pub data: Vec<u8>,
+    pub data: RefCell<Vec<u8>>,
     /// Whether its module imports `regions`.
     pub imports_regions: bool,
 }
@@ -157,7 +158,7 @@ impl WritableImage for FakeImage {
         self.base
     }
     fn segments(&mut self) -> [&mut [u8]; 3] {
-        [&mut self.text, &mut self.rodata, &mut self.data]
+        [&mut self.text, &mut self.rodata, self.data.get_mut()]
     }
     fn prepare_regions(&mut self, imports_them: impl FnOnce() -> bool) {
         self.imports_regions = imports_them();
@@ -274,7 +275,7 @@ unsafe impl Platform for &FakePlatform {
             base,
             text: zeroed(size.text_bytes),
             rodata: zeroed(size.rodata_bytes),
-            data: zeroed(size.data_bytes),
+            data: RefCell::new(zeroed(size.data_bytes)),
             imports_regions: false,
         })
     }
@@ -292,6 +293,18 @@ unsafe impl Platform for &FakePlatform {
             fill(image);
         }
         fits
+    }
+    fn reach(&self, image: &FakeImage, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        let start = address.checked_sub(image.base + DATA_OFFSET).map(|start| start as usize);
+        let mut data = image.data.borrow_mut();
+        let found = start.and_then(|start| data.get_mut(start..start.checked_add(length as usize)?));
+        // In two pieces, as a platform may.
+        let is_there = found.is_some();
+        if let Some(found) = found {
+            let (first, second) = found.split_at_mut(found.len() / 16 * 8);
+            [first, second].into_iter().for_each(look);
+        }
+        is_there
     }
     fn image_usage(&self, _: &FakeImage) -> Usage {
         Usage { pages: 1, ..Usage::default() }

@@ -23,7 +23,7 @@ impl<P: Platform> ModuleManager<P> {
         blob: &[u8],
         settings: impl Into<LoadSettings<'load>>,
     ) -> Result<ModuleId, LoadError> {
-        Ok(self.load_pending(blob, settings.into(), IfLoaded::RejectSameVersion)?.go_live(Some(false)))
+        Ok(self.load_pending(blob, settings.into(), IfLoaded::RejectSameVersion, None)?.go_live(Some(false)))
     }
 
     /// Returns the active module of `name`.

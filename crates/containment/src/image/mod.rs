@@ -157,6 +157,17 @@ impl Image {
         self.segments.contains(address, length).then(|| address - self.segments.base + self.alias().base)
     }
 
+    /// Passes bytes of its data to `look`; returns whether they lie there. No call of it is running.
+    pub(crate) fn reach(&self, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        let [_, _, (data, size)] = self.segments.all();
+        let alias = if is_within(address, length, data, size as u64) { self.alias_of(address, length) } else { None };
+        let Some(alias) = alias else { return false };
+        // SAFETY: these bytes of its data are mapped writable there, as was just checked, and no one else uses them: its
+        // module is not running, and the image's owner is who asks.
+        look(unsafe { core::slice::from_raw_parts_mut(alias as *mut u8, length as usize) });
+        true
+    }
+
     /// Returns whether `length` bytes at `address` lie in its data or its heap.
     pub fn is_data(&self, address: u64, length: u64) -> bool {
         let ([_, _, (data, size)], (heap, heap_size)) = (self.segments.all(), self.segments.heap());

@@ -23,6 +23,8 @@ pub(crate) enum ParentMessage {
     Room { input: u64, output: u64 },
     /// Report how much stack and heap calls have used so far.
     Peak,
+    /// Copy bytes between the module's data and the channel's, by their addresses.
+    Copy { from: u64, to: u64, length: u64 },
     /// The shape of an import's method, as bits; or the error for which there is none, as a reply's status.
     Shape { bits: u32, status: u64 },
     /// Whether the bytes lie in a region that the module has open.
@@ -37,7 +39,7 @@ pub(crate) enum ParentMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it lives for a moment, where nothing can be allocated")]
 pub(crate) enum ChildMessage {
-    /// The child is sandboxed, and waits for calls.
+    /// The child is sandboxed, or did what it was to do, and waits for calls.
     Ready,
     /// Log a line with this number of bytes.
     Log(u64),
@@ -66,6 +68,7 @@ impl ParentMessage {
         match *self {
             ParentMessage::Continue => words.put(0),
             ParentMessage::Peak => words.put(4),
+            ParentMessage::Copy { from, to, length } => words.put_all([8, from, to, length]),
             ParentMessage::Room { input, output } => words.put_all([2, input, output]),
             ParentMessage::Shape { bits, status } => words.put_all([5, bits.into(), status]),
             ParentMessage::Found(is_there) => words.put_all([7, is_there.into()]),
@@ -109,6 +112,10 @@ impl ParentMessage {
                 Some(ParentMessage::Invoked { status, value })
             }
             7 => Some(ParentMessage::Found(words.get()? != 0)),
+            8 => {
+                let [from, to, length] = words.get_all()?;
+                Some(ParentMessage::Copy { from, to, length })
+            }
             3 => {
                 let status = words.get()?.try_into().ok()?;
                 Some(ParentMessage::Called { status, outcome: get_outcome(&mut words)? })

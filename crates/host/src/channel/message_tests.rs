@@ -41,7 +41,8 @@ fn reads_what_it_writes() {
     let call = ParentMessage::Call { entry: 1, reason: 2, input: (2, 3), output: (4, 5) };
     let called = ParentMessage::Called { status: 3, outcome: CallOutcome { result: -7, output_length: 9 } };
     let (room, found) = (ParentMessage::Room { input: 1, output: 2 }, ParentMessage::Found(true));
-    for request in [ParentMessage::Continue, ParentMessage::Peak, room, found, called, call] {
+    let copy = ParentMessage::Copy { from: 1, to: u64::MAX, length: 3 };
+    for request in [ParentMessage::Continue, ParentMessage::Peak, copy, room, found, called, call] {
         let words = words(u64::MAX);
         request.write(&words);
         assert_eq!(ParentMessage::read(&words), Some(request));

@@ -141,14 +141,14 @@ impl Channel {
     pub fn put(&self, offset: u64, bytes: &[u8]) {
         self.check(offset, bytes.len());
         // SAFETY: the data's range has just been checked.
-        unsafe { copy(bytes.as_ptr().expose_provenance() as u64, self.data(offset), bytes.len()) };
+        unsafe { copy_across(bytes.as_ptr().expose_provenance() as u64, self.data(offset), bytes.len()) };
     }
 
     /// Copies bytes from the data at `offset`.
     pub fn get(&self, offset: u64, bytes: &mut [u8]) {
         self.check(offset, bytes.len());
         // SAFETY: the data's range has just been checked.
-        unsafe { copy(self.data(offset), bytes.as_mut_ptr().expose_provenance() as u64, bytes.len()) };
+        unsafe { copy_across(self.data(offset), bytes.as_mut_ptr().expose_provenance() as u64, bytes.len()) };
     }
 
     /// Fills the data at `offset` with zeros.
@@ -198,7 +198,7 @@ impl Drop for Channel {
 ///
 /// # Safety
 /// Both ranges are mapped, and no one else in this process uses the second.
-unsafe fn copy(from: u64, to: u64, length: usize) {
+pub(crate) unsafe fn copy_across(from: u64, to: u64, length: usize) {
     // SAFETY: as the caller promises; the direction flag is clear (System V ABI 3.2.1).
     unsafe {
         asm!("rep movsb", inout("rsi") from => _, inout("rdi") to => _, inout("rcx") length => _, options(nostack));

@@ -14,6 +14,7 @@ use std::io;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use bareflow_abi::{Context, Services};
+use bareflow_loader::segments::is_within;
 use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, WritableImage};
 
 use crate::process::Child;
@@ -49,6 +50,24 @@ impl Image {
     #[inline(always)]
     pub(crate) const fn context(&self) -> *mut Context<'static> {
         self.context.get()
+    }
+
+    /// Returns whether bytes lie in its data or bss.
+    pub(crate) fn has_data(&self, address: u64, length: u64) -> bool {
+        let [_, _, (data, size)] = self.segments.all();
+        is_within(address, length, data, size as u64)
+    }
+
+    /// Passes bytes of its data, which lie there, to `look`. It has no process of its own, and no call of it is running.
+    pub(crate) fn reach(&self, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        let is_here = self.child.is_none() && self.has_data(address, length);
+        if is_here {
+            let data = with_exposed_provenance_mut(address as usize);
+            // SAFETY: these bytes of its data are mapped writable here, and no one else uses them while its module does not
+            // run.
+            look(unsafe { std::slice::from_raw_parts_mut(data, length as usize) });
+        }
+        is_here
     }
 
     /// Returns the most bytes of its heap that were allocated at the same time, if its allocator records that.

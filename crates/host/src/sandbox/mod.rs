@@ -23,9 +23,9 @@ use bareflow_loader::{Call, CallFailure, CallOutcome, Name, PeakUse, Printable, 
 use self::ground::Ground;
 use self::mappings::{Fate, KeptRanges};
 use crate::call::{Activation, LogSink, Stack, ThreadContext, code, trampoline};
-use crate::channel::Channel;
 use crate::channel::handoff::Peer;
 use crate::channel::message::{ChildMessage, ParentMessage};
+use crate::channel::{Channel, copy_across};
 use crate::mapper::MapperThread;
 use crate::memory::Image;
 use crate::seccomp::leave;
@@ -122,6 +122,12 @@ fn serve(
             Some(ParentMessage::Peak) => {
                 let stack_bytes = Some(thread.stack.peak_below(image.stack_top));
                 ChildMessage::Peak(PeakUse { stack_bytes, heap_bytes: image.peak_heap() }).write(channel.words());
+            }
+            Some(ParentMessage::Copy { from, to, length }) => {
+                // SAFETY: the parent has checked that one of the two is of the module's data, which does not run, and the other
+                // in the channel, where it does not use it now.
+                unsafe { copy_across(from, to, length as usize) };
+                ChildMessage::Ready.write(channel.words());
             }
             Some(request) => return request,
             None => leave(),

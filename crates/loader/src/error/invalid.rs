@@ -1,5 +1,7 @@
 //! Errors of the second stage: well-formed modules that may not be loaded here.
 
+#[cfg(feature = "portable")]
+use bareflow_abi::carry::BadCarry;
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::events::BadEvent;
 use bareflow_abi::header::NAME_SIZE;
@@ -198,6 +200,17 @@ pub enum InvalidModule {
         /// The processor level of the code.
         level: u8,
     },
+    /// The list of carried areas is invalid.
+    #[cfg(feature = "portable")]
+    #[error("bad list of carried areas: {}, expected areas in the module's data; use another engine", why.what())]
+    Carry {
+        /// The reason.
+        why: BadCarry,
+    },
+    /// There is more than one list of carried areas.
+    #[cfg(feature = "portable")]
+    #[error("two lists of carried areas, expected one at most; use another engine")]
+    TwoCarries,
     /// A record extends beyond the end of the file.
     #[error("record cut off: it does not fit the {left} bytes left; {REBUILD}")]
     RecordCutOff {

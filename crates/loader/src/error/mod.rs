@@ -163,6 +163,13 @@ pub enum LoadError {
     /// The old module faulted while it handed over its state.
     #[error("the old module faulted when it was to hand over its state: {0}; unload it first")]
     SaveFaulted(Fault),
+    /// The instance of WebAssembly in the old module is not what the blobs say.
+    #[cfg(feature = "portable")]
+    #[error("the instance can't be carried over: {what}; unload the old module first, or use another engine")]
+    BadInstance {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// The new module's `migrate` failed.
     #[error("migrate failed: it returned {result}, expected 0; see the module's documentation")]
     MigrateFailed {

@@ -1,10 +1,14 @@
 //! The checks of a blob's records, all of which come before any is used.
 
+#[cfg(feature = "portable")]
+use bareflow_abi::carry::Carry;
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::events::Events;
 use bareflow_abi::header::{FLAG_NO_RUN, FLAG_STATE, Header};
 use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::parameters::Parameters;
+#[cfg(feature = "portable")]
+use bareflow_abi::record::CARRY;
 #[cfg(feature = "traps")]
 use bareflow_abi::record::TRAPS;
 use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EVENTS, PARAMETERS, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
@@ -86,6 +90,14 @@ pub(super) fn check_records<'blob>(
             TRAPS => {
                 check_traps(records, header, highest)?;
                 optional.has_traps = true;
+            }
+            #[cfg(feature = "portable")]
+            CARRY => {
+                if !first(&mut seen, kind) {
+                    return Err(InvalidModule::TwoCarries);
+                }
+                let data = u64::from(header.data_size) + u64::from(header.bss_size);
+                Carry::parse(bytes, data).map_err(|why| InvalidModule::Carry { why })?;
             }
             DEPENDENCIES if cfg!(feature = "depends") => {
                 if !first(&mut seen, kind) {

@@ -41,6 +41,16 @@ impl<P: Platform> ModuleManager<P> {
     /// Initialises a module that has an `init`, or metadata. Returns the result of the state transfer.
     #[inline(never)]
     fn initialize(&self, module: &Module<P>, replaced: Option<ModuleId>) -> Result<StateTransfer, LoadError> {
+        #[cfg(feature = "portable")]
+        if let Some(replaced) = replaced
+            && self.carry(replaced, module)?
+        {
+            // Nothing of it is called: it is where the other one was.
+            if module.metadata.calls_others() {
+                self.bind_imports(module, Some(replaced))?;
+            }
+            return Ok(StateTransfer::Carried);
+        }
         #[cfg(feature = "parameters")]
         self.call_parameters(module, &module.placed)?;
         let has_imports = module.lifecycle.is_slow_path_only() && module.metadata.has_imports();
@@ -60,6 +70,16 @@ impl<P: Platform> ModuleManager<P> {
             self.bind_imports(module, replaced)?;
         }
         Ok(state_transfer)
+    }
+
+    /// Lets a candidate that was initialised take over what the module `from` has by now: its instance or its state.
+    #[cfg(feature = "reload")]
+    pub(crate) fn take_over(&self, from: ModuleId, new: &Module<P>) -> Result<StateTransfer, LoadError> {
+        #[cfg(feature = "portable")]
+        if self.carry(from, new)? {
+            return Ok(StateTransfer::Carried);
+        }
+        self.transfer_state(from, new)
     }
 
     /// Calls the `init` of `module` in the image `placed`, if it has one.

@@ -8,7 +8,7 @@ pub mod permit;
 pub mod publish;
 pub mod state;
 
-use bareflow_abi::record::{BINDINGS, EVENTS, SIGNATURES};
+use bareflow_abi::record::{BINDINGS, CARRY, EVENTS, SIGNATURES};
 
 use crate::depends::Candidate;
 use crate::error::LoadError;
@@ -22,6 +22,7 @@ use crate::module::{Metadata, Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::policy::{LoadOptions, LoadSettings};
+use crate::provenance::Provenance;
 
 /// The treatment of loaded modules of the same name.
 #[derive(Clone, Copy)]
@@ -53,17 +54,20 @@ impl<P: Platform> ModuleManager<P> {
         blob: &[u8],
         settings: impl Into<LoadSettings<'load>>,
     ) -> Result<ModuleId, LoadError> {
-        let pending = self.load_pending(blob, settings.into(), IfLoaded::RejectActive)?;
+        let pending = self.load_pending(blob, settings.into(), IfLoaded::RejectActive, None)?;
         Ok(pending.go_live(Some(true)))
     }
 
     /// Carries out all stages of a load but the last: the module is initialised in its slot, but can't be found yet.
+    ///
+    /// `provenance` is where the blob came from, if an engine made it.
     #[inline]
     pub(crate) fn load_pending(
         &self,
         blob: &[u8],
         settings: LoadSettings<'_>,
         if_loaded: IfLoaded,
+        provenance: Option<&Provenance>,
     ) -> Result<PendingModule<'_, P>, LoadError> {
         let options = settings.options;
         let mut validation = Validation::new(RawModule::parse(blob)?);
@@ -73,11 +77,12 @@ impl<P: Platform> ModuleManager<P> {
         let replaced = self.check_conflict(valid, name_entry, if_loaded)?;
         let placement = self.placement(valid, options)?;
         let reservation = self.registry.reserve(name_entry, &valid.name(), &self.platform.allocator())?;
-        let metadata = if valid.raw().records.is_empty() & !settings.has_parameters() && options.are_default() {
+        let is_plain = valid.raw().records.is_empty() & !settings.has_parameters() & provenance.is_none();
+        let metadata = if is_plain && options.are_default() {
             Metadata::none()
         } else {
             let parts = [valid.schema(), valid.depends(), valid.symbols(), valid.traps(), valid.parameters()];
-            self.metadata(blob, parts, settings, replaced)?
+            self.metadata(blob, parts, settings, replaced, provenance)?
         };
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         let module = Module::new(valid, options, reservation.identity(), placement, placed, metadata);
@@ -96,6 +101,7 @@ impl<P: Platform> ModuleManager<P> {
         parts: [&[u8]; 5],
         settings: LoadSettings<'_>,
         replaced: Option<ModuleId>,
+        provenance: Option<&Provenance>,
     ) -> Result<Metadata<P::Alloc>, LoadError> {
         let raw = RawModule::parse(blob)?;
         let records = if cfg!(feature = "interfaces") { raw.records } else { &[] };
@@ -104,6 +110,7 @@ impl<P: Platform> ModuleManager<P> {
             && settings.options.are_default()
             && parts.iter().fold(0, |lengths, part| lengths | part.len()) == 0
             && interfaces[0].is_empty()
+            && provenance.is_none()
         {
             return Ok(Metadata::none());
         }
@@ -120,7 +127,8 @@ impl<P: Platform> ModuleManager<P> {
         if !bindings.is_empty() {
             interfaces[0] = bindings;
         }
-        let parts = [schema, depends, symbols, traps, values, lines, blob];
+        let carry = if provenance.is_some() { first_record(raw.records, CARRY) } else { &[] };
+        let parts = [schema, depends, symbols, traps, carry, values, lines, blob];
         #[cfg(feature = "supervision")]
         if settings.options.on_fault.is_delayed() {
             if self.platform.microseconds().is_none() {
@@ -130,7 +138,7 @@ impl<P: Platform> ModuleManager<P> {
                 return Err(LoadError::NoMemory);
             }
         }
-        let metadata = Metadata::new(settings.options, parts, interfaces, self.platform.allocator())?;
+        let metadata = Metadata::new(settings.options, parts, interfaces, provenance, self.platform.allocator())?;
         if metadata.calls_others() {
             let (name, version) = (Name::valid(*raw.name()), Version::of(&raw.header()));
             let candidate = Candidate { name, version, depends: metadata.depends(), bindings: metadata.bindings() };

@@ -28,6 +28,8 @@ pub enum StateTransfer {
     Kept,
     /// The new module's `migrate` converted the state.
     Migrated,
+    /// The instance of WebAssembly was carried over as it was.
+    Carried,
     /// The state was lost because the old module had faulted.
     Lost,
 }
@@ -40,6 +42,7 @@ impl StateTransfer {
             StateTransfer::Nothing => "none",
             StateTransfer::Kept => "kept",
             StateTransfer::Migrated => "migrated",
+            StateTransfer::Carried => "carried",
             StateTransfer::Lost => "lost",
         }
     }

@@ -34,6 +34,9 @@ use crate::platform::{Call, CallFailure, Platform};
 use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
 use crate::profile::sampler::Sampler;
 use crate::profile::{ProfileBuffer, Timing, Usage};
+#[cfg(feature = "portable")]
+use crate::provenance::Digest;
+use crate::provenance::Provenance;
 
 /// The index of a slot or name in the registry.
 pub(crate) type Index = u32;
@@ -196,6 +199,9 @@ enum Part {
     Symbols,
     /// The trap sites of the code.
     Traps,
+    /// The areas of its instance of WebAssembly.
+    #[cfg_attr(not(feature = "portable"), expect(dead_code, reason = "it is empty, and no one asks for it"))]
+    Carry,
     /// The values of the parameters.
     #[cfg_attr(not(feature = "parameters"), expect(dead_code, reason = "it is empty, and no one asks for it"))]
     Values,
@@ -217,6 +223,12 @@ struct MetadataParts<A: Allocator> {
     ends: [u32; PARTS],
     /// The interfaces, if it has any.
     interfaces: Option<Box<Interfaces<A>, A>>,
+    /// The origin, if an engine made the blob.
+    #[cfg(feature = "portable")]
+    provenance: Option<Provenance>,
+    /// The digest of the blob, if the module is an engine.
+    #[cfg(feature = "portable")]
+    engine_digest: Option<Digest>,
     /// The supervision, if its policy asks for one.
     #[cfg(feature = "supervision")]
     supervision: Option<Box<Supervision<A>, A>>,
@@ -231,8 +243,13 @@ impl<A: Allocator + Clone> Metadata<A> {
         options: &LoadOptions,
         mut parts: [&[u8]; PARTS],
         interfaces: [&[u8]; 3],
+        provenance: Option<&Provenance>,
         allocator: A,
     ) -> Result<Metadata<A>, LoadError> {
+        #[cfg(not(feature = "portable"))]
+        let _ = provenance;
+        #[cfg(feature = "portable")]
+        let engine_digest = crate::portable::digest_of_engine(parts[Part::Blob as usize], interfaces[0]);
         if !cfg!(feature = "restart") || options.on_fault == FaultPolicy::Stop {
             parts[Part::Blob as usize] = &[];
         }
@@ -259,6 +276,10 @@ impl<A: Allocator + Clone> Metadata<A> {
             bytes,
             ends,
             interfaces,
+            #[cfg(feature = "portable")]
+            provenance: provenance.copied(),
+            #[cfg(feature = "portable")]
+            engine_digest,
             #[cfg(feature = "supervision")]
             supervision,
         };
@@ -298,6 +319,24 @@ impl<A: Allocator> Metadata<A> {
     /// Returns the trap sites of its code; empty if there are none.
     fn traps(&self) -> &[u8] {
         self.part(Part::Traps)
+    }
+
+    /// Returns the areas of its instance of WebAssembly; empty if it has none.
+    #[cfg(feature = "portable")]
+    pub(crate) fn carry(&self) -> &[u8] {
+        self.part(Part::Carry)
+    }
+
+    /// Returns the origin, if an engine made the blob.
+    #[cfg(feature = "portable")]
+    pub(crate) fn provenance(&self) -> Option<&Provenance> {
+        self.0.as_ref()?.provenance.as_ref()
+    }
+
+    /// Returns the digest of the blob, if the module is an engine.
+    #[cfg(feature = "portable")]
+    pub(crate) fn engine_digest(&self) -> Option<Digest> {
+        self.0.as_ref()?.engine_digest
     }
 
     /// Returns the values of its parameters; empty if none was set.

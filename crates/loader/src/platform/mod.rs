@@ -404,6 +404,15 @@ pub unsafe trait Platform {
         let _ = (memory, image);
     }
 
+    /// Passes `length` bytes of an image's data or bss at `address`, as its module sees it, to `look`, in order and in as many
+    /// pieces as it takes, each of whole 8 bytes but for the first and the last. Returns whether all of them lie there.
+    ///
+    /// No call of the image is running. By default nothing can be reached.
+    fn reach(&self, image: &Self::Image, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        let _ = (image, address, length, look);
+        false
+    }
+
     /// Returns the memory of an image, counted as [`usage`](Self::usage) counts it.
     fn image_usage(&self, image: &Self::Image) -> Usage {
         let _ = image;

@@ -361,13 +361,14 @@ fn what_faulted_is_restarted_in_the_memory_that_it_has() {
     for policy in ["restart", "restart:0", "backoff:1ms..1ms,9/60s"] {
         let blob = blob::full();
         let id = manager.load_with(&blob, &options(policy)).unwrap();
-        let image = |id| manager.with_image(id, |image| (image.base, image.text.clone(), image.data.clone())).unwrap();
+        let image =
+            |id| manager.with_image(id, |image| (image.base, image.text.clone(), image.data.borrow().clone())).unwrap();
         let fresh = image(id);
         for round in 1..3 {
             if let Some(mut slot) = manager.registry.slot(id.index).unwrap().try_borrow_mut() {
                 let image = &mut slot.as_deref_mut().unwrap().placed.image;
                 image.text.fill(7);
-                image.data.fill(7);
+                image.data.get_mut().fill(7);
             }
             platform.results.borrow_mut().push_back(Err(FAULT));
             assert_eq!(manager.execute(id), Err(ExecuteError::Faulted(FAULT)), "{policy}");

@@ -1,0 +1,184 @@
+//! The call of an engine.
+
+use allocator_api2::vec::Vec;
+use bareflow_abi::Out;
+use bareflow_engine::{Engine, EngineError, Options};
+
+use super::compiled::Compiled;
+use super::digest;
+use crate::error::BindError;
+use crate::manager::ModuleManager;
+use crate::module::ModuleId;
+use crate::name::{Name, Version};
+use crate::platform::Platform;
+use crate::printable::Printable;
+use crate::provenance::{Digest, Provenance};
+
+/// The bytes of a blob that are read at once: less than the platforms reserve for the output of each module.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// The bytes of an engine's reason that are kept.
+const REASON_BYTES: usize = 240;
+
+/// The largest blob that an engine may make, in bytes: what a header can say is far less.
+const MAX_BLOB_BYTES: u64 = 1 << 30;
+
+/// The reason for which WebAssembly was not compiled. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// No such engine is loaded.
+    #[error("engine {engine}: {error}")]
+    NoEngine {
+        /// The name that was asked for.
+        engine: Name,
+        /// The reason.
+        error: BindError,
+    },
+    /// The text is no module's name.
+    #[error("the engine's name is none, expected a-z, 0-9, - and _, at most 31 of them")]
+    Name,
+    /// The engine refused the WebAssembly.
+    #[error("engine {engine}: {reason}")]
+    Refused {
+        /// The engine's name.
+        engine: Name,
+        /// The kind of error.
+        error: EngineError,
+        /// The reason, in the engine's own words.
+        reason: Reason,
+    },
+    /// The engine gave no answer.
+    #[error(
+        "engine {engine}: {error:?}; see `log` for its fault, raise its budget (`--budget`), or use another engine"
+    )]
+    NoAnswer {
+        /// The engine's name.
+        engine: Name,
+        /// What the call ended with.
+        error: bareflow_abi::CallError,
+    },
+    /// The engine handed over less than it said, or too much.
+    #[error("engine {engine} made a blob of {said} bytes and handed over {found}; use another engine")]
+    Length {
+        /// The engine's name.
+        engine: Name,
+        /// The bytes that it said.
+        said: u64,
+        /// The bytes that came.
+        found: u64,
+    },
+    /// Another version of the engine was loaded meanwhile.
+    #[error("engine {engine} was replaced meanwhile; try again")]
+    Replaced {
+        /// The engine's name.
+        engine: Name,
+    },
+    /// Memory for the blob ran out.
+    #[error("no memory for a blob of {bytes} bytes; unload a module or give the system more memory")]
+    NoMemory {
+        /// The blob's size.
+        bytes: u64,
+    },
+}
+
+/// The words of an engine; cut off if they are long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Reason {
+    bytes: [u8; REASON_BYTES],
+    length: usize,
+}
+
+impl Reason {
+    /// Returns the bytes, which may be any.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl core::fmt::Debug for Reason {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, out)
+    }
+}
+
+impl core::fmt::Display for Reason {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.length == 0 {
+            return out.write_str("it does not say why it refuses the module; use another engine");
+        }
+        Printable(self.bytes()).fmt(out)
+    }
+}
+
+impl<P: Platform> ModuleManager<P> {
+    /// Has the active module `engine` turn `wasm` into a blob, for a module that is called `name` if it does not say its
+    /// own name.
+    ///
+    /// The engine runs as any module does, within its own budget, and what it made is validated when it is loaded. The call
+    /// takes as long as the compilation.
+    ///
+    /// # Errors
+    /// There is no such engine, it refused the module or gave no answer, or memory for the blob ran out.
+    pub fn compile(
+        &self,
+        engine: &str,
+        options: &Options,
+        name: &str,
+        wasm: &[u8],
+    ) -> Result<Compiled<P::Alloc>, CompileError> {
+        let engine = Name::new(engine).ok_or(CompileError::Name)?;
+        let bound =
+            self.bind::<dyn Engine>(engine.as_str()).map_err(|error| CompileError::NoEngine { engine, error })?;
+        let (id, engine_version, engine_digest) = self.engine(engine)?;
+        let mut client = bound.client();
+        let said = match client.compile(options, name, wasm) {
+            Ok(said) => said,
+            Err(EngineError::Call(error)) => return Err(CompileError::NoAnswer { engine, error }),
+            Err(error) => {
+                let mut reason = Reason { bytes: [0; REASON_BYTES], length: 0 };
+                let mut into = Out::new(&mut reason.bytes);
+                // Without an answer there are no words.
+                let _ = client.explain(&mut into);
+                reason.length = into.written().len();
+                return Err(CompileError::Refused { engine, error, reason });
+            }
+        };
+        let mut blob = Vec::new_in(self.platform.allocator());
+        let no_memory = CompileError::NoMemory { bytes: said };
+        let length = usize::try_from(said).ok().filter(|_| said <= MAX_BLOB_BYTES).ok_or(no_memory)?;
+        let read = blob.try_reserve_exact(length).map_err(|_| no_memory).and_then(|()| {
+            blob.resize(length, 0);
+            let mut found = 0;
+            for piece in blob.chunks_mut(PIECE_BYTES) {
+                let (expected, mut into) = (piece.len(), Out::new(piece));
+                match client.read(found, &mut into) {
+                    Err(EngineError::Call(error)) => return Err(CompileError::NoAnswer { engine, error }),
+                    Ok(()) | Err(_) => found += into.written().len() as u64,
+                }
+                if into.written().len() != expected {
+                    return Err(CompileError::Length { engine, said, found });
+                }
+            }
+            Ok(())
+        });
+        // An engine that can't forget keeps the blob until its next one.
+        let _ = client.forget();
+        read?;
+        if self.engine(engine)?.0 != id {
+            return Err(CompileError::Replaced { engine });
+        }
+        let provenance =
+            Provenance { engine, engine_version, engine_digest, source_digest: digest(wasm), options: *options };
+        Ok(Compiled { blob, provenance })
+    }
+
+    /// Returns the active module `engine`, its version and its digest.
+    fn engine(&self, engine: Name) -> Result<(ModuleId, Version, Digest), CompileError> {
+        let missing = CompileError::NoEngine { engine, error: BindError::NotLoaded };
+        let id = self.active(&engine).ok_or(missing)?;
+        let module = self.get(id).ok_or(missing)?;
+        Ok((id, module.version, module.metadata.engine_digest().ok_or(missing)?))
+    }
+}

@@ -1,0 +1,36 @@
+//! The origin of a blob that an engine made, which the loader knows because it called that engine itself.
+
+#[cfg(feature = "portable")]
+use bareflow_engine::Options;
+
+#[cfg(feature = "portable")]
+use crate::name::{Name, Version};
+
+/// A BLAKE3 hash of 32 bytes.
+#[cfg(feature = "portable")]
+pub type Digest = [u8; 32];
+
+/// The origin of a compiled blob: which engine made it, of what, and how.
+///
+/// Only [`ModuleManager::compile`](crate::ModuleManager::compile) makes one, with what it has seen: nothing that a blob
+/// says of itself counts.
+#[cfg(feature = "portable")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Provenance {
+    /// The engine's name.
+    pub engine: Name,
+    /// The engine's version.
+    pub engine_version: Version,
+    /// The digest of the engine's blob.
+    pub engine_digest: Digest,
+    /// The digest of the WebAssembly.
+    pub source_digest: Digest,
+    /// The options of the compilation.
+    pub options: Options,
+}
+
+/// The origin of a blob: without the feature `portable` there are no compiled ones.
+#[cfg(not(feature = "portable"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Provenance {}
