@@ -1,5 +1,8 @@
 //! The call of an engine.
 
+use core::fmt;
+
+use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 use bareflow_abi::Out;
 use bareflow_engine::{Engine, EngineError, Options};
@@ -24,9 +27,9 @@ const REASON_BYTES: usize = 240;
 const MAX_BLOB_BYTES: u64 = 1 << 30;
 
 /// The reason for which WebAssembly was not compiled. Nothing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CompileError {
+pub enum CompileError<A: Allocator> {
     /// No such engine is loaded.
     #[error("engine {engine}: {error}")]
     NoEngine {
@@ -46,7 +49,7 @@ pub enum CompileError {
         /// The kind of error.
         error: EngineError,
         /// The reason, in the engine's own words.
-        reason: Reason,
+        reason: Reason<A>,
     },
     /// The engine gave no answer.
     #[error(
@@ -82,33 +85,29 @@ pub enum CompileError {
     },
 }
 
-/// The words of an engine; cut off if they are long.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Reason {
-    bytes: [u8; REASON_BYTES],
-    length: usize,
-}
+/// The words of an engine: cut off if they are long, and none without memory.
+pub struct Reason<A: Allocator>(Vec<u8, A>);
 
-impl Reason {
+impl<A: Allocator> Reason<A> {
     /// Returns the bytes, which may be any.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        &self.0
     }
 }
 
-impl core::fmt::Debug for Reason {
-    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        core::fmt::Display::fmt(self, out)
+impl<A: Allocator> fmt::Debug for Reason<A> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
     }
 }
 
-impl core::fmt::Display for Reason {
-    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        if self.length == 0 {
+impl<A: Allocator> fmt::Display for Reason<A> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
             return out.write_str("it does not say why it refuses the module; use another engine");
         }
-        Printable(self.bytes()).fmt(out)
+        Printable(&self.0).fmt(out)
     }
 }
 
@@ -127,7 +126,7 @@ impl<P: Platform> ModuleManager<P> {
         options: &Options,
         name: &str,
         wasm: &[u8],
-    ) -> Result<Compiled<P::Alloc>, CompileError> {
+    ) -> Result<Compiled<P::Alloc>, CompileError<P::Alloc>> {
         let engine = Name::new(engine).ok_or(CompileError::Name)?;
         let bound =
             self.bind::<dyn Engine>(engine.as_str()).map_err(|error| CompileError::NoEngine { engine, error })?;
@@ -137,18 +136,22 @@ impl<P: Platform> ModuleManager<P> {
             Ok(said) => said,
             Err(EngineError::Call(error)) => return Err(CompileError::NoAnswer { engine, error }),
             Err(error) => {
-                let mut reason = Reason { bytes: [0; REASON_BYTES], length: 0 };
-                let mut into = Out::new(&mut reason.bytes);
-                // Without an answer there are no words.
-                let _ = client.explain(&mut into);
-                reason.length = into.written().len();
-                return Err(CompileError::Refused { engine, error, reason });
+                let mut words = Vec::new_in(self.platform.allocator());
+                if words.try_reserve_exact(REASON_BYTES).is_ok() {
+                    words.resize(REASON_BYTES, 0);
+                    let mut into = Out::new(&mut words);
+                    // Without an answer there are no words.
+                    let _ = client.explain(&mut into);
+                    let length = into.written().len();
+                    words.truncate(length);
+                }
+                return Err(CompileError::Refused { engine, error, reason: Reason(words) });
             }
         };
         let mut blob = Vec::new_in(self.platform.allocator());
-        let no_memory = CompileError::NoMemory { bytes: said };
-        let length = usize::try_from(said).ok().filter(|_| said <= MAX_BLOB_BYTES).ok_or(no_memory)?;
-        let read = blob.try_reserve_exact(length).map_err(|_| no_memory).and_then(|()| {
+        let no_memory = || CompileError::NoMemory { bytes: said };
+        let length = usize::try_from(said).ok().filter(|_| said <= MAX_BLOB_BYTES).ok_or_else(no_memory)?;
+        let read = blob.try_reserve_exact(length).map_err(|_| no_memory()).and_then(|()| {
             blob.resize(length, 0);
             let mut found = 0;
             for piece in blob.chunks_mut(PIECE_BYTES) {
@@ -175,10 +178,11 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Returns the active module `engine`, its version and its digest.
-    fn engine(&self, engine: Name) -> Result<(ModuleId, Version, Digest), CompileError> {
-        let missing = CompileError::NoEngine { engine, error: BindError::NotLoaded };
-        let id = self.active(&engine).ok_or(missing)?;
-        let module = self.get(id).ok_or(missing)?;
-        Ok((id, module.version, module.metadata.engine_digest().ok_or(missing)?))
+    fn engine(&self, engine: Name) -> Result<(ModuleId, Version, Digest), CompileError<P::Alloc>> {
+        let found = self.active(&engine).and_then(|id| {
+            let module = self.get(id)?;
+            Some((id, module.version, module.metadata.engine_digest()?))
+        });
+        found.ok_or(CompileError::NoEngine { engine, error: BindError::NotLoaded })
     }
 }
