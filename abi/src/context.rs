@@ -11,6 +11,7 @@ use core::slice;
 use crate::call::{CALL_OK, CallArguments, CallRefusal, CallReply};
 pub use crate::interface::InvokeService;
 use crate::interface::{Arguments, CallError, Port, Reply};
+use crate::memory::CANNOT_GROW;
 
 /// The reason for which an entry is called.
 #[repr(u32)]
@@ -76,7 +77,14 @@ pub struct Services {
     pub call: CallService,
     /// Since ABI 1.3. Calls a method of an import.
     pub invoke: InvokeService,
+    /// Since ABI 1.5. Grows the module's linear memory.
+    pub grow: GrowService,
 }
+
+/// The type of the service that grows a module's linear memory: it takes the context and the number of pages to add.
+///
+/// It returns the number of pages before, or [`CANNOT_GROW`](crate::memory::CANNOT_GROW) if the memory stays as it is.
+pub type GrowService = unsafe extern "C" fn(*mut Context<'_>, u64) -> u64;
 
 /// The type of the service that calls another module: it takes the context and the call's arguments.
 pub type CallService = unsafe extern "C" fn(*mut Context<'_>, *mut CallArguments<'_>) -> u32;
@@ -95,6 +103,10 @@ extern "C" fn no_invoke(_: *mut c_void, _: u64, _: *mut u64) -> Reply {
     CallError::NotBound.into()
 }
 
+extern "C" fn no_grow(_: *mut Context<'_>, _: u64) -> u64 {
+    CANNOT_GROW
+}
+
 impl Services {
     /// The table of an embedder that offers no services: its functions do nothing.
     pub const NONE: Services = Services::new(no_log, no_clock);
@@ -105,7 +117,8 @@ impl Services {
         log: unsafe extern "C" fn(*mut Context<'_>, *const u8, usize),
         clock: unsafe extern "C" fn(*mut Context<'_>) -> u64,
     ) -> Services {
-        Services { size: size_of::<Services>() as u32, reserved: 0, log, clock, call: no_call, invoke: no_invoke }
+        let (call, invoke, grow) = (no_call, no_invoke, no_grow);
+        Services { size: size_of::<Services>() as u32, reserved: 0, log, clock, call, invoke, grow }
     }
 
     /// Returns the same table with a service that calls other modules.
@@ -118,6 +131,12 @@ impl Services {
     #[must_use]
     pub const fn with_invoke(self, invoke: InvokeService) -> Services {
         Services { invoke, ..self }
+    }
+
+    /// Returns the same table with a service that grows linear memories.
+    #[must_use]
+    pub const fn with_grow(self, grow: GrowService) -> Services {
+        Services { grow, ..self }
     }
 }
 
@@ -368,7 +387,7 @@ crate::field_layout::layout_of! {
     "Context" Context<'static> as CONTEXT_FIELDS {
         size, reserved, services, embedder, input, input_length, output, output_capacity, output_length, heap, heap_size,
     }
-    "Services" Services as SERVICES_FIELDS { size, reserved, log, clock, call, invoke, }
+    "Services" Services as SERVICES_FIELDS { size, reserved, log, clock, call, invoke, grow, }
 }
 
 #[cfg(test)]

@@ -15,15 +15,27 @@ use crate::fnv::{START, hash_bytes};
 /// The fingerprints of all minor versions of this major version, the newest last.
 ///
 /// 1.4 has the layout of 1.3, with events.
-pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] =
-    [0x8b60_152d_0b28_b9ca, 0x9ee7_6499_3ea9_c676, 0xcecd_4129_3e89_3d08, 0x9e39_f663_af73_d674, 0x9e39_f663_af73_d674];
+pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] = [
+    0x8b60_152d_0b28_b9ca,
+    0x9ee7_6499_3ea9_c676,
+    0xcecd_4129_3e89_3d08,
+    0x9e39_f663_af73_d674,
+    0x9e39_f663_af73_d674,
+    0x449e_ee5a_bb3b_a695,
+];
 
 /// The fingerprint of the ABI as it is declared here.
 pub const FINGERPRINT: u64 = hash(CALL_FIELDS, hash(SERVICES_FIELDS, hash(CONTEXT_FIELDS, START)));
 
 /// The number of fields of `Context`, `Services` and `CallArguments` in each minor version: they only grow at the end.
-const COUNTS: [[usize; 3]; FINGERPRINTS.len()] =
-    [[9, 4, 0], [11, 4, 0], [11, 5, CALL_FIELDS.len()], [11, 6, CALL_FIELDS.len()], [11, 6, CALL_FIELDS.len()]];
+const COUNTS: [[usize; 3]; FINGERPRINTS.len()] = [
+    [9, 4, 0],
+    [11, 4, 0],
+    [11, 5, CALL_FIELDS.len()],
+    [11, 6, CALL_FIELDS.len()],
+    [11, 6, CALL_FIELDS.len()],
+    [11, 7, CALL_FIELDS.len()],
+];
 
 /// Returns the types of a minor version with their names and fields. An unknown version is treated as the newest.
 #[must_use]

@@ -81,9 +81,17 @@ pub const SERVICE_CALL: u32 = 1 << 2;
 /// Service, since ABI 1.3: call the methods of imports.
 pub const SERVICE_INVOKE: u32 = 1 << 3;
 
+/// Service, since ABI 1.5: grow the linear memory.
+pub const SERVICE_GROW: u32 = 1 << 4;
+
 /// All services that this version knows, with their names in `Cargo.toml` and messages.
-pub const SERVICE_NAMES: [(u32, &str); 4] =
-    [(SERVICE_LOG, "log"), (SERVICE_CLOCK, "clock"), (SERVICE_CALL, "call"), (SERVICE_INVOKE, "interfaces")];
+pub const SERVICE_NAMES: [(u32, &str); 5] = [
+    (SERVICE_LOG, "log"),
+    (SERVICE_CLOCK, "clock"),
+    (SERVICE_CALL, "call"),
+    (SERVICE_INVOKE, "interfaces"),
+    (SERVICE_GROW, "grow"),
+];
 
 fields! {
     /// The header's fields, in the order of the file.

@@ -39,6 +39,7 @@ pub mod interface;
 pub mod layout;
 pub mod layout_record;
 pub mod leb128;
+pub mod memory;
 #[cfg(bareflow_module)]
 mod panic;
 pub mod parameters;
@@ -68,7 +69,7 @@ pub use bareflow_macros::{Failure, Plain, Scalar, interface};
 pub const ABI_MAJOR: u16 = 1;
 
 /// The minor version of the ABI: a blob's minor version must not be above the loader's.
-pub const ABI_MINOR: u16 = 4;
+pub const ABI_MINOR: u16 = 5;
 
 /// The parts that the macros need. They are not for authors, and change without notice.
 #[doc(hidden)]

@@ -17,6 +17,9 @@ pub const BINDINGS: u32 = 2;
 /// The timers, subscriptions and notifications of the module: [`Events`](crate::events::Events). Since ABI 1.4.
 pub const EVENTS: u32 = 3;
 
+/// The linear memory of the module: a [`MemoryRecord`](crate::memory::MemoryRecord). Since ABI 1.5.
+pub const MEMORY: u32 = 4;
+
 /// The expected result of the module's run, as a little-endian `i32`.
 ///
 /// Tests of the module may compare it; loaders ignore it.

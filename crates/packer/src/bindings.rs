@@ -125,13 +125,13 @@ mod tests {
 
     #[test]
     fn stamps_the_lowest_version() {
-        let [.., plain, interfaces, newest] = FINGERPRINTS;
-        let descriptor = Descriptor { abi_fingerprint: newest, abi_major: 1, abi_minor: 4, flags: 0 };
+        let [.., plain, interfaces, events, newest] = FINGERPRINTS;
+        let descriptor = Descriptor { abi_fingerprint: newest, abi_major: 1, abi_minor: 5, flags: 0 };
         assert_eq!(abi(&descriptor, &[], false, 1), (2, plain));
         assert_eq!(abi(&descriptor, &BYTES, false, 0), (3, interfaces));
         assert_eq!(abi(&descriptor, &[], false, SERVICE_INVOKE), (3, interfaces));
         assert_eq!(abi(&Descriptor { flags: FLAG_NO_RUN, ..descriptor }, &[], false, 0), (3, interfaces));
-        assert_eq!(abi(&descriptor, &BYTES, true, 0), (4, newest));
+        assert_eq!(abi(&descriptor, &BYTES, true, 0), (4, events));
         assert_eq!(abi(&Descriptor { abi_minor: 1, abi_fingerprint: 5, ..descriptor }, &[], false, 0), (1, 5));
         assert_eq!((services(&BYTES), services(&[])), (SERVICE_INVOKE, 0));
     }

@@ -38,7 +38,7 @@ impl Allowed {
     /// Nothing.
     pub const NONE: Allowed = Allowed { services: Permissions::NONE, interfaces: Text::new("") };
 
-    /// Reads `all`, `none`, or some of `log,clock,call,heap,interfaces` and `interface:NAME`.
+    /// Reads `all`, `none`, or some of `log,clock,call,heap,interfaces,grow` and `interface:NAME`.
     ///
     /// # Errors
     /// The part that is not known, or the first interface for which there is no room.

@@ -97,7 +97,9 @@ impl fmt::Display for Permissions {
 
 /// A part of a policy that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{part}\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,interface:NAME")]
+#[error(
+    "\"{part}\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME"
+)]
 pub struct UnknownPermission<'text> {
     /// The part.
     pub part: &'text str,
@@ -124,7 +126,7 @@ mod tests {
         let text = UnknownPermission { part: "network" }.to_string();
         assert_eq!(
             text,
-            "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,interface:NAME"
+            "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME"
         );
     }
 
