@@ -64,6 +64,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "ring-user",
             "settings",
             "settings-next",
+            "sham-engine",
             "sharer",
             "sharer-caller",
             "slow",

@@ -1,0 +1,90 @@
+//! An engine that compiles nothing: it does with what it gets whatever the byte after WebAssembly's mark says.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use bareflow_abi::Out;
+use bareflow_engine::{Description, Engine, EngineError, Options, SPEED, WASM_MARK};
+use spin::Mutex;
+
+bareflow_abi::state! {
+    /// The number of compilations.
+    pub struct Sham {
+        /// Compilations so far.
+        pub compiled: u64 = 0,
+    }
+}
+
+bareflow_abi::module!(state = Sham, exports = [Engine]);
+
+/// The bytes that stand for a blob, and those that it hands over less than it said.
+static KEPT: Mutex<(Vec<u8>, u64)> = Mutex::new((Vec::new(), 0));
+
+/// Hands the rest over as the blob.
+pub const HONEST: u8 = 0;
+/// Hands over a byte less than it says.
+pub const SHORT: u8 = 1;
+/// Refuses, and says why.
+pub const REFUSES: u8 = 2;
+/// Panics.
+pub const PANICS: u8 = 3;
+/// Never returns.
+pub const SPINS: u8 = 4;
+/// Says that the blob has any number of bytes.
+pub const BOASTS: u8 = 5;
+/// Refuses, and says nothing.
+pub const IS_SILENT: u8 = 6;
+
+impl Engine for Sham {
+    fn describe(&self, into: &mut Description) -> Result<(), EngineError> {
+        *into = Description { optimizations: 1 << SPEED, bounds: 1 };
+        Ok(())
+    }
+
+    fn validate(&mut self, _: &[u8]) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn compile(&mut self, _: &Options, _: &str, wasm: &[u8]) -> Result<u64, EngineError> {
+        self.compiled += 1;
+        let (mode, rest) = wasm.get(WASM_MARK.len()..).and_then(<[u8]>::split_first).ok_or(EngineError::Invalid)?;
+        let mut kept = KEPT.lock();
+        kept.0.clear();
+        kept.0.try_reserve_exact(rest.len()).map_err(|_| EngineError::NoMemory)?;
+        kept.0.extend_from_slice(rest);
+        kept.1 = u64::from(*mode == IS_SILENT);
+        match *mode {
+            HONEST => Ok(rest.len() as u64),
+            SHORT => Ok(rest.len() as u64 + 1),
+            REFUSES | IS_SILENT => Err(EngineError::Unsupported),
+            PANICS => panic!("it was told to"),
+            SPINS => loop {
+                core::hint::spin_loop();
+            },
+            _ => Ok(u64::MAX),
+        }
+    }
+
+    fn read(&self, offset: u64, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
+        let kept = KEPT.lock();
+        let rest = usize::try_from(offset).ok().and_then(|offset| kept.0.get(offset..)).ok_or(EngineError::NoBlob)?;
+        into.extend_from_slice(rest);
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), EngineError> {
+        *KEPT.lock() = (Vec::new(), 0);
+        Ok(())
+    }
+
+    fn explain(&self, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
+        if KEPT.lock().1 == 0 {
+            into.extend_from_slice(b"function 7 is not to its taste");
+        }
+        Ok(())
+    }
+}
