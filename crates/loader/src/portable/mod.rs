@@ -4,12 +4,14 @@
 mod carry;
 mod compile;
 mod compiled;
+mod cost;
 #[cfg(test)]
 mod tests;
 
 pub use bareflow_engine as engine;
 pub use compile::CompileError;
 pub use compiled::Compiled;
+pub use cost::Cost;
 
 use bareflow_abi::interface::Interface;
 use bareflow_abi::interface::bindings::Entries;

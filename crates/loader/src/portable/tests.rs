@@ -10,7 +10,7 @@ use bareflow_abi::leb128;
 use bareflow_abi::record::CARRY;
 use bareflow_engine::Options;
 
-use super::{Compiled, digest};
+use super::{Compiled, Cost, digest};
 use crate::error::{InvalidModule, LoadError};
 use crate::fault::{Fault, FaultKind};
 use crate::load::state::StateTransfer;
@@ -241,4 +241,20 @@ fn rejects_bad_lists_of_areas() {
     let mut twice = blob_with(0, 0, &areas(0));
     blob::add_record(&mut twice, CARRY, &carry_record(0, &[]));
     assert_eq!(refused(&twice), LoadError::Invalid(InvalidModule::TwoCarries));
+}
+
+#[test]
+fn the_cost_of_a_module_is_that_of_all_its_calls() {
+    let platform = FakePlatform::default();
+    let manager = manager(&platform, Timing::Precise);
+    let options = LoadOptions { sample_every: 4.try_into().unwrap(), ..LoadOptions::DEFAULT };
+    let id = manager.load_with(&blob::small("program"), &options).unwrap();
+    assert_eq!(manager.cost(id), Some(Cost::default()));
+    for _ in 0..8 {
+        manager.execute(id).unwrap();
+    }
+    // Each takes ten cycles, and one in four is timed.
+    assert_eq!(manager.cost(id), Some(Cost { calls: 8, cycles: 80 }));
+    manager.unload(id).unwrap();
+    assert_eq!(manager.cost(id), None);
 }
