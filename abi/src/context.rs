@@ -334,6 +334,18 @@ impl<'call> Context<'call> {
         }
     }
 
+    /// Calls a method of an import by the words of its frame, as [`InvokeService`] does. For interpreters.
+    ///
+    /// # Safety
+    /// There are as many words as the method's shape has, and they fulfil what [`Frame::new`](crate::interface::Frame::new)
+    /// demands.
+    #[doc(hidden)]
+    #[must_use]
+    pub unsafe fn invoke(&mut self, import_and_method: u64, words: &mut [u64]) -> Reply {
+        // SAFETY: as the caller promises.
+        unsafe { (self.services().invoke)(self.embedder, import_and_method, words.as_mut_ptr()) }
+    }
+
     /// Returns the port of the import with this number. For [`module!`](crate::module).
     ///
     /// # Safety

@@ -87,6 +87,12 @@ imports! {
 }
 
 impl Import {
+    /// Returns the import with this number, which is its place among all.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Import> {
+        Import::ALL.get(number as usize).copied()
+    }
+
     /// Finds an import by its name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Import> {
@@ -102,6 +108,7 @@ mod tests {
     fn finds_each_import_by_its_own_name() {
         for &import in Import::ALL {
             assert_eq!(Import::by_name(import.name()), Some(import));
+            assert_eq!(Import::from_number(import as u32), Some(import));
         }
         assert_eq!(Import::by_name("fd_write"), None);
     }

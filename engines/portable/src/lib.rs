@@ -5,6 +5,7 @@
 //! imports.rs        the functions that a module may import, and the services behind them
 //! state.rs          where the state of an instance lies in the data segment, the same in every tier
 //! carry.rs          the record by which a loader carries that state from one blob to another
+//! program.rs        what the interpreter's blobs consist of besides the runner
 //! ```
 
 #![no_std]
@@ -15,6 +16,7 @@ extern crate alloc;
 pub mod carry;
 pub mod description;
 pub mod imports;
+pub mod program;
 pub mod state;
 
 /// The size of a page of linear memory, in bytes.

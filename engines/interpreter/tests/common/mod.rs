@@ -1,0 +1,54 @@
+//! A process that runs what the engine makes.
+
+use bareflow_engine::Options;
+use bareflow_host::HostPlatform;
+use bareflow_interpreter::compile;
+use bareflow_loader::{
+    Domain, ExecuteError, FaultKind, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing,
+};
+
+/// A module that is loaded in a process of its own manager.
+pub struct Running {
+    pub manager: ModuleManager<HostPlatform>,
+    pub id: ModuleId,
+}
+
+/// Returns the blob of a module in WebAssembly's text format.
+pub fn blob(wat: &str) -> Vec<u8> {
+    compile(&Options { maximum_pages: 256, ..Options::DEFAULT }, "test", &wat::parse_str(wat).unwrap()).unwrap()
+}
+
+/// Returns an empty manager.
+pub fn manager() -> ModuleManager<HostPlatform> {
+    let platform = HostPlatform::new(Box::new(|line| println!("log: {line}"))).unwrap();
+    // SAFETY: the blobs were made here.
+    let trusted = unsafe { KernelDomain::trust_all_blobs() };
+    ModuleManager::with_kernel_domain(platform, Timing::Fast, trusted)
+}
+
+/// Loads a blob.
+pub fn load(blob: &[u8], domain: Domain) -> Result<Running, LoadError> {
+    let manager = manager();
+    let id = manager.load_with(blob, &LoadOptions { domain, ..LoadOptions::default() })?;
+    Ok(Running { manager, id })
+}
+
+impl Running {
+    /// Calls the module, and returns its result or the kind of its fault.
+    pub fn run(&self) -> Result<i32, FaultKind> {
+        self.call(&[]).map(|called| called.0)
+    }
+
+    /// Calls the module with an input, and returns its result and output.
+    pub fn call(&self, input: &[u8]) -> Result<(i32, Vec<u8>), FaultKind> {
+        let mut output = vec![0; 1 << 16];
+        match self.manager.execute_with(self.id, input, &mut output) {
+            Ok(execution) => {
+                output.truncate(execution.output_length);
+                Ok((execution.result, output))
+            }
+            Err(ExecuteError::Faulted(fault)) => Err(fault.kind),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The program that the engine attached to the runner's blob, and where instance and memory lie.
+
+use core::ptr::with_exposed_provenance_mut;
+use core::slice::{from_raw_parts, from_raw_parts_mut};
+
+use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
+use bareflow_portable::program::{ATTACHMENT_MARK, Attachment, Program};
+
+use crate::machine::Place;
+use crate::memory::Room;
+
+/// The place that the engine fills in.
+#[repr(C, align(8))]
+struct Attached {
+    mark: [u8; 32],
+    attachment: [u8; Attachment::SIZE],
+}
+
+/// The attachment, empty until the engine fills it in. In the data, since a constant would be known to the compiler.
+#[unsafe(link_section = ".data.attached")]
+static ATTACHED: Attached = Attached { mark: ATTACHMENT_MARK, attachment: [0; Attachment::SIZE] };
+
+/// Returns what is attached; `None` if nothing is. Called once.
+pub fn take() -> Option<Place> {
+    // SAFETY: a static may be read; the compiler may not take its value for that in this file.
+    let attached = unsafe { (&raw const ATTACHED).read_volatile() };
+    let places = Attachment::from_bytes(&attached.attachment).filter(|places| places.program_bytes > 0)?;
+    core::hint::black_box(attached.mark);
+    let data = (&raw const ATTACHED).expose_provenance() as u64 - u64::from(places.own_offset);
+    let at = |offset: u64| with_exposed_provenance_mut::<u8>(offset as usize);
+    let program = at(data - DATA_OFFSET + RODATA_OFFSET + u64::from(places.program_offset));
+    let instance = at(data + u64::from(places.instance_offset));
+    let memory = at(data + u64::from(places.memory_offset));
+    // SAFETY: the segments lie at these distances; the engine made the blob with the program behind the constants, and
+    // with instance and memory behind the runner's own data, where nothing else is. This is called once.
+    let (program, instance, memory) = unsafe {
+        (
+            from_raw_parts(program, places.program_bytes as usize),
+            from_raw_parts_mut(instance, places.instance_bytes as usize),
+            from_raw_parts_mut(memory, places.memory_bytes as usize),
+        )
+    };
+    Some(Place { program: Program::decode(program)?, instance, room: Room::new(memory) })
+}
