@@ -12,13 +12,20 @@ use crate::input_files::InputFiles;
 use crate::options::{BootOptions, LoadingOptions, MachineOptions};
 use crate::qemu::Machine;
 use crate::report::finish;
-use crate::{Exit, embedded, output};
+use crate::{Exit, disk, embedded, engines, output};
 
 /// Runs the command.
 pub fn boot(options: &BootOptions) -> Result<Exit> {
     let files = InputFiles::read(&options.run)?;
+    ensure!(
+        options.record.is_none() || !files.has_portable(),
+        "--record: there is a portable module among the files, expected native ones: a recording holds no code that was \
+         compiled in the kernel; leave it out"
+    );
+    let machine = machine(&options.machine, &files)?;
+    let timeout = options.timeout.unwrap_or(if machine.has_engine { ENGINE_TIMEOUT_S } else { TIMEOUT_S });
     let machine = Machine {
-        timeout: Duration::from_secs(options.timeout) + Duration::from_micros(options.run.events_us()),
+        timeout: Duration::from_secs(timeout) + Duration::from_micros(options.run.events_us()),
         options: KernelOptions {
             repeat: options.run.repeat,
             batch: options.run.batch,
@@ -28,7 +35,7 @@ pub fn boot(options: &BootOptions) -> Result<Exit> {
         files,
         // A run saves nothing to the disk.
         data_disk_read_only: true,
-        ..machine(&options.machine)?
+        ..machine.machine
     };
     let mut outcome = machine.run(output::show_bytes)?;
     if let Some(path) = &options.record {
@@ -57,29 +64,47 @@ fn write_recording(path: &Path, messages: Vec<Message>) -> Result<()> {
         .map_err(|error| anyhow!("can't write the recording {}: {error}; name another file", path.display()))
 }
 
-/// Returns the machine that `options` describe, with the kernel of this build.
+/// The seconds after which a kernel is given up, without an engine and with one, which takes its time in an emulator.
+const TIMEOUT_S: u64 = 60;
+const ENGINE_TIMEOUT_S: u64 = 600;
+
+/// A machine, and whether its kernel finds an engine.
+pub struct ChosenMachine {
+    /// The machine.
+    pub machine: Machine,
+    /// Whether there is an engine among its files or on its disk.
+    pub has_engine: bool,
+}
+
+/// Returns the machine that `options` describe, with the kernel of this build, for these files. It has more memory if
+/// there is an engine in it.
 ///
 /// # Errors
 /// When this build has no kernel, or the disk image doesn't exist.
-pub fn machine(options: &MachineOptions) -> Result<Machine> {
+pub fn machine(options: &MachineOptions, files: &InputFiles) -> Result<ChosenMachine> {
     let kernel = embedded::kernel()?;
     if let Some(disk) = options.disk.as_ref().filter(|disk| !disk.is_file()) {
         bail!("{} is no file, expected a raw disk image; check `--disk`", disk.display());
     }
-    Ok(Machine {
+    let has_engine = files.has_engine() || options.disk.as_deref().is_some_and(disk::has_engine);
+    let machine = Machine::new(kernel);
+    let usual = if has_engine { engines::MEMORY_MEGABYTES } else { machine.memory_megabytes };
+    let machine = Machine {
         machine: options.machine.clone(),
         cpu: options.cpu.clone(),
         accel: options.accel.clone(),
         icount: options.icount,
-        memory_megabytes: options.memory,
+        memory_megabytes: options.memory.unwrap_or(usual),
         data_disk: options.disk.clone(),
-        ..Machine::new(kernel)
-    })
+        ..machine
+    };
+    Ok(ChosenMachine { machine, has_engine })
 }
 
 /// Returns the kernel's options for `task` by which it loads modules as `loading` says.
 #[must_use]
 pub fn kernel_options(task: Task, loading: &LoadingOptions) -> KernelOptions {
     let colour = output::shows_colour();
-    KernelOptions { task, colour, timing: loading.timing, load: loading.load(), ..KernelOptions::default() }
+    let (load, portable) = (loading.load(), loading.portable.portable());
+    KernelOptions { task, colour, timing: loading.timing, load, portable, ..KernelOptions::default() }
 }

@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, ensure};
 use bareflow_host::{cpu_level, cpu_name};
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::{Console, Style};
+use bareflow_suite::load_defaults::LoadDefaults;
+use bareflow_suite::module_limits::ModuleLimits;
 use bareflow_suite::{Plan, Source, run};
 
 use crate::in_process;
@@ -35,7 +37,12 @@ impl Console for Keeping {
 /// Runs the command.
 pub fn host(options: &HostOptions) -> Result<Exit> {
     if let Some(recording) = &options.replay {
-        return replay(recording, &InputFiles::blobs(&options.run.files));
+        let files = InputFiles::blobs(&options.run.files);
+        ensure!(
+            !files.has_portable(),
+            "--replay: there is a portable module among the files, which no recording holds"
+        );
+        return replay(recording, &files);
     }
     let HostOptions { run: options, output, store, .. } = options;
     if let Some(folder) = store {
@@ -49,7 +56,11 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),
         input: &files.input,
         repeat: options.repeat,
-        load: options.loading.load(),
+        load: LoadDefaults {
+            load: options.loading.load(),
+            limits: ModuleLimits::new(&files.limits),
+            portable: options.loading.portable.portable(),
+        },
         parameters: &files.parameters,
         place: "host",
         clock: "tsc",

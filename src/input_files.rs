@@ -7,9 +7,11 @@ use anyhow::{Result, anyhow};
 use bareflow_protocol::report::Refusal;
 
 use bareflow_protocol::control::MAX_BLOB;
+use bareflow_suite::portable::is_wasm;
 
+use crate::engines;
 use crate::input::{read_at_most, read_input};
-use crate::options::RunOptions;
+use crate::options::{LoadingOptions, RunOptions};
 use crate::output::{report_refused, write_out};
 
 /// The files of a run: blobs, unreadable files, the input, and the parameters that go with them.
@@ -23,6 +25,8 @@ pub struct InputFiles {
     pub input: Vec<u8>,
     /// The parameters to set and the imports to bind, one [`Assignment`](bareflow_loader::Assignment) on each line.
     pub parameters: String,
+    /// The limits of single modules, as [`ModuleLimits`](bareflow_suite::module_limits::ModuleLimits) takes them.
+    pub limits: String,
 }
 
 impl InputFiles {
@@ -30,10 +34,37 @@ impl InputFiles {
     /// read.
     ///
     /// # Errors
-    /// When the input can't be read.
+    /// When the input can't be read, or there is no engine for a portable module.
     pub fn read(options: &RunOptions) -> Result<InputFiles> {
-        let (input, parameters) = (read_input(options.input.as_deref())?, options.loading.assignments.lines());
-        Ok(InputFiles { input, parameters, ..InputFiles::blobs(&options.files) })
+        let input = read_input(options.input.as_deref())?;
+        Ok(InputFiles { input, ..InputFiles::to_load(&options.files, &options.loading)? })
+    }
+
+    /// Reads the files that are loaded as `loading` says, and what that needs: engines before portable modules.
+    ///
+    /// # Errors
+    /// When there is no engine for a portable module.
+    pub fn to_load(paths: &[PathBuf], loading: &LoadingOptions) -> Result<InputFiles> {
+        let (parameters, limits) = (loading.assignments.lines(), loading.module_limits().to_owned());
+        let mut files = InputFiles { parameters, limits, ..InputFiles::blobs(paths) };
+        let asked = loading.portable.engines.folder.is_some();
+        if asked || (files.has_portable() && !files.has_engine()) {
+            let engines = engines::find(&loading.portable)?;
+            files.blobs.splice(0..0, engines);
+        }
+        Ok(files)
+    }
+
+    /// Returns whether there is a portable module among the files.
+    #[must_use]
+    pub fn has_portable(&self) -> bool {
+        self.blobs.iter().any(|(_, bytes)| is_wasm(bytes))
+    }
+
+    /// Returns whether there is an engine among the files.
+    #[must_use]
+    pub fn has_engine(&self) -> bool {
+        engines::has_engine(self.blobs.iter().map(|(_, bytes)| bytes.as_slice()))
     }
 
     /// Reads blobs. A file that can't be read is reported at once, and the others are still read.
@@ -67,6 +98,18 @@ pub fn read_blob(path: &Path) -> Result<Vec<u8>, String> {
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(format!("can't read: {error}; name a .mod file: `bareflow build` makes it and says where")),
     }
+}
+
+/// Reads a file for a command that takes only native modules.
+///
+/// # Errors
+/// As for [`read_blob`]; also if it is WebAssembly.
+pub fn read_native_blob(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = read_blob(path)?;
+    if is_wasm(&bytes) {
+        return Err("WebAssembly, expected a native module here; see docs/portable.md for what takes both".to_owned());
+    }
+    Ok(bytes)
 }
 
 /// Returns the path as text, with control characters replaced, so that it stays on one line.

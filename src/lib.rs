@@ -7,6 +7,7 @@ mod build_command;
 pub mod client;
 mod disk;
 pub mod embedded;
+mod engines;
 mod host_run;
 mod in_process;
 mod inject;

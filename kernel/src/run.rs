@@ -111,7 +111,7 @@ fn run_modules(manager: &Manager, boot: &BootFacts, archive: &Archive<'_>, optio
         files: archive.blobs.iter().cloned().chain(on_disk).collect(),
         input: archive.input,
         repeat: options.repeat,
-        load: options.load,
+        load: archive.load_defaults(),
         parameters: archive.parameters,
         place: "kernel",
         clock: if options.icount { "icount" } else { "tsc" },

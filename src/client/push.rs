@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use bareflow_abi::checksum::crc32c;
 use bareflow_protocol::comparison::Gate;
-use bareflow_protocol::control::Push;
+use bareflow_protocol::control::{LoadOverrides, Push, Refusal};
+use bareflow_protocol::tier::Tier;
 use bareflow_protocol::{Request, Response};
+use bareflow_suite::portable::{COMPILER, INTERPRETER, is_wasm};
 
 use super::run_command::{keep, run_command};
 use super::show::{compare, receipt};
@@ -13,7 +15,7 @@ use crate::input::read_input;
 use crate::input_files::{label, read_blob};
 use crate::options::PushOptions;
 use crate::output::progress_bar;
-use crate::{Exit, say};
+use crate::{Exit, engines, say};
 
 /// The default number of measurements of each module for a gate.
 const OVER: u32 = 1000;
@@ -41,6 +43,9 @@ pub(crate) fn push(options: &PushOptions) -> Result<Exit> {
             bar.set_length(of);
             bar.set_position(done);
         };
+        if is_wasm(&blob) {
+            provide_engine(client, options)?;
+        }
         let answer = upload(client, &blob, &mut show).and_then(|()| client.ask_with(Request::Push(push), &mut show));
         bar.finish_and_clear();
         let json = options.connect.json.as_deref();
@@ -62,6 +67,42 @@ pub(crate) fn push(options: &PushOptions) -> Result<Exit> {
             other => Err(unexpected(&other)),
         }
     })
+}
+
+/// Loads an engine into the kernel if it has none that could compile a portable module.
+fn provide_engine(client: &mut Client, options: &PushOptions) -> Result<()> {
+    let tier = options.overrides.tier.tier;
+    let is_it = |name: &str| match tier {
+        Some(Tier::Interpreted) => name == INTERPRETER,
+        Some(Tier::Quick | Tier::Fast) => name == COMPILER,
+        None | Some(Tier::Auto) => name == COMPILER || name == INTERPRETER,
+    };
+    let modules = match client.ask(Request::Ps)? {
+        Response::Modules(modules) => modules,
+        other => return Err(unexpected(&other)),
+    };
+    if modules.iter().any(|module| is_it(&module.name)) {
+        return Ok(());
+    }
+    ensure!(
+        options.connect.port.is_none(),
+        "the kernel has no engine for a portable module, and a serial port is too slow to send one; put it on the \
+         kernel's disk (`disk create`), or into its boot archive"
+    );
+    for (label, engine) in engines::find_for(&options.engines, tier)? {
+        crate::complain!("the kernel has no engine for a portable module: sending {label}");
+        upload(client, &engine, &mut |_, _| ())?;
+        let push = Push { label: &label, overrides: LoadOverrides::default(), beside: false, gate: None };
+        client.ask(Request::Push(push)).map_err(|problem| match problem.downcast::<Refusal>() {
+            Ok(Refusal { error, code, call }) => {
+                let error =
+                    format!("{label}: {error}; `bareflow serve --engines FOLDER` starts a kernel with room for it");
+                Refusal { error: error.into(), code, call }.into()
+            }
+            Err(problem) => problem,
+        })?;
+    }
+    Ok(())
 }
 
 /// Uploads a blob in chunks; the next request can use it.

@@ -101,9 +101,13 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Content>> {
             fs::metadata(path).map_err(|error| anyhow!("can't read {shown}: {error}; name a .mod file"))?.len();
         ensure!(length <= MAX_FILE_SIZE, "{shown} has {length} bytes, expected {MAX_FILE_SIZE} at the most; pack less");
         let bytes = fs::read(path).map_err(|error| anyhow!("can't read {shown}: {error}; name a .mod file"))?;
-        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".mod"));
-        let name =
-            name.with_context(|| format!("{shown} is no name of a module's file, expected NAME.mod; rename it"))?;
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .filter(|name| name.ends_with(".mod") || name.ends_with(".wasm"));
+        let name = name.with_context(|| {
+            format!("{shown} is no name of a module's file, expected NAME.mod or NAME.wasm; rename it")
+        })?;
         if contents.iter().any(|content| content.name.eq_ignore_ascii_case(name)) {
             bail!("{name} is named twice, expected each name once; rename one of the files");
         }

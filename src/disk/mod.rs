@@ -9,10 +9,18 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use bareflow_disk::Disk;
+use bareflow_suite::portable::{COMPILER, INTERPRETER};
 
-use crate::{Exit, say};
+use crate::{Exit, engines, say};
 use image::Image;
 use options::DiskCommand;
+
+/// Opens an image.
+fn open(path: &Path) -> std::io::Result<Image> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok(Image { file, length })
+}
 
 /// Runs the command.
 ///
@@ -25,15 +33,24 @@ pub fn disk(command: &DiskCommand) -> Result<Exit> {
     }
 }
 
+/// Returns whether there is an engine in an image's `/modules`; no if that can't be read.
+pub(crate) fn has_engine(path: &Path) -> bool {
+    let Ok(mut disk) = open(path).map_err(drop).and_then(|image| Disk::open(image).map_err(drop)) else { return false };
+    let files = disk.list().map(|listing| listing.files).unwrap_or_default();
+    files.iter().any(|file| {
+        let is_named = disk
+            .identify(file)
+            .ok()
+            .flatten()
+            .is_some_and(|found| [COMPILER, INTERPRETER].contains(&found.module.as_str()));
+        is_named && disk.read(file).is_ok_and(|blob| engines::has_engine([blob.as_slice()]))
+    })
+}
+
 /// Lists the files in an image's `/modules`. Unreadable entries are reported, and the others are still listed.
 fn list(path: &Path) -> Result<Exit> {
     let shown = path.display();
-    let open = || -> std::io::Result<Image> {
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
-        Ok(Image { file, length })
-    };
-    let image = open().map_err(|error| anyhow!("can't read {shown}: {error}; name an image of a disk"))?;
+    let image = open(path).map_err(|error| anyhow!("can't read {shown}: {error}; name an image of a disk"))?;
     let mut disk = Disk::open(image).map_err(|error| anyhow!("{shown}: {error}"))?;
     let listing = disk.list().map_err(|error| anyhow!("{shown}: {error}"))?;
     let mut ended = Exit::Passed;

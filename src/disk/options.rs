@@ -22,8 +22,8 @@ pub struct CreateOptions {
     /// The image to make.
     #[arg(value_name = "IMG")]
     pub image: PathBuf,
-    /// The blobs to put on the image; their contents are not checked.
-    #[arg(value_name = "FILE.mod")]
+    /// The blobs and portable modules to put on the image; their contents are not checked.
+    #[arg(value_name = "FILE.mod|FILE.wasm")]
     pub files: Vec<PathBuf>,
     /// Make an image without files.
     #[arg(long, conflicts_with = "files")]

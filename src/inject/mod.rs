@@ -22,7 +22,7 @@ use bareflow_suite::archive::Archive;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::input_files::{InputFiles, read_blob, write_json};
+use crate::input_files::{InputFiles, read_native_blob, write_json};
 use crate::options::InjectOptions;
 use crate::output::progress_bar;
 use crate::qemu::{ExitReason, Machine};
@@ -96,7 +96,7 @@ pub fn inject(options: &InjectOptions) -> Result<Exit> {
 fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>> {
     if !options.files.is_empty() {
         let read = |path: &PathBuf| {
-            let bytes = read_blob(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+            let bytes = read_native_blob(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
             Ok((path.display().to_string(), bytes))
         };
         return options.files.iter().map(read).collect();

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::SCHEMA;
 use super::exports::{self, Interface};
-use crate::input_files::{read_blob, write_json};
+use crate::input_files::{read_native_blob, write_json};
 use crate::output::report_refused;
 use crate::{Exit, say};
 
@@ -219,7 +219,7 @@ pub(crate) fn of_files(files: &[PathBuf], json: Option<&Path>) -> Result<Exit> {
 
 /// Returns the name, the version and the interfaces of a blob.
 pub(super) fn read(file: &Path) -> Result<(String, String, Vec<Interface>), String> {
-    let blob = read_blob(file)?;
+    let blob = read_native_blob(file)?;
     let raw = RawModule::parse(&blob).map_err(|error| error.to_string())?;
     let header = raw.header();
     let name = Printable(header.name_bytes()).to_string();

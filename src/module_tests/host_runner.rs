@@ -1,34 +1,37 @@
 //! Runs examples in this process, and in a child process for the user domain.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use anyhow::{Context, Result};
 use bareflow_host::HostPlatform;
-use bareflow_loader::{Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Timing};
+use bareflow_loader::{Domain, ModuleId, ModuleManager, Timing};
 use bareflow_suite::OUTPUT_CAPACITY;
+use bareflow_suite::console::{Console, Style};
 use bareflow_suite::functions::{AlignedBytes, call_function};
+use bareflow_suite::load_defaults::LoadDefaults;
+use bareflow_suite::module_file::ModuleFile;
 use tempfile::TempDir;
 
-use super::{Candidate, ExampleOutcome, Runner};
+use super::{Candidate, ExampleOutcome, Runner, Settings};
 use crate::in_process;
 
 /// The runner for this process.
-pub(super) struct HostRunner {
+pub(super) struct HostRunner<'all> {
     /// The module that was loaded last, and its manager.
     loaded: Option<(ModuleManager<HostPlatform>, ModuleId)>,
     /// The folder for what modules store.
     store: TempDir,
-    /// The limits of modules' budgets, if they are restricted.
-    limits: Option<Budget>,
-    /// The lines that set parameters and bind imports.
-    lines: String,
+    settings: &'all Settings,
 }
 
-impl HostRunner {
-    pub(super) fn new(limits: Option<Budget>, lines: String) -> Result<HostRunner> {
-        Ok(HostRunner { loaded: None, store: tempfile::tempdir()?, limits, lines })
+impl HostRunner<'_> {
+    pub(super) fn new(settings: &Settings) -> Result<HostRunner<'_>> {
+        Ok(HostRunner { loaded: None, store: tempfile::tempdir()?, settings })
     }
 }
 
-impl Runner for HostRunner {
+impl Runner for HostRunner<'_> {
     fn name(&self) -> &'static str {
         "host"
     }
@@ -36,21 +39,20 @@ impl Runner for HostRunner {
     fn load(&mut self, candidate: &Candidate, domain: Domain) -> Result<Result<(), String>> {
         self.loaded = None;
         let manager = in_process::manager(Timing::Fast, |_| (), Some(self.store.path()))?;
-        let options = LoadOptions {
-            domain,
-            on_fault: FaultPolicy::Restart,
-            limits: self.limits.unwrap_or(Budget::LIMITS),
-            ..LoadOptions::default()
-        };
+        let defaults = self.settings.defaults(domain);
+        for (label, engine) in &self.settings.engines {
+            if let Err(error) = load(&manager, label, engine, &defaults, "") {
+                return Ok(Err(format!("the engine {label} is refused: {error}")));
+            }
+        }
         for blob in &candidate.needed {
-            if let Err(error) = manager.load_with(blob, options.with_parameters(&&*self.lines)) {
-                let error = in_process::load_error(&manager, blob, &options, &error);
+            if let Err(error) = load(&manager, "needed", blob, &defaults, &self.settings.lines) {
                 return Ok(Err(format!("a module that it needs is refused: {error}")));
             }
         }
-        match manager.load_with(&candidate.blob, options.with_parameters(&&*self.lines)) {
+        match load(&manager, &candidate.name, &candidate.blob, &defaults, &self.settings.lines) {
             Ok(id) => self.loaded = Some((manager, id)),
-            Err(error) => return Ok(Err(in_process::load_error(&manager, &candidate.blob, &options, &error))),
+            Err(error) => return Ok(Err(error)),
         }
         Ok(Ok(()))
     }
@@ -77,4 +79,27 @@ impl Runner for HostRunner {
             Err(error) => Err(in_process::call_error(manager, *id, &error)),
         })
     }
+}
+
+/// Loads a file. An error says why it was refused.
+fn load(
+    manager: &ModuleManager<HostPlatform>,
+    label: &str,
+    bytes: &[u8],
+    defaults: &LoadDefaults<'_>,
+    lines: &str,
+) -> Result<ModuleId, String> {
+    let mut file = ModuleFile::new(Cow::Borrowed(bytes));
+    file.compile(manager, label, defaults, None, None)
+        .map_err(|refusal| refusal.explain(manager, &Nowhere, |_, _| ()).into_owned())?;
+    let options = defaults.options(file.blob());
+    file.load(manager, options.with_parameters(&lines))
+        .map_err(|error| in_process::load_error(manager, file.blob(), &options, &error))
+}
+
+/// A console that shows nothing: a refusal says what matters.
+struct Nowhere;
+
+impl Console for Nowhere {
+    fn show(&self, _: Style, _: fmt::Arguments<'_>) {}
 }

@@ -5,56 +5,65 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use bareflow_disk::MODULES;
-use bareflow_loader::{Budget, Domain};
+use bareflow_loader::Domain;
 use bareflow_protocol::control::{Called, LoadOverrides, Refusal};
 use bareflow_protocol::options::Task;
 use bareflow_protocol::{KernelOptions, Request, Response};
+use bareflow_suite::module_limits::ModuleLimits;
+use bareflow_suite::portable::is_wasm;
 use tempfile::NamedTempFile;
 
-use super::{Candidate, ExampleOutcome, Runner};
+use super::{Candidate, ExampleOutcome, Runner, Settings};
 use crate::client::{Client, unexpected};
 use crate::disk::create::{Content, temporary};
-use crate::embedded;
 use crate::needed::{lines_for, name_of};
 use crate::qemu::{Machine, Running};
+use crate::{embedded, engines};
 
 /// The time without a sign of the kernel after which it is given up: more than a call may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The runner for a kernel in QEMU.
-pub(super) struct KernelRunner {
+pub(super) struct KernelRunner<'all> {
     client: Client,
     /// The modules that were loaded in addition to the kernel's own, in that order.
     loaded: Vec<String>,
-    /// The limits of modules' budgets, if they are restricted.
-    limits: Option<Budget>,
-    /// The lines that set parameters and bind imports.
-    lines: String,
+    settings: &'all Settings,
     /// Dropping these ends the machine and deletes its disk.
     _machine: Running,
     _disk: NamedTempFile,
 }
 
-impl KernelRunner {
-    /// Boots a kernel that has all blobs on its disk.
-    pub(super) fn boot(candidates: &[Candidate], limits: Option<Budget>, lines: String) -> Result<KernelRunner> {
-        let kernel = embedded::kernel()?;
-        let disk = temporary(&candidates.iter().flat_map(files).collect::<Vec<_>>())?;
+impl<'all> KernelRunner<'all> {
+    /// Boots a kernel that has all files on its disk.
+    pub(super) fn boot(candidates: &[Candidate], settings: &'all Settings) -> Result<KernelRunner<'all>> {
+        let machine = Machine::new(embedded::kernel()?);
+        let engines = (0..)
+            .zip(&settings.engines)
+            .map(|(number, (_, bytes))| Content { name: engine_file(number), bytes: bytes.clone() });
+        let disk = temporary(&candidates.iter().flat_map(files).chain(engines).collect::<Vec<_>>())?;
+        let usual = machine.memory_megabytes;
         // One tick is one instruction, so time limits of calls do not depend on the load of this machine.
         let machine = Machine {
-            options: KernelOptions { task: Task::Serve, ..KernelOptions::default() },
+            options: KernelOptions { task: Task::Serve, portable: settings.portable, ..KernelOptions::default() },
             virtio_channel: true,
             icount: true,
+            memory_megabytes: if settings.engines.is_empty() { usual } else { engines::MEMORY_MEGABYTES },
             data_disk: Some(disk.path().to_owned()),
-            ..Machine::new(kernel)
+            ..machine
         };
         let machine = machine.start()?;
         let connection = machine.channel.try_clone()?;
         let client = Client::greet(Box::new(connection), Path::new("QEMU"), TIMEOUT)?;
-        let mut kernel = KernelRunner { client, loaded: Vec::new(), limits, lines, _machine: machine, _disk: disk };
+        let mut kernel = KernelRunner { client, loaded: Vec::new(), settings, _machine: machine, _disk: disk };
         kernel.unload_all()?;
+        for (number, (label, _)) in (0..).zip(&settings.engines) {
+            let path = format!("/{MODULES}/{}", engine_file(number));
+            let loaded = kernel.ask(Request::Load { path: &path, overrides: LoadOverrides::default() })?;
+            loaded.map_err(|refusal| anyhow!("the engine {label} is refused: {refusal}"))?;
+        }
         Ok(kernel)
     }
 
@@ -88,8 +97,13 @@ impl KernelRunner {
     /// Loads the module `module` from a file.
     fn load_file(&mut self, name: &str, module: &str, domain: Domain) -> Result<Result<(), String>> {
         let (domain, on_fault) = (Some(domain.name()), Some("restart"));
-        let lines = lines_for(&self.lines, module, module);
-        let overrides = LoadOverrides { domain, budget: self.limits, on_fault, parameters: &lines };
+        let lines = lines_for(&self.settings.lines, module, module);
+        let budget = self
+            .settings
+            .budgets
+            .as_ref()
+            .map(|budgets| ModuleLimits::new(&budgets.of_modules).of(module, budgets.of_all));
+        let overrides = LoadOverrides { domain, budget, on_fault, parameters: &lines, tier: None };
         match self.ask(Request::Load { path: &format!("/{MODULES}/{name}"), overrides })? {
             Ok(Response::Loaded(loaded)) => self.loaded.push(loaded.name),
             Ok(other) => return Err(unexpected(&other)),
@@ -99,7 +113,7 @@ impl KernelRunner {
     }
 }
 
-impl Runner for KernelRunner {
+impl Runner for KernelRunner<'_> {
     fn name(&self) -> &'static str {
         "kernel"
     }
@@ -143,9 +157,19 @@ fn files(candidate: &Candidate) -> impl Iterator<Item = Content> {
 }
 
 fn own_file(candidate: &Candidate) -> String {
-    format!("{}.mod", candidate.name)
+    format!("{}.{}", candidate.name, ending(&candidate.blob))
 }
 
 fn needed_file(candidate: &Candidate, number: usize) -> String {
-    format!("{}.{number}.mod", candidate.name)
+    let blob = candidate.needed.get(number).map_or(&[][..], Vec::as_slice);
+    format!("{}.{number}.{}", candidate.name, ending(blob))
+}
+
+fn engine_file(number: usize) -> String {
+    format!("engine.{number}.mod")
+}
+
+/// Returns the ending of a file's name. That of a portable module keeps the kernel from compiling it at its start.
+fn ending(blob: &[u8]) -> &'static str {
+    if is_wasm(blob) { "portable" } else { "mod" }
 }

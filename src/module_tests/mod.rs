@@ -8,19 +8,26 @@ mod kernel_runner;
 mod show;
 mod summary;
 
-use anyhow::{Result, bail};
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
 use bareflow_builder::{Example, ModuleCrate, build_module};
-use bareflow_loader::{Assignment, Domain, RawModule};
+use bareflow_loader::{Assignment, Budget, Domain, FaultPolicy, LoadOptions, RawModule};
+use bareflow_protocol::tier::Portable;
 use bareflow_suite::console::explain_unused;
+use bareflow_suite::load_defaults::LoadDefaults;
+use bareflow_suite::module_limits::ModuleLimits;
+use bareflow_suite::portable::{is_wasm, name_of_file};
 use serde_json::Value;
 
 use crate::Exit;
 use crate::build_command::{chosen, progress, warn, warn_of_flags};
-use crate::input_files::write_json;
+use crate::engines::{self, EngineBlob};
+use crate::input_files::{read_blob, write_json};
 use crate::interfaces::exports::{self, Interface};
 use crate::interfaces::signature::Signature;
 use crate::needed::{name_of, needed_by};
-use crate::options::TestOptions;
+use crate::options::{Budgets, BuildOptions, TestOptions};
 use show::Tested;
 use summary::TestRun;
 
@@ -32,6 +39,40 @@ struct Candidate {
     needed: Vec<Vec<u8>>,
     blob: Vec<u8>,
     examples: Vec<Example>,
+}
+
+impl Candidate {
+    /// Returns all files, in the order of their loads.
+    fn files(&self) -> impl Iterator<Item = &[u8]> {
+        self.needed.iter().chain([&self.blob]).map(Vec::as_slice)
+    }
+}
+
+/// The settings of all tests.
+struct Settings {
+    /// The engines, if there is a portable module.
+    engines: Vec<EngineBlob>,
+    /// The options for portable modules.
+    portable: Portable,
+    /// The limits of modules' budgets, if they are restricted.
+    budgets: Option<Budgets>,
+    /// The lines that set parameters and bind imports.
+    lines: String,
+}
+
+impl Settings {
+    /// Returns the options of loads into `domain`.
+    fn defaults(&self, domain: Domain) -> LoadDefaults<'_> {
+        let (limits, of_modules) = match &self.budgets {
+            Some(Budgets { of_all, of_modules }) => (*of_all, of_modules.as_str()),
+            None => (Budget::LIMITS, ""),
+        };
+        LoadDefaults {
+            load: LoadOptions { domain, limits, on_fault: FaultPolicy::Restart, ..LoadOptions::default() },
+            limits: ModuleLimits::new(of_modules),
+            portable: self.portable,
+        }
+    }
 }
 
 /// The outcome of a call.
@@ -65,11 +106,14 @@ trait Runner {
 /// # Errors
 /// When there is nothing to test, or the tests can't be run.
 pub fn test(options: &TestOptions) -> Result<Exit> {
-    let modules = chosen(&options.which)?;
+    let (files, names): (Vec<_>, Vec<_>) = options.which.names.iter().cloned().partition(|name| is_portable_file(name));
+    let which = BuildOptions { names, ..options.which.clone() };
+    let modules = if files.is_empty() || !which.names.is_empty() { chosen(&which)? } else { Vec::new() };
     warn_of_flags();
     let lines = options.assignments.lines();
     let progress = progress(modules.len());
-    let (mut tested, mut candidates) = (Vec::new(), Vec::new());
+    let mut tested = Vec::new();
+    let mut candidates = files.iter().map(|file| portable_candidate(file)).collect::<Result<Vec<_>>>()?;
     for (module, folder) in &modules {
         progress.set_message(module.name.clone());
         let examples = module.examples()?;
@@ -112,10 +156,16 @@ pub fn test(options: &TestOptions) -> Result<Exit> {
     if let Some(unused) = Assignment::all(&lines).flatten().find(|line| !is_loaded(line.module)) {
         bail!("{}: {}", unused.line, explain_unused(&unused));
     }
-    let mut runners: Vec<Box<dyn Runner>> =
-        vec![Box::new(host_runner::HostRunner::new(options.budget, lines.clone())?)];
+    let has_portable = candidates.iter().flat_map(Candidate::files).any(is_wasm);
+    let settings = Settings {
+        engines: if has_portable { engines::find(&options.portable)? } else { Vec::new() },
+        portable: options.portable.portable(),
+        budgets: options.budget.clone(),
+        lines,
+    };
+    let mut runners: Vec<Box<dyn Runner + '_>> = vec![Box::new(host_runner::HostRunner::new(&settings)?)];
     if options.boot {
-        runners.push(Box::new(kernel_runner::KernelRunner::boot(&candidates, options.budget, lines)?));
+        runners.push(Box::new(kernel_runner::KernelRunner::boot(&candidates, &settings)?));
     }
     for candidate in &candidates {
         let outcome = try_everywhere(candidate, &mut runners)?;
@@ -129,13 +179,28 @@ pub fn test(options: &TestOptions) -> Result<Exit> {
     Ok(if passed { Exit::Passed } else { Exit::Failed })
 }
 
+/// Returns whether a name is that of a file of WebAssembly, rather than of a crate.
+fn is_portable_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "wasm")
+}
+
+/// Returns the file of a portable module as what is tested: one call, which must return what the file says, if it does.
+fn portable_candidate(file: &str) -> Result<Candidate> {
+    let blob = read_blob(Path::new(file)).map_err(|error| anyhow!("{file}: {error}"))?;
+    if !is_wasm(&blob) {
+        bail!("{file} is no WebAssembly, expected a portable module; name a crate, or another file");
+    }
+    let examples = vec![Example::default()];
+    Ok(Candidate { name: name_of_file(file).to_owned(), version: "-".to_owned(), needed: Vec::new(), blob, examples })
+}
+
 fn version(module: &ModuleCrate) -> String {
     let (major, minor, patch) = module.version;
     format!("{major}.{minor}.{patch}")
 }
 
 /// Runs a module's examples in every runner and domain.
-fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner>]) -> Result<Tested> {
+fn try_everywhere(candidate: &Candidate, runners: &mut [Box<dyn Runner + '_>]) -> Result<Tested> {
     let mut trials = Vec::new();
     for runner in runners.iter_mut().filter(|_| !candidate.examples.is_empty()) {
         for domain in [Domain::Kernel, Domain::User] {

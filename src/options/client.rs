@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, value_parser};
 
 use super::duration;
 use super::loading::{AssignmentOptions, budget, domain, on_fault};
+use super::portable::{EngineOptions, TierOptions};
 
 /// The longest trace, in seconds.
 const MAX_TRACE_S: u64 = 3600;
@@ -50,6 +51,9 @@ pub struct OverrideOptions {
     /// The parameters and imports to set.
     #[command(flatten)]
     pub assignments: AssignmentOptions,
+    /// The tier of a portable module.
+    #[command(flatten)]
+    pub tier: TierOptions,
 }
 
 impl OverrideOptions {
@@ -57,7 +61,7 @@ impl OverrideOptions {
     #[must_use]
     pub fn overrides<'all>(&'all self, parameters: &'all str) -> LoadOverrides<'all> {
         let (domain, on_fault) = (self.domain.map(Domain::name), self.on_fault.as_deref());
-        LoadOverrides { domain, budget: self.budget, on_fault, parameters }
+        LoadOverrides { domain, budget: self.budget, on_fault, parameters, tier: self.tier.tier }
     }
 }
 
@@ -69,8 +73,8 @@ fn policy(text: &str) -> Result<String, String> {
 /// The options of `push`.
 #[derive(Debug, Args)]
 pub struct PushOptions {
-    /// The blob.
-    #[arg(value_name = "FILE.mod")]
+    /// The blob, or a portable module.
+    #[arg(value_name = "FILE.mod|FILE.wasm")]
     pub file: PathBuf,
     /// Load it beside the module of the same name instead of replacing it.
     #[arg(long)]
@@ -88,6 +92,9 @@ pub struct PushOptions {
     /// The module's settings.
     #[command(flatten)]
     pub overrides: OverrideOptions,
+    /// The engines for a portable module, if the kernel has none.
+    #[command(flatten)]
+    pub engines: EngineOptions,
     /// The kernel's address.
     #[command(flatten)]
     pub connect: ConnectOptions,

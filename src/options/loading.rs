@@ -3,8 +3,11 @@
 use std::num::NonZeroU32;
 
 use bareflow_loader::{Allowed, Assignment, Budget, Domain, FaultPolicy, LoadOptions, Timing};
+use bareflow_suite::module_limits::ModuleLimits;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use super::portable::PortableOptions;
 
 /// Options for loading modules and measuring their calls.
 #[derive(Debug, Args)]
@@ -12,9 +15,10 @@ pub struct LoadingOptions {
     /// The domain that modules' code runs in.
     #[arg(long, default_value = "kernel", value_parser = domain())]
     pub domain: Domain,
-    /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`.
-    #[arg(long, value_name = "LIMITS", value_parser = budget)]
-    pub budget: Option<Budget>,
+    /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`; with a module's
+    /// name, those of one: `compiler.heap=512M`.
+    #[arg(long, value_name = "LIMITS", value_parser = budgets)]
+    pub budget: Option<Budgets>,
     /// The reaction to a module's fault: `stop`, `restart`, `restart:N` for at most N times, `fallback` to the version
     /// before, or `backoff` for delayed restarts, as in `backoff:10ms..10s,5/60s,fallback`.
     #[arg(long, value_name = "POLICY", default_value = "stop", value_parser = on_fault)]
@@ -32,6 +36,18 @@ pub struct LoadingOptions {
     /// The parameters and imports to set.
     #[command(flatten)]
     pub assignments: AssignmentOptions,
+    /// The options for portable modules.
+    #[command(flatten)]
+    pub portable: PortableOptions,
+}
+
+/// The limits of budgets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// The limits of all modules.
+    pub of_all: Budget,
+    /// The limits of single ones, as [`ModuleLimits`] takes them.
+    pub of_modules: String,
 }
 
 /// Values of modules' parameters, and providers of their imports.
@@ -60,12 +76,31 @@ impl LoadingOptions {
     pub fn load(&self) -> LoadOptions {
         LoadOptions {
             domain: self.domain,
-            limits: self.budget.unwrap_or(Budget::LIMITS),
+            limits: self.budget.as_ref().map_or(Budget::LIMITS, |budgets| budgets.of_all),
             on_fault: self.on_fault,
             sample_every: self.sample,
             allowed: self.allow,
         }
     }
+
+    /// Returns the limits of single modules.
+    #[must_use]
+    pub fn module_limits(&self) -> &str {
+        self.budget.as_ref().map_or("", |budgets| &budgets.of_modules)
+    }
+}
+
+/// Parses limits, which may be those of single modules.
+pub(super) fn budgets(text: &str) -> Result<Budgets, String> {
+    let (mut of_all, mut of_modules) = (Vec::new(), Vec::new());
+    for part in text.split(',') {
+        match ModuleLimits::check(part).map_err(|error| error.to_string())? {
+            Some(_) => of_modules.push(part),
+            None => of_all.push(part),
+        }
+    }
+    let of_all = if of_all.is_empty() { Budget::LIMITS } else { budget(&of_all.join(","))? };
+    Ok(Budgets { of_all, of_modules: of_modules.join(",") })
 }
 
 /// Parses limits.
@@ -113,4 +148,18 @@ fn one_of<T: Clone + Send + Sync + 'static>(
 ) -> impl TypedValueParser<Value = T> {
     let words = PossibleValuesParser::new(words.map(|(word, help)| PossibleValue::new(word).help(help)));
     words.try_map(move |word| from_name(&word).ok_or("expected one of the words"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_may_be_those_of_one_module() {
+        let found = budgets("compiler.heap=512M,time=10ms,sum.stack=16K").unwrap();
+        assert_eq!(found.of_all, Budget { time_us: 10_000, ..Budget::LIMITS });
+        assert_eq!(found.of_modules, "compiler.heap=512M,sum.stack=16K");
+        assert_eq!(budgets("sum.heap=1M").unwrap().of_all, Budget::LIMITS);
+        assert!(budgets("sum.speed=1").unwrap_err().contains("\"sum.speed=1\" is no budget"));
+    }
 }

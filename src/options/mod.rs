@@ -7,6 +7,7 @@ mod client;
 mod duration;
 mod loading;
 mod modules;
+mod portable;
 mod run;
 mod tune;
 
@@ -18,8 +19,9 @@ pub use client::{
     CallOptions, CompareOptions, ConnectOptions, FilesOptions, InterfacesCommand, InterfacesOptions, LoadFileOptions,
     LogOptions, ModuleOptions, OverrideOptions, PushOptions, StatsOptions, TraceOptions, WatchOptions,
 };
-pub use loading::{AssignmentOptions, LoadingOptions};
+pub use loading::{AssignmentOptions, Budgets, LoadingOptions};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
+pub use portable::{EngineOptions, PortableOptions};
 pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use bareflow_loader::Budget;
 use clap::Args;
 
-use super::loading::AssignmentOptions;
+use super::loading::{AssignmentOptions, Budgets};
+use super::portable::PortableOptions;
 
 /// The options of `new`.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub struct NewOptions {
 }
 
 /// The options of `build`.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct BuildOptions {
     /// The modules to build, by name or by the folder of their crate; by default all of the workspace, or else the
     /// crate here.
@@ -42,12 +42,16 @@ pub struct TestOptions {
     /// Run the examples in the kernel, too.
     #[arg(long)]
     pub boot: bool,
-    /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M`.
-    #[arg(long, value_name = "LIMITS", value_parser = super::loading::budget)]
-    pub budget: Option<Budget>,
+    /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M`; with a module's name,
+    /// those of one: `compiler.heap=512M`.
+    #[arg(long, value_name = "LIMITS", value_parser = super::loading::budgets)]
+    pub budget: Option<Budgets>,
     /// The parameters and imports to set.
     #[command(flatten)]
     pub assignments: AssignmentOptions,
+    /// The options for portable modules.
+    #[command(flatten)]
+    pub portable: PortableOptions,
     /// Write the outcomes as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

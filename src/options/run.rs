@@ -12,8 +12,8 @@ use super::loading::{LoadingOptions, domain};
 /// The options that `boot` and `host` share.
 #[derive(Debug, Args)]
 pub struct RunOptions {
-    /// Further blobs to load and run.
-    #[arg(value_name = "FILE.mod")]
+    /// Further blobs and portable modules to load and run.
+    #[arg(value_name = "FILE.mod|FILE.wasm")]
     pub files: Vec<PathBuf>,
     /// Write the report as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
@@ -77,9 +77,9 @@ pub struct MachineOptions {
     /// QEMU's accelerator.
     #[arg(long, default_value = "tcg")]
     pub accel: String,
-    /// The machine's memory; 128M by default.
-    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = megabytes)]
-    pub memory: u32,
+    /// The machine's memory; 128M by default, and 1G with an engine for portable modules.
+    #[arg(long, value_name = "SIZE", value_parser = megabytes)]
+    pub memory: Option<u32>,
     /// A raw disk image with files for the kernel; `serve` allows writing to it.
     #[arg(long, value_name = "IMG")]
     pub disk: Option<PathBuf>,
@@ -97,16 +97,16 @@ pub struct BootOptions {
     /// Record modules' inputs, service calls and results, for `host --replay`.
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     pub record: Option<PathBuf>,
-    /// Seconds after which the kernel is given up.
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub timeout: u64,
+    /// Seconds after which the kernel is given up; 60 by default, and 600 with an engine for portable modules.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub timeout: Option<u64>,
 }
 
 /// The options of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeOptions {
-    /// Further blobs to load at the start.
-    #[arg(value_name = "FILE.mod")]
+    /// Further blobs and portable modules to load at the start.
+    #[arg(value_name = "FILE.mod|FILE.wasm")]
     pub files: Vec<PathBuf>,
     /// The socket for clients; by default the one in BAREFLOW_SOCKET, target/bareflow.sock of the workspace, or
     /// bareflow.sock in the user's runtime folder.

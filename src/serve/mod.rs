@@ -33,8 +33,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// Anything that keeps the kernel from being served, and any end but a successful shutdown.
 pub fn serve(options: &ServeOptions) -> Result<Exit> {
     let (path, link) = address::to_listen(options.socket.as_deref());
-    let machine = boot::machine(&options.machine)?;
-    let files = InputFiles { parameters: options.loading.assignments.lines(), ..InputFiles::blobs(&options.files) };
+    let files = InputFiles::to_load(&options.files, &options.loading)?;
+    let machine = boot::machine(&options.machine, &files)?.machine;
     if let Some(refused) = files.unreadable.first() {
         bail!("{} can't be read, expected a blob; nothing was booted", refused.source);
     }

@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::comparison::{Comparison, Gate, Verdict};
 use crate::frame::{FrameError, encode_frame};
 use crate::report::{Fault, Module};
+use crate::tier::Tier;
 use crate::trace::{Entry, TraceRequest, TraceState};
 
 /// The version of this protocol.
-pub const CONTROL_VERSION: u16 = 8;
+pub const CONTROL_VERSION: u16 = 9;
 
 /// The maximum size of one [`Request::Chunk`] in bytes: the amount a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
@@ -234,6 +235,8 @@ pub struct LoadOverrides<'payload> {
     ///
     /// Those that are not named are inherited one by one.
     pub parameters: &'payload str,
+    /// The tier of a portable module.
+    pub tier: Option<Tier>,
 }
 
 /// A response to a client.

@@ -16,6 +16,7 @@ pub mod options;
 pub mod recording;
 pub mod report;
 pub mod self_check;
+pub mod tier;
 pub mod trace;
 
 use alloc::vec::Vec;

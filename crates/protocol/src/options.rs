@@ -7,6 +7,7 @@ use bareflow_loader::{LoadOptions, Timing};
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::Campaign;
+use crate::tier::Portable;
 
 /// The work that a kernel was booted for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,8 @@ pub struct KernelOptions {
     pub batch: bool,
     /// The options by which modules are loaded.
     pub load: LoadOptions,
+    /// The options for portable modules and their engines.
+    pub portable: Portable,
     /// Whether the serial console shows colours.
     pub colour: bool,
     /// Whether a clock tick is an instruction. Only the one who starts the machine knows.
@@ -85,6 +88,7 @@ impl Default for KernelOptions {
             repeat: 1,
             batch: false,
             load: LoadOptions::DEFAULT,
+            portable: Portable::DEFAULT,
             colour: false,
             icount: false,
             halt: false,
@@ -109,7 +113,7 @@ pub struct BadOptions {
 }
 
 /// The version of the encoding, which rises with every change between releases.
-const ENCODING: u8 = 4;
+const ENCODING: u8 = 5;
 
 /// Returns the checksum of encoded options, which those of another version do not have.
 fn checksum(payload: &[u8]) -> u32 {
@@ -141,6 +145,7 @@ impl KernelOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tier::Tier;
     use alloc::string::ToString;
 
     use bareflow_loader::{Allowed, Backoff, Budget, Domain, FaultPolicy};
@@ -159,6 +164,7 @@ mod tests {
             timing: Timing::Fast,
             repeat: 9,
             load,
+            portable: Portable { tier: Some(Tier::Quick), engine_domain: Domain::Kernel },
             icount: true,
             events_us: 2_000_000,
             ..KernelOptions::default()
@@ -192,7 +198,7 @@ mod tests {
         ];
         let enums = (
             ([Task::Run, Task::Record, Task::Serve], rigs.map(Task::Rig)),
-            ([Timing::Fast, Timing::Precise], Domain::ALL, policies, [Allowed::NONE, Allowed::ALL]),
+            ([Timing::Fast, Timing::Precise], Domain::ALL, policies, [Allowed::NONE, Allowed::ALL], Tier::ALL),
         );
         let switches = [0, 1, 2, 3, 4].map(|on| KernelOptions {
             batch: on == 0,
@@ -203,7 +209,7 @@ mod tests {
             ..options()
         });
         let encoded = crc32c(&[&postcard::to_allocvec(&(enums, switches)).unwrap()]);
-        assert_eq!((ENCODING, encoded), (4, 0x3e5d_098c), "raise ENCODING, and name both here: {encoded:#010x}");
+        assert_eq!((ENCODING, encoded), (5, 0x958e_9877), "raise ENCODING, and name both here: {encoded:#010x}");
     }
 
     #[test]

@@ -157,6 +157,12 @@ pub struct Module {
     pub code_size: u64,
     /// The size of its blob, in bytes.
     pub blob_size: u64,
+    /// The engine that compiled it, `name@version`; absent if it is native.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// The tier that a portable module runs in, 0 to 2; absent if it is native.
+    #[serde(default)]
+    pub tier: Option<u8>,
     /// The number of calls.
     pub call_count: u64,
     /// The cycles of all timed calls.
@@ -476,6 +482,8 @@ mod tests {
             cpu_level: 1,
             code_size: 6,
             blob_size: 134,
+            engine: Some("compiler@0.2.0".into()),
+            tier: Some(2),
             call_count: 1,
             total_cycles: None,
             min_cycles: None,

@@ -1,42 +1,46 @@
 //! The data kept for each loaded module besides its image.
 //!
-//! These are its blob, its last input, and the diagnosis of its last fault.
+//! These are its file, its last input, and the diagnosis of its last fault.
 //!
-//! The blob can be saved, and copied for a comparison with another one.
+//! The file can be saved, and its blob copied for a comparison with another one.
 
-use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use bareflow_loader::{Diagnosis, ModuleId};
+use bareflow_loader::{Diagnosis, ModuleId, Platform};
 use bareflow_suite::fallible::{self, NoMemory};
+use bareflow_suite::module_file::ModuleFile;
 
 /// The longest input that is kept, in bytes.
 const MAX_INPUT: usize = 64 << 10;
 
 /// The data of all loads, in the order of their handles.
-#[derive(Debug, Default)]
-pub(crate) struct BlobStore<'blobs>(Vec<(ModuleId, StoredModule<'blobs>)>);
+pub(crate) struct BlobStore<'blobs, P: Platform>(Vec<(ModuleId, StoredModule<'blobs, P>)>);
+
+impl<P: Platform> Default for BlobStore<'_, P> {
+    fn default() -> Self {
+        BlobStore(Vec::new())
+    }
+}
 
 /// The data kept for one load.
-#[derive(Debug, Default)]
-pub(crate) struct StoredModule<'blobs> {
-    /// The module's blob.
-    pub blob: Cow<'blobs, [u8]>,
+pub(crate) struct StoredModule<'blobs, P: Platform> {
+    /// The module's file.
+    pub file: ModuleFile<'blobs, P>,
     /// The input of its last call.
     pub input: Vec<u8>,
     /// The diagnosis of its last fault.
     pub diagnosis: Option<Diagnosis>,
 }
 
-impl<'blobs> BlobStore<'blobs> {
+impl<'blobs, P: Platform> BlobStore<'blobs, P> {
     /// Makes room for one more load, so that [`keep`](Self::keep) can't fail afterwards.
     pub fn reserve(&mut self) -> Result<(), NoMemory> {
         Ok(self.0.try_reserve(1)?)
     }
 
-    /// Keeps a blob, unless there is no room for the data of the load.
-    pub fn keep(&mut self, id: ModuleId, blob: Cow<'blobs, [u8]>) {
-        let stored = StoredModule { blob, ..StoredModule::default() };
+    /// Keeps a file, unless there is no room for the data of the load.
+    pub fn keep(&mut self, id: ModuleId, file: ModuleFile<'blobs, P>) {
+        let stored = StoredModule { file, input: Vec::new(), diagnosis: None };
         match self.position(id) {
             Ok(index) => {
                 if let Some(known) = self.0.get_mut(index) {
@@ -53,11 +57,11 @@ impl<'blobs> BlobStore<'blobs> {
     }
 
     /// Returns the data of a load.
-    pub fn get(&self, id: ModuleId) -> Option<&StoredModule<'blobs>> {
+    pub fn get(&self, id: ModuleId) -> Option<&StoredModule<'blobs, P>> {
         Some(&self.0.get(self.position(id).ok()?)?.1)
     }
 
-    fn get_mut(&mut self, id: ModuleId) -> Option<&mut StoredModule<'blobs>> {
+    fn get_mut(&mut self, id: ModuleId) -> Option<&mut StoredModule<'blobs, P>> {
         let index = self.position(id).ok()?;
         Some(&mut self.0.get_mut(index)?.1)
     }

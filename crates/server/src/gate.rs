@@ -12,6 +12,7 @@ use bareflow_protocol::comparison::{Arm, Comparison, Conditions, Gate, Verdict};
 use bareflow_protocol::control::{Refusal, RefusalCode};
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, NoMemory, copy};
+use bareflow_suite::module_file::ModuleFile;
 use bareflow_suite::{error_text, text};
 
 use crate::time_slice::{Poll, SLICE_MS};
@@ -34,13 +35,13 @@ pub(crate) struct RunningComparison<P: Platform> {
     /// Set once no more measurements are taken, with the error that ended them early and the index of its arm.
     ended: Option<Option<(usize, ErrorText)>>,
     /// The replacement that depends on the result, if the comparison is a gate.
-    gate: Option<Candidate>,
+    gate: Option<Candidate<P>>,
 }
 
 /// A module that is to replace another one.
-struct Candidate {
+struct Candidate<P: Platform> {
     conditions: Conditions,
-    blob: Vec<u8>,
+    file: ModuleFile<'static, P>,
     /// The module that it is compared with, and that it may replace.
     old: ModuleId,
     /// The copy of the old module, and the candidate unless it was promoted: they are unloaded at the end.
@@ -82,7 +83,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub(crate) fn open_gate(
         &self,
         old: ModuleId,
-        blob: Vec<u8>,
+        file: ModuleFile<'static, P>,
         options: &LoadOptions,
         parameters: &str,
         gate: &Gate<'_>,
@@ -90,15 +91,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let (old_blob, last_input) = {
             let store = self.store.borrow();
             let kept = store.get(old).ok_or("the old module's blob was not kept; push without a gate")?;
-            (copy(&kept.blob)?, copy(&kept.input)?)
+            (copy(kept.file.blob())?, copy(&kept.input)?)
         };
         room()?;
         let old_options = self.manager.options(old).unwrap_or(*options);
         let settings = options.with_parameters(&parameters);
-        let candidate = self
-            .unborrowed()
-            .load_candidate(&blob, settings)
-            .map_err(|error| self.explain_load(&blob, options, &error))?;
+        let candidate = file
+            .load_candidate(self.unborrowed(), settings)
+            .map_err(|error| self.explain_load(file.blob(), options, &error))?;
         let shadow = self.unborrowed().load_candidate(&old_blob, &old_options).map_err(|error| {
             let error = self.explain_load(&old_blob, &old_options, &error);
             self.discard_one(candidate);
@@ -107,7 +107,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         match self.compare([shadow, candidate].map(Callee::Run), gate.input.unwrap_or(&last_input), gate.over) {
             Ok(mut comparing) => {
                 let (conditions, candidate) = (gate.conditions, Some(candidate));
-                comparing.gate = Some(Candidate { conditions, blob, old, shadow, candidate });
+                comparing.gate = Some(Candidate { conditions, file, old, shadow, candidate });
                 Ok(comparing)
             }
             other => {
@@ -201,17 +201,19 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         if name.and_then(|name| self.manager.find(name.as_str())) != Some(gate.old) {
             return Err("the module it was compared with was replaced or unloaded meanwhile; push it again".into());
         }
-        let texts = self.load_texts(&gate.blob)?;
+        let texts = self.load_texts(gate.file.blob())?;
         self.store.borrow_mut().reserve()?;
-        let options = self.manager.options(id).unwrap_or(self.defaults);
+        let options = self.manager.options(id).unwrap_or(self.defaults.load);
         let fallback = self.fallback(name.as_ref().map_or("", |name| name.as_str()), &options)?;
         match self.unborrowed().promote(id) {
             Ok(reloaded) => {
                 self.set_fallback(reloaded.id, fallback);
                 gate.candidate = None;
-                Ok(self.replaced(&reloaded, core::mem::take(&mut gate.blob), texts, Some(verdict)))
+                Ok(self.replaced(&reloaded, core::mem::take(&mut gate.file), texts, Some(verdict)))
             }
-            Err(error) => Err(Refusal::new(RefusalCode::LoadFailed, self.explain_load(&gate.blob, &options, &error))),
+            Err(error) => {
+                Err(Refusal::new(RefusalCode::LoadFailed, self.explain_load(gate.file.blob(), &options, &error)))
+            }
         }
     }
 

@@ -37,11 +37,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use bareflow_loader::{LoadOptions, ModuleManager, Platform};
+use bareflow_loader::{ModuleManager, Platform};
 use bareflow_protocol::control::{Envelope, FileList, MAX_REQUEST, Refusal, RefusalCode};
 use bareflow_protocol::{Decoder, FrameError, Message, Response, write_frame};
 use bareflow_suite::console::Console;
 use bareflow_suite::fallible::{ErrorText, NoMemory};
+use bareflow_suite::load_defaults::LoadDefaults;
 use bareflow_suite::{OUTPUT_CAPACITY, error_text};
 
 use blob_store::BlobStore;
@@ -131,20 +132,20 @@ pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     manager: ModuleManager<P>,
     environment: S,
     /// The options of loads that set none themselves.
-    defaults: LoadOptions,
+    defaults: LoadDefaults<'blobs>,
     /// The parameters that loads during startup set, and the imports that they bind, one on each line.
     parameters: &'blobs str,
     decoder: RefCell<Decoder>,
     /// The time at which bytes last arrived.
     last_came: Cell<u64>,
     uploads: RefCell<Uploads>,
-    store: RefCell<BlobStore<'blobs>>,
+    store: RefCell<BlobStore<'blobs, P>>,
     outputs: RefCell<Outputs>,
     /// The buffer for the frames of answers.
     frame: RefCell<Vec<u8>>,
     jobs: RefCell<VecDeque<Job<P>>>,
     /// The blobs that wait for their dependencies during startup.
-    pending: RefCell<Vec<PendingLoad<'blobs>>>,
+    pending: RefCell<Vec<PendingLoad<'blobs, P>>>,
     ended: Cell<bool>,
     running: Running,
     /// The last trace, unless its client has left.
@@ -161,7 +162,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     pub fn new(
         manager: ModuleManager<P>,
         environment: S,
-        defaults: LoadOptions,
+        defaults: impl Into<LoadDefaults<'blobs>>,
     ) -> Result<Server<'blobs, P, S>, NoMemory> {
         let mut decoder = Decoder::with_limit(MAX_REQUEST);
         decoder.reserve(RECEIVE_BYTES)?;
@@ -172,7 +173,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         Ok(Server {
             manager,
             environment,
-            defaults,
+            defaults: defaults.into(),
             parameters: "",
             decoder: RefCell::new(decoder),
             last_came: Cell::new(0),
@@ -320,7 +321,7 @@ const TOO_LONG: &str = "the answer is longer than a frame can be; ask for less, 
 mod tests {
     use super::*;
     use bareflow_host::HostPlatform;
-    use bareflow_loader::Timing;
+    use bareflow_loader::{LoadOptions, Timing};
     use bareflow_suite::console::Style;
     use core::fmt;
     use std::boxed::Box;

@@ -16,15 +16,17 @@ use bareflow_loader::{
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Gate, Verdict};
 use bareflow_protocol::control::{LoadCycles, Loaded, Refusal, RefusalCode, Replaced};
+use bareflow_suite::compile_refusal::CompileRefusal;
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{ErrorText, NoMemory};
+use bareflow_suite::module_file::ModuleFile;
 use bareflow_suite::{error_text, line, text};
 
 use crate::receipts::{self, ReceiptTexts};
 use crate::requested_options::{DeferredPush, Wanted};
 use crate::task::{Handled, Next, Task};
 use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
-use crate::{MAX_MODULES, Server, ServerEnvironment};
+use crate::{MAX_MODULES, Server, ServerEnvironment, room};
 
 /// The texts of the answer to a load.
 pub(crate) struct LoadTexts {
@@ -35,13 +37,21 @@ pub(crate) struct LoadTexts {
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Loads a blob with the requested options.
-    pub(crate) fn push(&self, blob: Vec<u8>, wanted: Wanted, gate: Option<&Gate<'_>>) -> Handled<P> {
-        let options = self.options(&blob, &wanted);
+    /// Loads a file with the requested options.
+    pub(crate) fn push(&self, bytes: Vec<u8>, wanted: Wanted, gate: Option<&Gate<'_>>) -> Handled<P> {
+        self.push_file(ModuleFile::new(Cow::Owned(bytes)), wanted, gate)
+    }
+
+    fn push_file(&self, mut file: ModuleFile<'static, P>, wanted: Wanted, gate: Option<&Gate<'_>>) -> Handled<P> {
+        if wanted.beside && file.is_portable() {
+            return Err("a portable module is not loaded beside another one; push it without `--beside`".into());
+        }
+        self.compile(&mut file, &wanted)?;
+        let options = self.options(file.blob(), &wanted);
         let refused = |error: LoadError| {
-            let text = self.explain_load(&blob, &options, &error);
+            let text = self.explain_load(file.blob(), &options, &error);
             self.log_refusal(&wanted.label, &text);
-            let text = match self.layouts(&blob, &error) {
+            let text = match self.layouts(file.blob(), &error) {
                 Some(layouts) => error_text!("{text}{layouts}"),
                 None => text,
             };
@@ -50,42 +60,43 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         };
         check_module_count(&self.manager)?;
         let parameters = &*wanted.parameters;
-        check_parameters(&blob, parameters)?;
+        check_parameters(file.blob(), parameters)?;
         if let Some(gate) = gate {
             if wanted.beside {
                 return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
             }
             // Without an old module to compare with, there is nothing to prove.
-            if let Some(old) = name_of(&blob).and_then(|name| self.manager.find(name.as_str())) {
-                return Ok(Next::Task(Task::Compare(self.open_gate(old, blob, &options, parameters, gate)?)));
+            if let Some(old) = name_of(file.blob()).and_then(|name| self.manager.find(name.as_str())) {
+                return Ok(Next::Task(Task::Compare(self.open_gate(old, file, &options, parameters, gate)?)));
             }
         }
-        let texts = self.load_texts(&blob)?;
+        let texts = self.load_texts(file.blob())?;
         self.store.borrow_mut().reserve()?;
         if wanted.beside {
             let start = self.manager.platform().clock_fenced();
-            let id = self.unborrowed().load_versioned(&blob, options.with_parameters(&parameters)).map_err(refused)?;
+            let settings = options.with_parameters(&parameters);
+            let id = self.unborrowed().load_versioned(file.blob(), settings).map_err(refused)?;
             let prepare = self.manager.platform().clock_fenced().saturating_sub(start);
             let cycles = LoadCycles { prepare, switch: 0 };
-            return Ok(self.loaded(id, blob, texts, cycles, StateTransfer::Nothing, None).into());
+            return Ok(self.loaded(id, file, texts, cycles, StateTransfer::Nothing, None).into());
         }
-        let fallback = self.fallback(name_of(&blob).as_ref().map_or("", Name::as_str), &options)?;
+        let fallback = self.fallback(name_of(file.blob()).as_ref().map_or("", Name::as_str), &options)?;
         // Memory for the job that waits if the old module is busy.
         let waiting = Box::try_new_uninit().map_err(|_| NoMemory)?;
-        match self.unborrowed().replace(&blob, options.with_parameters(&parameters)) {
+        match file.replace(self.unborrowed(), options.with_parameters(&parameters)) {
             Ok(reloaded) => {
                 self.set_fallback(reloaded.id, fallback);
-                Ok(self.replaced(&reloaded, blob, texts, None).into())
+                Ok(self.replaced(&reloaded, file, texts, None).into())
             }
-            Err(LoadError::StateBusy) => Ok(Next::Task(Task::Push(Box::write(waiting, DeferredPush { blob, wanted })))),
+            Err(LoadError::StateBusy) => Ok(Next::Task(Task::Push(Box::write(waiting, DeferredPush { file, wanted })))),
             Err(error) => Err(refused(error)),
         }
     }
 
     /// Retries a load that waits for a call of the old module to end.
-    pub(crate) fn push_again(&self, waiting: &mut DeferredPush, waited: u64) -> Poll {
-        let DeferredPush { blob, wanted } = core::mem::take(waiting);
-        match self.push(blob, wanted, None) {
+    pub(crate) fn push_again(&self, waiting: &mut DeferredPush<P>, waited: u64) -> Poll {
+        let DeferredPush { file, wanted } = core::mem::take(waiting);
+        match self.push_file(file, wanted, None) {
             Ok(Next::Response(answer)) => Poll::Ready(answer),
             Ok(Next::Task(Task::Push(mut again))) if waited < UNLOAD_TIMEOUT_MS => {
                 *waiting = core::mem::take(&mut *again);
@@ -98,6 +109,30 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
     }
 
+    /// Compiles a portable module.
+    fn compile(&self, file: &mut ModuleFile<'_, P>, wanted: &Wanted) -> Result<(), Refusal> {
+        let limits = wanted.limits.map(|limits| limits.within(&self.defaults.load.limits));
+        let compiled = file.compile(self.unborrowed(), &wanted.label, &self.defaults, wanted.tier, limits);
+        compiled.map_err(|refusal| {
+            let code = refusal.code();
+            let text = self.explain_compile(refusal);
+            self.log_refusal(&wanted.label, &text);
+            Refusal::new(code, text)
+        })?;
+        // What was compiled is kept, too.
+        if file.is_portable() {
+            room()?;
+        }
+        Ok(())
+    }
+
+    /// Returns the reason for which a file was not compiled, and keeps the diagnosis of a fault.
+    pub(crate) fn explain_compile(&self, refusal: CompileRefusal) -> ErrorText {
+        refusal.explain(&self.manager, &self.environment, |engine, diagnosis| {
+            self.store.borrow_mut().note_fault(engine, diagnosis);
+        })
+    }
+
     /// Returns both states' layouts if the new module can't take over the old one's state.
     fn layouts(&self, blob: &[u8], error: &LoadError) -> Option<ErrorText> {
         if !matches!(error, LoadError::StateChanged { .. } | LoadError::StateDropped { .. }) {
@@ -105,7 +140,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         }
         let store = self.store.borrow();
         let old = name_of(blob).and_then(|name| store.get(self.manager.find(name.as_str())?));
-        let old = old.and_then(|old| RawModule::parse(&old.blob).ok());
+        let old = old.and_then(|old| RawModule::parse(old.file.blob()).ok());
         let new = RawModule::parse(blob).ok();
         let layouts = Layouts { old: old.as_ref().and_then(schema_of), new: new.as_ref().and_then(schema_of) };
         Some(error_text!("{layouts}"))
@@ -129,7 +164,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     pub(crate) fn replaced(
         &self,
         reloaded: &Reloaded,
-        blob: Vec<u8>,
+        file: ModuleFile<'static, P>,
         mut texts: LoadTexts,
         verdict: Option<Verdict>,
     ) -> Response {
@@ -139,7 +174,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             receipt: old.receipt.as_ref().map(|receipt| receipts::receipt(receipt, texts)),
         });
         let cycles = LoadCycles { prepare: reloaded.prepare_cycles, switch: reloaded.switch_cycles };
-        let answer = self.loaded(reloaded.id, blob, texts, cycles, reloaded.state, verdict);
+        let answer = self.loaded(reloaded.id, file, texts, cycles, reloaded.state, verdict);
         self.log_replaced(reloaded);
         match answer {
             Response::Loaded(loaded) => Response::Loaded(Loaded { replaced, ..loaded }),
@@ -162,7 +197,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     fn loaded(
         &self,
         id: ModuleId,
-        blob: Vec<u8>,
+        file: ModuleFile<'static, P>,
         texts: LoadTexts,
         cycles: LoadCycles,
         state: StateTransfer,
@@ -171,7 +206,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let Some(profile) = self.manager.stats(id) else {
             return Response::Refused("it is gone already; push it again".into());
         };
-        self.store.borrow_mut().keep(id, Cow::Owned(blob));
+        self.store.borrow_mut().keep(id, file);
         self.log_load(id);
         Response::Loaded(Loaded {
             name: texts.name,
@@ -190,10 +225,12 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// These are the requested ones, or else those of the module of its name, or else the defaults.
     pub(crate) fn options(&self, blob: &[u8], wanted: &Wanted) -> LoadOptions {
         let old = name_of(blob).and_then(|name| self.manager.options(self.manager.find(name.as_str())?));
-        let options = old.unwrap_or(self.defaults);
+        let defaults = self.defaults.options(blob);
+        let options = old.unwrap_or(defaults);
+        let limits = wanted.limits.map(|limits| limits.within(&defaults.limits));
         LoadOptions {
             domain: wanted.domain.unwrap_or(options.domain),
-            limits: wanted.limits.unwrap_or(options.limits),
+            limits: limits.unwrap_or(options.limits),
             on_fault: wanted.on_fault.unwrap_or(options.on_fault),
             ..options
         }
@@ -205,8 +242,13 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let (name, _) = self.manager.load_of(id).ok_or("it is gone; see `ps`")?;
         let store = self.store.borrow();
         let kept = store.get(id).ok_or_else(|| error_text!("{selector}: its blob was not kept; push it again"))?;
-        let path = self.environment.save(name.as_str(), &kept.blob)?;
-        Ok(Response::Saved { path, bytes: kept.blob.len() as u64 }.into())
+        if kept.file.is_portable() {
+            let error =
+                "is portable, and only native modules are saved; put the .wasm file on the disk (`disk create`)";
+            return Err(error_text!("{selector}: {error}").into());
+        }
+        let path = self.environment.save(name.as_str(), kept.file.blob())?;
+        Ok(Response::Saved { path, bytes: kept.file.blob().len() as u64 }.into())
     }
 
     pub(crate) fn log_load(&self, id: ModuleId) {

@@ -1,12 +1,13 @@
 //! The options of a load, as its client requests them.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use bareflow_loader::{Budget, Domain, FaultPolicy, Platform, Printable};
 use bareflow_protocol::comparison::{Condition, MAX_CONDITIONS};
 use bareflow_protocol::control::{MAX_PARAMETERS, MAX_WORD, Push};
+use bareflow_protocol::tier::Tier;
 use bareflow_suite::fallible::ErrorText;
+use bareflow_suite::module_file::ModuleFile;
 use bareflow_suite::{error_text, text};
 
 use crate::{Server, ServerEnvironment};
@@ -21,15 +22,22 @@ pub(crate) struct Wanted {
     pub on_fault: Option<FaultPolicy>,
     /// The parameters to set and the imports to bind, one on each line.
     pub parameters: String,
+    /// The tier of a portable module.
+    pub tier: Option<Tier>,
     /// Whether the module is loaded beside the active one of its name, instead of replacing it.
     pub beside: bool,
 }
 
-/// A blob that waits to be loaded, with the client's options.
-#[derive(Default)]
-pub(crate) struct DeferredPush {
-    pub blob: Vec<u8>,
+/// A file that waits to be loaded, with the client's options.
+pub(crate) struct DeferredPush<P: Platform> {
+    pub file: ModuleFile<'static, P>,
     pub wanted: Wanted,
+}
+
+impl<P: Platform> Default for DeferredPush<P> {
+    fn default() -> Self {
+        DeferredPush { file: ModuleFile::default(), wanted: Wanted::default() }
+    }
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
@@ -50,7 +58,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let word = bounded(word)?;
             let domain = Domain::from_name(word)
                 .ok_or_else(|| error_text!("domain \"{}\", expected kernel or user", Printable(word.as_bytes())))?;
-            if self.defaults.domain == Domain::User && domain != Domain::User {
+            if self.defaults.load.domain == Domain::User && domain != Domain::User {
                 return Err("domain \"kernel\", expected user: this kernel was started for modules of ring 3".into());
             }
             Ok::<_, ErrorText>(domain)
@@ -61,14 +69,15 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 error_text!("policy \"{}\", expected {}", Printable(word.as_bytes()), FaultPolicy::EXPECTED)
             })
         });
-        let limits = push.overrides.budget.map(|limits| limits.within(&self.defaults.limits));
+        let limits = push.overrides.budget;
         let label = text!("{}", bounded(push.label)?)?;
         let (domain, on_fault) = (domain.transpose()?, on_fault.transpose()?);
         let lines = push.overrides.parameters;
         if lines.len() > MAX_PARAMETERS {
             return Err(error_text!("{} bytes that set parameters, expected at most {MAX_PARAMETERS}", lines.len()));
         }
-        Ok(Wanted { label, domain, limits, on_fault, parameters: text!("{lines}")?, beside: push.beside })
+        let (tier, beside) = (push.overrides.tier, push.beside);
+        Ok(Wanted { label, domain, limits, on_fault, parameters: text!("{lines}")?, tier, beside })
     }
 }
 

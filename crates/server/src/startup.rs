@@ -4,9 +4,11 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 
 use bareflow_loader::{ImportError, LoadError, ModuleId, Platform};
+use bareflow_suite::compile_refusal::CompileRefusal;
 use bareflow_suite::console::{explain_unused, unused_parameters};
 use bareflow_suite::dependency_cycles::DependencyGraph;
 use bareflow_suite::fallible::{ErrorText, NO_MEMORY};
+use bareflow_suite::module_file::ModuleFile;
 use bareflow_suite::{error_text, text};
 
 use crate::push::check_module_count;
@@ -17,27 +19,35 @@ use crate::{Server, ServerEnvironment};
 const MAX_PENDING: usize = 256;
 
 /// A blob that waits for another one during startup.
-pub(crate) struct PendingLoad<'blobs> {
+pub(crate) struct PendingLoad<'blobs, P: Platform> {
     label: String,
-    blob: Cow<'blobs, [u8]>,
+    file: ModuleFile<'blobs, P>,
     /// Whether it may replace another module: files on the disk override blobs in the kernel's image.
     replaces: bool,
     /// The reason for which it was not loaded yet.
-    misses: Option<LoadError>,
+    misses: Option<Missing>,
     /// The module that its import asks for by name, which was there in another version.
     unfit: Option<ModuleId>,
+}
+
+/// What a file misses that may still come.
+enum Missing {
+    /// Another module.
+    Module(LoadError),
+    /// An engine, for which this is the reason.
+    Engine(ErrorText),
 }
 
 impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     /// Loads a blob during startup, and reports the result on the console.
     pub fn load_at_startup(&self, label: &str, blob: &'blobs [u8]) {
-        self.start_load(label, Cow::Borrowed(blob), false);
+        self.start_load(label, ModuleFile::new(Cow::Borrowed(blob)), false);
     }
 
     /// Loads a file from the disk during startup, and reports the result on the console.
     pub fn load_file(&self, path: &str) {
         match self.environment.read(path) {
-            Ok(blob) => self.start_load(path, Cow::Owned(blob), true),
+            Ok(blob) => self.start_load(path, ModuleFile::new(Cow::Owned(blob)), true),
             Err(error) => self.log_refusal(path, &error),
         }
     }
@@ -46,14 +56,16 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     pub fn refuse_pending(&self) {
         let pending = self.pending.take();
         // Without memory for the search for cycles, only the missing dependency is reported.
-        let graph = DependencyGraph::of(pending.iter().map(|one| &*one.blob)).ok();
+        let graph = DependencyGraph::of(pending.iter().map(|one| one.file.blob())).ok();
         for (index, one) in pending.iter().enumerate() {
             let cycle = graph.as_ref().and_then(|graph| graph.cycle(index).ok().flatten());
-            match (cycle, one.misses) {
+            match (cycle, &one.misses) {
                 (Some(cycle), _) => self.log_refusal(&one.label, &cycle),
-                (None, Some(error)) => {
-                    self.log_refusal(&one.label, &self.explain_load(&one.blob, &self.defaults, &error));
+                (None, Some(Missing::Module(error))) => {
+                    let options = self.defaults.options(one.file.blob());
+                    self.log_refusal(&one.label, &self.explain_load(one.file.blob(), &options, error));
                 }
+                (None, Some(Missing::Engine(reason))) => self.log_refusal(&one.label, reason),
                 (None, None) => {}
             }
         }
@@ -62,9 +74,9 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
     }
 
-    fn start_load(&self, label: &str, blob: Cow<'blobs, [u8]>, replaces: bool) {
+    fn start_load(&self, label: &str, file: ModuleFile<'blobs, P>, replaces: bool) {
         let Ok(text) = text!("{label}") else { return self.log_refusal(label, &NO_MEMORY) };
-        if !self.try_load(PendingLoad { label: text, blob, replaces, misses: None, unfit: None }) {
+        if !self.try_load(PendingLoad { label: text, file, replaces, misses: None, unfit: None }) {
             return;
         }
         // A loaded module may satisfy blobs that wait, and these may satisfy others. A blob that misses the same as before
@@ -79,38 +91,57 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     }
 
     /// Returns whether what a blob misses is loaded now.
-    fn is_met(&self, one: &PendingLoad<'_>) -> bool {
-        match &one.misses {
-            Some(LoadError::MissingDependency { name, versions }) => {
+    fn is_met(&self, one: &PendingLoad<'_, P>) -> bool {
+        let error = match &one.misses {
+            Some(Missing::Module(error)) => error,
+            Some(Missing::Engine(_)) => return self.defaults.has_engine(&self.manager),
+            None => return false,
+        };
+        match error {
+            LoadError::MissingDependency { name, versions } => {
                 self.manager.find_version(name.as_str(), |version| versions.admits(version)).is_some()
             }
-            Some(LoadError::Import { error: ImportError::NotLoaded { provider }, .. }) => {
+            LoadError::Import { error: ImportError::NotLoaded { provider }, .. } => {
                 self.manager.find(provider.as_str()).is_some_and(|id| one.unfit != Some(id))
             }
-            Some(LoadError::Import { import, .. }) => self.manager.is_exported(&one.blob, import),
+            LoadError::Import { import, .. } => self.manager.is_exported(one.file.blob(), import),
             _ => false,
         }
     }
 
     /// Loads a blob, or makes it wait for another one. Returns whether the module is loaded now.
-    fn try_load(&self, mut one: PendingLoad<'blobs>) -> bool {
+    fn try_load(&self, mut one: PendingLoad<'blobs, P>) -> bool {
         if let Err(error) = check_module_count(&self.manager) {
             self.log_refusal(&one.label, &error);
             return false;
         }
-        let options = if one.replaces { self.options(&one.blob, &Wanted::default()) } else { self.defaults };
+        match one.file.compile(self.unborrowed(), &one.label, &self.defaults, None, None) {
+            Ok(()) => {}
+            Err(CompileRefusal::NoEngine(reason)) => {
+                one.misses = Some(Missing::Engine(reason));
+                self.wait(one);
+                return false;
+            }
+            Err(refusal) => {
+                self.log_refusal(&one.label, &self.explain_compile(refusal));
+                return false;
+            }
+        }
+        let blob = one.file.blob();
+        let options = if one.replaces { self.options(blob, &Wanted::default()) } else { self.defaults.options(blob) };
+        let settings = options.with_parameters(&self.parameters);
         let done = if one.replaces {
             // The replaced module is reported on the console; no client waits for an answer.
-            self.unborrowed().replace(&one.blob, options.with_parameters(&self.parameters)).map(|reloaded| {
+            one.file.replace(self.unborrowed(), settings).map(|reloaded| {
                 self.log_replaced(&reloaded);
                 reloaded.id
             })
         } else {
-            self.unborrowed().load_with(&one.blob, options.with_parameters(&self.parameters))
+            one.file.load(self.unborrowed(), settings)
         };
         match done {
             Ok(id) => {
-                self.store.borrow_mut().keep(id, one.blob);
+                self.store.borrow_mut().keep(id, one.file);
                 self.log_load(id);
                 return true;
             }
@@ -118,21 +149,26 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
                 if let LoadError::Import { error: ImportError::NotLoaded { provider }, .. } = error {
                     one.unfit = self.manager.find(provider.as_str());
                 }
-                one.misses = Some(error);
+                one.misses = Some(Missing::Module(error));
                 self.wait(one);
             }
-            Err(error) => self.log_refusal(&one.label, &self.explain_load(&one.blob, &options, &error)),
+            Err(error) => self.log_refusal(&one.label, &self.explain_load(blob, &options, &error)),
         }
         false
     }
 
     /// Keeps a blob until what it misses is loaded.
-    fn wait(&self, one: PendingLoad<'blobs>) {
+    fn wait(&self, one: PendingLoad<'blobs, P>) {
         let mut pending = self.pending.borrow_mut();
         let refusal: ErrorText = if pending.len() >= MAX_PENDING {
             let needs = match &one.misses {
-                Some(LoadError::MissingDependency { name, versions }) => error_text!("it needs {name} {versions}"),
-                Some(LoadError::Import { import, .. }) => error_text!("its import {import} has no provider yet"),
+                Some(Missing::Module(LoadError::MissingDependency { name, versions })) => {
+                    error_text!("it needs {name} {versions}")
+                }
+                Some(Missing::Module(LoadError::Import { import, .. })) => {
+                    error_text!("its import {import} has no provider yet")
+                }
+                Some(Missing::Engine(_)) => "it needs an engine".into(),
                 _ => "it needs another module".into(),
             };
             error_text!(

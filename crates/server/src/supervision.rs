@@ -9,6 +9,7 @@ use bareflow_protocol::Response;
 use bareflow_protocol::control::{Refusal, RefusalCode};
 use bareflow_suite::console::Style;
 use bareflow_suite::fallible::{self, NoMemory};
+use bareflow_suite::module_file::ModuleFile;
 use bareflow_suite::{error_text, line, text};
 
 use crate::time_slice::{Poll, UNLOAD_TIMEOUT_MS};
@@ -44,7 +45,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         // A copy, since the store may change during the module's `init`.
         let is_kept = self.manager.with_blob(id, |_| ()).is_some();
         let store = self.store.borrow();
-        let blob = store.get(id).filter(|_| !is_kept).map(|stored| fallible::copy(&stored.blob)).transpose();
+        let blob = store.get(id).filter(|_| !is_kept).map(|stored| fallible::copy(stored.file.blob())).transpose();
         drop(store);
         let blob = match blob {
             Ok(blob) => blob,
@@ -71,11 +72,12 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let is_stopped = self.manager.stats(old).is_none_or(|profile| profile.stopped);
         let store = self.store.borrow();
         let (Some(stored), Some(options)) = (store.get(old), self.manager.options(old)) else { return Ok(None) };
-        if is_stopped || self.manager.with_blob(old, |_| ()).is_some() {
+        // A portable module's blob is worth nothing without its origin.
+        if is_stopped || stored.file.is_portable() || self.manager.with_blob(old, |_| ()).is_some() {
             return Ok(None);
         }
         let lines = self.manager.parameters(old);
-        let (blob, lines) = (fallible::copy(&stored.blob)?, text!("{}", lines.as_deref().unwrap_or_default())?);
+        let (blob, lines) = (fallible::copy(stored.file.blob())?, text!("{}", lines.as_deref().unwrap_or_default())?);
         Ok(Some(Fallback { blob, options, lines }))
     }
 
@@ -93,7 +95,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let Some(id) = self.manager.find(notice.name.as_str()) else { return };
         // Without memory, only the module can't be saved.
         if let Some(Ok(blob)) = self.manager.with_blob(id, fallible::copy) {
-            self.store.borrow_mut().keep(id, Cow::Owned(blob));
+            self.store.borrow_mut().keep(id, ModuleFile::new(Cow::Owned(blob)));
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) enum Task<P: Platform> {
     /// Restart a module, once its running calls have ended.
     Restart(ModuleId),
     /// Replace a module with state, once its running calls have ended.
-    Push(Box<DeferredPush>),
+    Push(Box<DeferredPush<P>>),
     /// Compare two modules or functions.
     Compare(Box<RunningComparison<P>>),
     /// Handle a request that could not be handled when it arrived: its payload.

@@ -21,7 +21,7 @@ const UPLOAD_TIMEOUT_MS: u64 = 10_000;
 /// The time that a complete upload may wait for its load, in milliseconds.
 ///
 /// The load waits its turn after whatever runs, so this is longer than any call may take.
-const PENDING_TIMEOUT_MS: u64 = 180_000;
+const PENDING_TIMEOUT_MS: u64 = 400_000;
 
 /// All uploads.
 #[derive(Debug, Default)]

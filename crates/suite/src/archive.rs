@@ -7,6 +7,8 @@ use bareflow_protocol::KernelOptions;
 use tar_no_std::TarArchiveRef;
 
 use crate::Source;
+use crate::load_defaults::LoadDefaults;
+use crate::module_limits::ModuleLimits;
 
 /// The file in an archive with the input of the run, if there is any.
 pub const INPUT: &str = "input";
@@ -17,6 +19,9 @@ pub const LABELS: &str = "labels";
 /// The file in an archive with the parameters to set and the imports to bind, one
 /// [`Assignment`](bareflow_loader::Assignment) on each line.
 pub const PARAMETERS: &str = "parameters";
+
+/// The file in an archive with limits of single modules, as [`ModuleLimits`] takes them.
+pub const LIMITS: &str = "limits";
 
 /// The file in an archive with the options of the kernel, if they are not the default.
 pub const OPTIONS: &str = "options";
@@ -30,11 +35,19 @@ pub struct Archive<'bytes> {
     pub input: &'bytes [u8],
     /// The parameters to set and the imports to bind, one on each line.
     pub parameters: &'bytes str,
+    /// The limits of single modules.
+    pub limits: ModuleLimits<'bytes>,
     /// The options of the kernel.
     pub options: KernelOptions,
 }
 
 impl<'bytes> Archive<'bytes> {
+    /// Returns the options by which modules are loaded.
+    #[must_use]
+    pub const fn load_defaults(&self) -> LoadDefaults<'bytes> {
+        LoadDefaults { load: self.options.load, limits: self.limits, portable: self.options.portable }
+    }
+
     /// Reads an archive; an empty slice is an empty archive.
     ///
     /// # Errors
@@ -60,6 +73,12 @@ impl<'bytes> Archive<'bytes> {
                     archive.parameters = core::str::from_utf8(entry.data()).map_err(|_| {
                         alloc::format!("{PARAMETERS}: no text, expected module.parameter=value on each line")
                     })?;
+                }
+                LIMITS => {
+                    let text = core::str::from_utf8(entry.data());
+                    archive.limits = ModuleLimits::new(
+                        text.map_err(|_| alloc::format!("{LIMITS}: no text, expected module.heap=1M on each line"))?,
+                    );
                 }
                 LABELS => labels = core::str::from_utf8(entry.data()).unwrap_or_default(),
                 name => archive.blobs.push(Source { label: name.to_string(), bytes: entry.data() }),
@@ -96,9 +115,11 @@ mod tests {
             ("1.mod", b""),
             ("input", b"in"),
             ("parameters", b"a.b=1\n"),
+            ("limits", b"a.heap=1M\n"),
         ]);
         let archive = Archive::read(&bytes).unwrap();
         assert_eq!(archive.parameters, "a.b=1\n");
+        assert_eq!(archive.limits, ModuleLimits::new("a.heap=1M\n"));
         assert_eq!(archive.input, b"in");
         let expected = [("dir/a file.mod", &b"blob"[..]), ("1.mod", b"")];
         let found: Vec<_> = archive.blobs.iter().map(|blob| (blob.label.as_str(), blob.bytes)).collect();

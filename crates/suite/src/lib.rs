@@ -13,16 +13,23 @@ extern crate alloc;
 pub mod console;
 
 pub mod archive;
+pub mod compile_refusal;
 pub mod dependency_cycles;
 pub mod events;
 pub mod fallible;
 pub mod figures;
 pub mod functions;
+pub mod load_defaults;
+pub mod module_file;
+pub mod module_limits;
 pub mod module_statistics;
+#[cfg(feature = "portable")]
+pub mod portable;
 mod report;
 mod statistics;
 mod tests_four;
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -32,14 +39,17 @@ use bareflow_abi::record::{EVENTS, EXPECTED_RESULT};
 use bareflow_loader::diagnosis::FaultText;
 use bareflow_loader::records::first_record;
 use bareflow_loader::{
-    Assignment, BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, LoadOptions, ModuleId,
-    ModuleManager, Platform, Printable, RawModule,
+    Assignment, BatchTiming, Counters, Diagnosis, ExecuteError, InvalidModule, LoadError, ModuleId, ModuleManager,
+    Platform, Printable, RawModule,
 };
 use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
+use compile_refusal::CompileRefusal;
 use console::{Console, Style, explain_refusal, explain_unused, show_fault, unused_parameters};
 use dependency_cycles::DependencyGraph;
 use fallible::ErrorText;
+use load_defaults::LoadDefaults;
+use module_file::ModuleFile;
 pub use report::{fault, module, with_details};
 
 /// The capacity of a module's output buffer, in bytes.
@@ -57,6 +67,17 @@ pub struct Source<'blob> {
     pub bytes: &'blob [u8],
 }
 
+impl Source<'_> {
+    /// Returns whether it is a file of the module `name`, as far as that is known before it is loaded.
+    fn is_of(&self, name: &str) -> bool {
+        #[cfg(feature = "portable")]
+        if portable::is_wasm(self.bytes) {
+            return portable::name_of_file(&self.label) == name;
+        }
+        RawModule::parse(self.bytes).is_ok_and(|raw| raw.header().name_bytes() == name.as_bytes())
+    }
+}
+
 /// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Plan<'run> {
@@ -69,7 +90,7 @@ pub struct Plan<'run> {
     /// The number of runs of every module but the four.
     pub repeat: u32,
     /// The options of all loads.
-    pub load: LoadOptions,
+    pub load: LoadDefaults<'run>,
     /// The parameters to set and the imports to bind, one [`Assignment`] on each line.
     pub parameters: &'run str,
     /// The place of the run, in its report: `host` or `kernel`.
@@ -99,6 +120,12 @@ struct Run<'run, P: Platform, C> {
     diagnoses: Vec<(ModuleId, Diagnosis)>,
     /// The clock right before the first call.
     first_call: Option<u64>,
+}
+
+/// A file that is to be loaded.
+struct Waiting<'run, P: Platform> {
+    label: &'run str,
+    file: ModuleFile<'run, P>,
 }
 
 /// The outcome of a load.
@@ -154,27 +181,32 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &i
     report::report(environment, run.tests, run.refused, modules)
 }
 
-impl<P: Platform, C: Console> Run<'_, P, C> {
+impl<'run, P: Platform, C: Console> Run<'run, P, C> {
     /// Loads all blobs. Returns the modules to run after the four.
-    fn load_all(&mut self, plan: &Plan<'_>) -> Vec<Further> {
+    fn load_all(&mut self, plan: &'run Plan<'run>) -> Vec<Further> {
         line!(self.console, Plain, "[INIT] Loading embedded modules...");
         let mut further = Vec::new();
         // A file with the same bytes as an embedded blob is left out, since the embedded one runs anyway.
         let is_embedded = |file: &&Source<'_>| plan.embedded.iter().any(|source| source.bytes == file.bytes);
         let files = plan.files.iter().filter(|file| !is_embedded(file));
-        let mut waiting: Vec<_> = plan.embedded.iter().chain(files).collect();
-        // Blobs with missing dependencies are retried until no further one can be loaded.
+        let file = |source: &'run Source<'run>| Waiting {
+            label: &source.label,
+            file: ModuleFile::new(Cow::Borrowed(source.bytes)),
+        };
+        let mut waiting: Vec<_> = plan.embedded.iter().chain(files).map(file).collect();
+        // Files with missing dependencies are retried until no further one can be loaded.
         loop {
             let before = waiting.len();
-            waiting.retain(|source| match self.load(source) {
+            waiting.retain_mut(|one| match self.load(one) {
                 Loading::Waits => true,
                 Loading::Refused => false,
                 Loading::Done(name, id) => {
-                    if !has_run(source.bytes) {
-                        let does = if has_events(source.bytes) { "handles events" } else { "exports functions" };
+                    let blob = one.file.blob();
+                    if !has_run(blob) {
+                        let does = if has_events(blob) { "handles events" } else { "exports functions" };
                         line!(self.console, Plain, "     {name} only {does}, so no test calls it");
                     } else if !tests_four::NAMES.contains(&name.as_str()) {
-                        further.push(Further { label: name, id, expected: expected_result(source.bytes) });
+                        further.push(Further { label: name, id, expected: expected_result(blob) });
                     }
                     false
                 }
@@ -183,13 +215,10 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
                 break;
             }
         }
-        self.refuse_all(&waiting);
+        self.refuse_all(waiting);
         // Of a module that was refused it was said why.
-        let is_refused = |line: &Assignment<'_>| {
-            let mut blobs =
-                plan.embedded.iter().chain(&plan.files).filter_map(|source| RawModule::parse(source.bytes).ok());
-            blobs.any(|raw| raw.header().name_bytes() == line.module.as_bytes())
-        };
+        let is_refused =
+            |line: &Assignment<'_>| plan.embedded.iter().chain(&plan.files).any(|source| source.is_of(line.module));
         for unused in unused_parameters(self.manager, plan.parameters).filter(|line| !is_refused(line)) {
             self.refuse(Refusal::new(unused.line.to_string(), explain_unused(&unused).into_owned()));
         }
@@ -200,8 +229,18 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         further
     }
 
-    fn load(&mut self, source: &Source<'_>) -> Loading {
-        match self.manager.load_with(source.bytes, self.plan.load.with_parameters(&self.plan.parameters)) {
+    fn load(&mut self, one: &mut Waiting<'run, P>) -> Loading {
+        match self.compile(one) {
+            Ok(()) => {}
+            Err(CompileRefusal::NoEngine(_)) => return Loading::Waits,
+            Err(refusal) => {
+                let error = self.explain_compile(refusal);
+                self.refuse(Refusal::new(one.label.to_string(), error.into_owned()));
+                return Loading::Refused;
+            }
+        }
+        let options = self.plan.load.options(one.file.blob());
+        match one.file.load(self.manager, options.with_parameters(&self.plan.parameters)) {
             Ok(id) => {
                 let Some(profile) = self.manager.stats(id) else { return Loading::Refused };
                 self.console.show(Style::Good, format_args!("[OK]"));
@@ -210,9 +249,8 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
             }
             Err(error) if error.is_for_another_module() => Loading::Waits,
             Err(error) => {
-                let text =
-                    explain_refusal(self.manager, source.bytes, &self.plan.load, &error, self.console).into_owned();
-                let refusal = Refusal::new(source.label.clone(), text);
+                let text = explain_refusal(self.manager, one.file.blob(), &options, &error, self.console).into_owned();
+                let refusal = Refusal::new(one.label.to_string(), text);
                 if let LoadError::AlreadyLoaded { name, .. } = &error {
                     line!(self.console, Warning, "[WARN] Module already loaded: {name}");
                     self.refused.push(refusal);
@@ -224,17 +262,41 @@ impl<P: Platform, C: Console> Run<'_, P, C> {
         }
     }
 
-    /// Reports the reason for which each of these blobs can't be loaded. Each misses another module.
-    fn refuse_all(&mut self, waiting: &[&Source<'_>]) {
-        let graph = DependencyGraph::of(waiting.iter().map(|source| source.bytes)).ok();
-        for (index, source) in waiting.iter().enumerate() {
-            let cycle = graph.as_ref().and_then(|graph| graph.cycle(index).ok().flatten()).map(ErrorText::into_owned);
-            let load = self.plan.load;
-            let missing = self.manager.load_with(source.bytes, load.with_parameters(&self.plan.parameters)).err();
-            let explain = |error| explain_refusal(self.manager, source.bytes, &load, &error, self.console).into_owned();
-            let error = cycle.or_else(|| missing.map(explain));
-            self.refuse(Refusal::new(source.label.clone(), error.unwrap_or_default()));
+    fn compile(&self, one: &mut Waiting<'run, P>) -> Result<(), CompileRefusal> {
+        one.file.compile(self.manager, one.label, &self.plan.load, None, None)
+    }
+
+    /// Returns the reason for which a file was not compiled, and keeps the diagnosis of a fault.
+    fn explain_compile(&mut self, refusal: CompileRefusal) -> ErrorText {
+        let diagnoses = &mut self.diagnoses;
+        refusal.explain(self.manager, self.console, |id, diagnosis| {
+            diagnoses.extend(diagnosis.map(|diagnosis| (id, diagnosis)));
+        })
+    }
+
+    /// Reports the reason for which each of these files can't be loaded. Each misses another module.
+    fn refuse_all(&mut self, mut waiting: Vec<Waiting<'run, P>>) {
+        let mut errors = Vec::new();
+        {
+            let graph = DependencyGraph::of(waiting.iter().map(|one| one.file.blob())).ok();
+            for index in 0..waiting.len() {
+                errors.push(graph.as_ref().and_then(|graph| graph.cycle(index).ok().flatten()));
+            }
         }
+        for (one, cycle) in waiting.iter_mut().zip(errors) {
+            let error = cycle.or_else(|| self.missing(one)).unwrap_or_default();
+            self.refuse(Refusal::new(one.label.to_string(), error.into_owned()));
+        }
+    }
+
+    /// Returns what a file misses.
+    fn missing(&mut self, one: &mut Waiting<'run, P>) -> Option<ErrorText> {
+        if let Err(refusal) = self.compile(one) {
+            return Some(self.explain_compile(refusal));
+        }
+        let options = self.plan.load.options(one.file.blob());
+        let error = one.file.load(self.manager, options.with_parameters(&self.plan.parameters)).err()?;
+        Some(explain_refusal(self.manager, one.file.blob(), &options, &error, self.console))
     }
 
     fn refuse(&mut self, refusal: Refusal) {

@@ -28,6 +28,9 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
     line!(console);
     let (domain, Budget { time_us, stack_bytes: stack, heap_bytes: heap, .. }) = (&module.domain, module.budget);
     line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
+    if let Some(engine) = &module.engine {
+        line!(console, Plain, "  Engine:        {engine}, tier {}", OrDash(module.tier));
+    }
     if !module.parameters.is_empty() {
         console.show(Style::Plain, format_args!("  Parameters:   "));
         module.parameters.iter().for_each(|set| console.show(Style::Plain, format_args!(" {set}")));

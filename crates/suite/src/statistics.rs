@@ -87,6 +87,8 @@ mod tests {
             cpu_level: 1,
             code_size: 8,
             blob_size: 136,
+            engine: None,
+            tier: None,
             call_count: cycles.map_or(0, |_| 1),
             total_cycles: cycles,
             min_cycles: cycles,

@@ -3,10 +3,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bareflow_disk::{Chosen, DiskError, File, Identity, Listing, Selection};
+use bareflow_disk::{Chosen, DiskError, File, Identity, Listing};
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{LoadError, Platform, Printable, RawModule, ValidModule};
 use bareflow_suite::fallible::ErrorText;
+#[cfg(feature = "portable")]
+use bareflow_suite::fallible::collect;
 use bareflow_suite::{error_text, text};
 
 use super::{KernelDisk, NoDisk, with_disk};
@@ -24,11 +26,13 @@ pub fn select(platform: &impl Platform, mut refuse: impl FnMut(String, ErrorText
         ValidModule::validate(RawModule::parse(blob)?, Capabilities::of(platform))?;
         Ok(())
     };
-    let selected = with(|disk| disk.select(validate));
-    let selection = selected.unwrap_or_else(|error| {
-        refuse(String::from("disk"), error);
-        Selection::default()
-    });
+    let selection = match with(|disk| disk.select(validate)) {
+        Ok(selection) => selection,
+        Err(error) => {
+            refuse(String::from("disk"), error);
+            return Vec::new();
+        }
+    };
     selection.refused.into_iter().for_each(|refused| refuse(refused.file, refused.error.into()));
     let path = |chosen: Chosen| match text!("{FOLDER}/{}", chosen.file.name) {
         Ok(path) => Some(path),
@@ -37,7 +41,42 @@ pub fn select(platform: &impl Platform, mut refuse: impl FnMut(String, ErrorText
             None
         }
     };
-    selection.chosen.into_iter().filter_map(path).collect()
+    let native = selection.chosen.into_iter().filter_map(path);
+    #[cfg(feature = "portable")]
+    return native.collect::<Vec<_>>().into_iter().chain(portable(refuse)).collect();
+    #[cfg(not(feature = "portable"))]
+    native.collect()
+}
+
+/// Returns the paths of the portable modules, by name. They are loaded after the others, among which engines may be.
+#[cfg(feature = "portable")]
+fn portable(mut refuse: impl FnMut(String, ErrorText)) -> Vec<String> {
+    let mut paths = with(KernelDisk::list).and_then(|listing| {
+        let portable = listing.files.into_iter().filter(|file| !file.folder && is_portable(&file.name));
+        Ok(collect(portable.map(|file| text!("{FOLDER}/{}", file.name)))?)
+    });
+    if let Ok(paths) = &mut paths {
+        paths.sort_unstable();
+    }
+    paths.unwrap_or_else(|error| {
+        refuse(String::from("disk"), error);
+        Vec::new()
+    })
+}
+
+/// Finds the file of a portable module by the module's name.
+#[cfg(feature = "portable")]
+fn find_portable(module: &str) -> Result<Option<File>, ErrorText> {
+    let is_it =
+        |file: &File| is_portable(&file.name) && file.name.len() == module.len() + 5 && file.name.starts_with(module);
+    Ok(with(KernelDisk::list)?.files.into_iter().find(is_it))
+}
+
+/// Returns whether a file is named as a portable module is.
+#[cfg(feature = "portable")]
+fn is_portable(name: &str) -> bool {
+    let ending = name.len().checked_sub(5).and_then(|start| name.get(start..));
+    !name.starts_with("._") && ending.is_some_and(|ending| ending.eq_ignore_ascii_case(".wasm"))
 }
 
 /// Returns the files of the folder `path`, and the error that kept the rest from being read.
@@ -72,6 +111,11 @@ pub fn read(path: &str) -> Result<Vec<u8>, ErrorText> {
     let shown = Printable(path.as_bytes());
     if !path.contains('/') {
         let found = with(|disk| disk.find(path))?;
+        #[cfg(feature = "portable")]
+        let found = match found {
+            Some(file) => Some(file),
+            None => find_portable(path)?,
+        };
         let file = found.ok_or_else(|| error_text!("{shown}: no file of a module of that name; see `ls`"))?;
         return with(|disk| disk.read(&file)).map_err(|error| error_text!("{shown}: {error}"));
     }

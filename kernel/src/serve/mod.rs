@@ -37,7 +37,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         return false;
     }
     let environment = KernelEnvironment::new(options.icount);
-    let server = match Server::new(manager, environment, options.load) {
+    let server = match Server::new(manager, environment, archive.load_defaults()) {
         Ok(server) => server.with_parameters(archive.parameters),
         Err(error) => {
             console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));

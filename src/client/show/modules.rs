@@ -14,6 +14,7 @@ pub fn table(modules: &[Module]) -> String {
     let has_parameters = modules.iter().any(|module| !module.parameters.is_empty());
     let has_imports = modules.iter().any(|module| !module.imports.is_empty());
     let has_events = modules.iter().any(|module| module.events.is_some());
+    let has_engines = modules.iter().any(|module| module.engine.is_some());
     let row = |module: &Module| {
         let several = modules.iter().filter(|other| other.name == module.name).count() > 1;
         let mark = if several && module.active { "*" } else { "" };
@@ -28,16 +29,27 @@ pub fn table(modules: &[Module]) -> String {
             OrDash(module.p99_cycles).to_string(),
             memory(module.memory_bytes),
         ];
+        row.extend(has_engines.then(|| engine(module)));
         row.extend(has_parameters.then(|| joined(&module.parameters)));
         row.extend(has_imports.then(|| joined(&module.imports)));
         row.extend(has_events.then(|| module.events.as_ref().map(waits_for).unwrap_or_default()));
         row
     };
     let mut titles = TITLES.to_vec();
+    titles.extend(has_engines.then_some("ENGINE"));
     titles.extend(has_parameters.then_some("PARAMETERS"));
     titles.extend(has_imports.then_some("IMPORTS"));
     titles.extend(has_events.then_some("WAITS FOR"));
     aligned(&titles, &[2, 5, 6, 7, 8], modules.iter().map(row))
+}
+
+/// Formats the engine of a portable module, and the tier that it runs in.
+fn engine(module: &Module) -> String {
+    match (&module.engine, module.tier) {
+        (Some(engine), Some(tier)) => format!("{engine} (tier {tier})"),
+        (Some(engine), None) => engine.clone(),
+        (None, _) => "-".to_owned(),
+    }
 }
 
 fn joined(list: &[impl ToString]) -> String {
@@ -93,6 +105,14 @@ sum     1.0.0       1  kernel  loaded      3   20   30     12K
 sum     1.1.0*      1  kernel  loaded      3   20   30     12K  step=3 verbose=true
 primes  1.0.0       1  kernel  loaded      3    -   30     12K";
         assert_eq!(table(&modules), expected);
+        modules[0].parameters.clear();
+        modules[1].parameters.clear();
+        (modules[2].engine, modules[2].tier) = (Some("compiler@0.2.0".to_owned()), Some(2));
+        let found = table(&modules);
+        assert!(found.contains("MEMORY  ENGINE\n") && found.ends_with("12K  compiler@0.2.0 (tier 2)"), "{found}");
+        assert!(found.contains("   12K  -\n"), "{found}");
+        (modules[2].engine, modules[2].tier) = (None, None);
+        modules[1].parameters = vec![set("step", "3"), set("verbose", "true")];
         let bound = |name: &str, provider: &str| BoundImport { name: name.to_owned(), provider: provider.to_owned() };
         let waiting = Supervision { starts_in_ms: Some(120), ..Supervision::default() };
         modules[0].supervision = Some(waiting);

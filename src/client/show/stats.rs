@@ -68,6 +68,8 @@ pub(super) mod tests {
             cpu_level: 1,
             code_size: 6,
             blob_size: 134,
+            engine: None,
+            tier: None,
             call_count: 3,
             total_cycles: Some(70),
             min_cycles: Some(20),

@@ -21,7 +21,17 @@ pub fn with_details<P: Platform>(manager: &ModuleManager<P>, id: ModuleId, modul
     let (parameters, imports) = (parameters(manager, id)?, imports(manager, id)?);
     let supervision = manager.supervised(id).as_ref().map(supervision).transpose()?;
     let (functions, events) = (functions(manager, id)?, events(manager, id)?);
+    #[cfg(feature = "portable")]
+    let module = with_engine(manager, id, module)?;
     Ok(Module { parameters, imports, functions, events, supervision, ..module })
+}
+
+/// Adds the engine of a portable module, and the tier that it runs in.
+#[cfg(feature = "portable")]
+fn with_engine<P: Platform>(manager: &ModuleManager<P>, id: ModuleId, module: Module) -> Result<Module, NoMemory> {
+    let Some(provenance) = manager.provenance(id) else { return Ok(module) };
+    let engine = text!("{}@{}", provenance.engine, provenance.engine_version)?;
+    Ok(Module { engine: Some(engine), tier: crate::portable::tier_of(&provenance).number(), ..module })
 }
 
 fn supervision(supervised: &Supervised) -> Result<Supervision, NoMemory> {

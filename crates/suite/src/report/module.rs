@@ -34,6 +34,8 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         cpu_level: profile.cpu_level,
         code_size: profile.code_size,
         blob_size: profile.blob_size,
+        engine: None,
+        tier: None,
         call_count: profile.call_count,
         total_cycles: cycles.map(|_| profile.total_cycles),
         min_cycles: cycles.map(|cycles| cycles.min),

@@ -1,0 +1,160 @@
+//! Portable modules: how WebAssembly gets to an engine, and which one.
+
+use bareflow_abi::CallError;
+use bareflow_abi::interface::Interface;
+use bareflow_loader::portable::engine::{Engine, Options, PAGE_BYTES, QUICK, SPEED};
+use bareflow_loader::portable::{CompileError, Compiled};
+use bareflow_loader::records::bindings;
+use bareflow_loader::valid::Capabilities;
+use bareflow_loader::{
+    BindError, Budget, Domain, FaultPolicy, LoadOptions, ModuleManager, Platform, Provenance, RawModule,
+};
+use bareflow_protocol::tier::Tier;
+
+use crate::compile_refusal::CompileRefusal;
+use crate::error_text;
+use crate::fallible::ErrorText;
+
+pub use bareflow_loader::portable::engine::is_wasm;
+
+/// The engine that compiles: tiers 1 and 2.
+pub const COMPILER: &str = "compiler";
+
+/// The engine that interprets: tier 0.
+pub const INTERPRETER: &str = "interpreter";
+
+/// The limits of engines: enough for WebAssembly of a megabyte, also under an emulator.
+pub const ENGINE_LIMITS: Budget =
+    Budget { time_us: 300_000_000, stack_bytes: 8 << 20, heap_bytes: 256 << 20, ..Budget::LIMITS };
+
+/// Returns whether a blob is an engine's: whether it exports the interface of engines.
+#[must_use]
+pub fn is_engine(raw: &RawModule<'_>) -> bool {
+    bindings(raw.records).exports().any(|(_, export)| export.interface == <dyn Engine>::NAME)
+}
+
+/// Returns the options for the load of an engine where other modules have `defaults`.
+pub(crate) fn engine_options(defaults: &LoadOptions, domain: Domain) -> LoadOptions {
+    // A fault in one module's compilation must not keep others from being compiled.
+    LoadOptions { domain, limits: ENGINE_LIMITS, on_fault: FaultPolicy::Restart, ..*defaults }
+}
+
+/// Returns the tier that a compiled module runs in.
+#[must_use]
+pub fn tier_of(provenance: &Provenance) -> Tier {
+    match (provenance.engine.as_str(), provenance.options.optimization) {
+        (INTERPRETER, _) => Tier::Interpreted,
+        (_, QUICK) => Tier::Quick,
+        _ => Tier::Fast,
+    }
+}
+
+/// Returns the tier in which a portable module starts. `None` asks for the fastest that the loaded engines have.
+///
+/// With [`Tier::Auto`], it starts in the first one that there is; whoever changes it later compiles it once more.
+#[must_use]
+pub fn first_tier<P: Platform>(manager: &ModuleManager<P>, wanted: Option<Tier>) -> Tier {
+    let is_loaded = |engine| manager.find(engine).is_some();
+    match wanted {
+        None if is_loaded(COMPILER) => Tier::Fast,
+        Some(Tier::Auto) if !is_loaded(INTERPRETER) => Tier::Quick,
+        None | Some(Tier::Auto) => Tier::Interpreted,
+        Some(tier) => tier,
+    }
+}
+
+/// Returns the engine of a tier, and what it is asked for.
+#[must_use]
+pub const fn engine_of(tier: Tier) -> (&'static str, u32) {
+    match tier {
+        Tier::Interpreted | Tier::Auto => (INTERPRETER, QUICK),
+        Tier::Quick => (COMPILER, QUICK),
+        Tier::Fast => (COMPILER, SPEED),
+    }
+}
+
+/// Returns whether the engine of a tier is loaded.
+pub(crate) fn has_engine<P: Platform>(manager: &ModuleManager<P>, wanted: Option<Tier>) -> bool {
+    let (engine, _) = engine_of(first_tier(manager, wanted));
+    manager.find(engine).is_some()
+}
+
+/// Returns the name of a module that does not say its own: that of its file, without folders and ending.
+#[must_use]
+pub fn name_of_file(label: &str) -> &str {
+    let file = label.rsplit('/').next().unwrap_or(label);
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+}
+
+/// Has the engine of a tier compile `wasm`.
+///
+/// Its memory may grow to what the limits permit as heap, which is in its data.
+pub(crate) fn compile<P: Platform>(
+    manager: &ModuleManager<P>,
+    label: &str,
+    wasm: &[u8],
+    wanted: Option<Tier>,
+    limits: &Budget,
+) -> Result<Compiled<P::Alloc>, CompileRefusal> {
+    let (engine, optimization) = engine_of(first_tier(manager, wanted));
+    let memory = u64::from(limits.heap_bytes.min(limits.data_bytes));
+    let options = Options {
+        optimization,
+        cpu_level: Capabilities::of(manager.platform()).cpu_level.into(),
+        maximum_pages: u32::try_from(memory / PAGE_BYTES).unwrap_or(u32::MAX),
+        ..Options::DEFAULT
+    };
+    manager.compile(engine, &options, name_of_file(label), wasm).map_err(|error| refusal(manager, wanted, error))
+}
+
+/// Returns the refusal for an error of a compilation.
+fn refusal<P: Platform>(
+    manager: &ModuleManager<P>,
+    wanted: Option<Tier>,
+    error: CompileError<P::Alloc>,
+) -> CompileRefusal {
+    match error {
+        CompileError::NoEngine { engine, error: BindError::NotLoaded } => {
+            CompileRefusal::NoEngine(no_engine(engine.as_str(), wanted))
+        }
+        CompileError::NoAnswer { engine, error: CallError::Faulted | CallError::OutOfTime } => {
+            let id = manager.find(engine.as_str());
+            let fault = id.and_then(|id| manager.stats(id)).and_then(|profile| profile.fault);
+            match id.zip(fault) {
+                Some((id, fault)) => CompileRefusal::Faulted(id, fault),
+                None => CompileRefusal::Refused(error_text!("{error}")),
+            }
+        }
+        CompileError::NoMemory { .. } | CompileError::NoAnswer { error: CallError::NoMemory, .. } => {
+            CompileRefusal::NoMemory(error_text!("{error}"))
+        }
+        error => CompileRefusal::Refused(error_text!("{error}")),
+    }
+}
+
+fn no_engine(engine: &str, wanted: Option<Tier>) -> ErrorText {
+    let what_to_do =
+        "`bareflow build --engines` makes them, `--engines FOLDER` takes them along, or put them on the disk";
+    match wanted {
+        Some(Tier::Interpreted | Tier::Quick | Tier::Fast) => {
+            error_text!("WebAssembly, and no engine {engine} is loaded, which `--tier` asks for; {what_to_do}")
+        }
+        None | Some(Tier::Auto) => {
+            error_text!("WebAssembly, and no engine is loaded, expected {COMPILER} or {INTERPRETER}; {what_to_do}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_named_as_its_file() {
+        for (label, name) in
+            [("primes.wasm", "primes"), ("/modules/a-b.wasm", "a-b"), ("x/y", "y"), ("a.b.wasm", "a.b")]
+        {
+            assert_eq!(name_of_file(label), name);
+        }
+    }
+}

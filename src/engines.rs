@@ -1,0 +1,100 @@
+//! The engines: modules that compile portable modules. Commands that meet WebAssembly take them along.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use bareflow_builder::discover::{ModuleCrate, engines, has_engines};
+use bareflow_builder::{BuildError, build_module};
+use bareflow_loader::RawModule;
+use bareflow_protocol::tier::Tier;
+use bareflow_suite::portable::{COMPILER, INTERPRETER, is_engine};
+
+use crate::build_command::ENGINES;
+use crate::input_files::{label, read_blob};
+use crate::options::{EngineOptions, PortableOptions};
+use crate::workspace;
+
+/// The memory of a machine with an engine in it, in MiB: an engine's heap, what it compiles, and all the rest.
+pub(crate) const MEMORY_MEGABYTES: u32 = 1024;
+
+/// The name and the blob of an engine.
+pub(crate) type EngineBlob = (String, Vec<u8>);
+
+/// Returns the engines that `options` ask for.
+///
+/// # Errors
+/// When there are none and none can be built.
+pub(crate) fn find(options: &PortableOptions) -> Result<Vec<EngineBlob>> {
+    find_for(&options.engines, options.tier.tier)
+}
+
+/// Returns the engines that modules of `tier` take, from the folder that `options` name, or else from that of a build.
+///
+/// # Errors
+/// When there are none and none can be built.
+pub(crate) fn find_for(options: &EngineOptions, tier: Option<Tier>) -> Result<Vec<EngineBlob>> {
+    let folder = options.folder.as_deref();
+    let built = if folder.is_none() { built()? } else { Vec::new() };
+    let get = |name: &str| match folder {
+        Some(folder) => read(&folder.join(name).with_extension("mod")),
+        None => build(name, &built),
+    };
+    let found: Vec<_> = match tier {
+        Some(Tier::Interpreted) => get(INTERPRETER)?.into_iter().collect(),
+        Some(Tier::Quick | Tier::Fast) => get(COMPILER)?.into_iter().collect(),
+        Some(Tier::Auto) => [get(INTERPRETER)?, get(COMPILER)?].into_iter().flatten().collect(),
+        None => get(COMPILER)?.map_or_else(|| get(INTERPRETER), |engine| Ok(Some(engine)))?.into_iter().collect(),
+    };
+    if found.is_empty() {
+        let (place, wanted) = (folder.map_or("the workspace `engines`".to_owned(), label), wanted(tier));
+        bail!(
+            "no engine in {place}, expected {wanted}; `bareflow build --engines` in a checkout of BareFlow makes them"
+        );
+    }
+    Ok(found)
+}
+
+fn wanted(tier: Option<Tier>) -> String {
+    match tier {
+        Some(Tier::Interpreted) => format!("{INTERPRETER}.mod"),
+        Some(Tier::Quick | Tier::Fast) => format!("{COMPILER}.mod"),
+        None | Some(Tier::Auto) => format!("{COMPILER}.mod or {INTERPRETER}.mod"),
+    }
+}
+
+/// Returns whether one of these blobs is an engine's.
+pub(crate) fn has_engine<'blob>(blobs: impl IntoIterator<Item = &'blob [u8]>) -> bool {
+    blobs.into_iter().any(|blob| RawModule::parse(blob).is_ok_and(|raw| is_engine(&raw)))
+}
+
+/// Reads an engine from a file, if there is one.
+fn read(path: &Path) -> Result<Option<EngineBlob>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = read_blob(path).map_err(|error| anyhow!("{}: {error}", label(path)))?;
+    Ok(Some((label(path), bytes)))
+}
+
+/// Returns the engines that a checkout of BareFlow has, each with the path of its blob.
+fn built() -> Result<Vec<(ModuleCrate, PathBuf)>> {
+    let missing = "a portable module (.wasm) needs an engine, and there is none to build here; \
+         name the folder with compiler.mod or interpreter.mod by `--engines FOLDER` (`bareflow build --engines` in a \
+         checkout of BareFlow makes them)";
+    let manifest = workspace::workspace_manifest().ok().filter(|manifest| has_engines(manifest)).context(missing)?;
+    let workspace = engines(&manifest)?;
+    let path = |module: &ModuleCrate| workspace.target.join(ENGINES).join(&module.name).with_extension("mod");
+    Ok(workspace.modules.iter().map(|module| (module.clone(), path(module))).collect())
+}
+
+/// Reads an engine that was built, or builds it.
+fn build(name: &str, engines: &[(ModuleCrate, PathBuf)]) -> Result<Option<EngineBlob>> {
+    let Some((module, path)) = engines.iter().find(|(module, _)| module.name == name) else { return Ok(None) };
+    if let Some(found) = read(path)? {
+        return Ok(Some(found));
+    }
+    crate::complain!("building the engine {name} for portable modules: this takes some minutes, the first time only");
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let blob = build_module(module, folder).map_err(|error: BuildError| anyhow!("{error}"))?;
+    Ok(Some((label(path), blob.bytes)))
+}

@@ -1,0 +1,61 @@
+//! The options for portable modules and their engines.
+
+use std::path::PathBuf;
+
+use bareflow_loader::Domain;
+use bareflow_protocol::tier::{Portable, Tier};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use super::loading::domain;
+
+/// The options of the commands that load portable modules themselves, or boot a kernel that does.
+#[derive(Debug, Args)]
+pub struct PortableOptions {
+    /// The engines.
+    #[command(flatten)]
+    pub engines: EngineOptions,
+    /// The domain that the engines run in.
+    #[arg(long, default_value = "user", value_parser = domain(), hide_possible_values = true, value_name = "kernel|user")]
+    pub engine_domain: Domain,
+    /// The tier.
+    #[command(flatten)]
+    pub tier: TierOptions,
+}
+
+/// The engines of portable modules.
+#[derive(Debug, Default, Args)]
+pub struct EngineOptions {
+    /// Take engines along, `compiler.mod` or `interpreter.mod` in FOLDER; for portable modules (.wasm), by default from
+    /// target/engines of a checkout of BareFlow, where they are built the first time.
+    #[arg(long = "engines", value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
+
+/// The tier of portable modules.
+#[derive(Debug, Default, Args)]
+pub struct TierOptions {
+    /// The way in which portable modules run; by default the fastest that the loaded engines have.
+    #[arg(long, value_name = "TIER", value_parser = tier())]
+    pub tier: Option<Tier>,
+}
+
+impl PortableOptions {
+    /// Returns the options in the form of the protocol.
+    #[must_use]
+    pub const fn portable(&self) -> Portable {
+        Portable { tier: self.tier.tier, engine_domain: self.engine_domain }
+    }
+}
+
+/// Returns the parser of a tier.
+fn tier() -> impl TypedValueParser<Value = Tier> {
+    let help = |tier| match tier {
+        Tier::Interpreted => "Interpreted: starts at once",
+        Tier::Quick => "Compiled quickly",
+        Tier::Fast => "Compiled to fast code",
+        Tier::Auto => "As the kernel thinks best, which may change while it runs",
+    };
+    let words = PossibleValuesParser::new(Tier::ALL.map(|tier| PossibleValue::new(tier.name()).help(help(tier))));
+    words.try_map(|word| Tier::from_name(&word).ok_or("expected one of the words"))
+}
