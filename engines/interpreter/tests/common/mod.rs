@@ -1,10 +1,17 @@
 //! A process that runs what the engine makes.
 
+#![allow(dead_code, reason = "each test uses what it needs")]
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use bareflow_builder::build_module;
+use bareflow_builder::discover::module_at;
 use bareflow_engine::Options;
 use bareflow_host::HostPlatform;
 use bareflow_interpreter::compile;
 use bareflow_loader::{
-    Domain, ExecuteError, FaultKind, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing,
+    Budget, Domain, ExecuteError, FaultKind, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing,
 };
 
 /// A module that is loaded in a process of its own manager.
@@ -13,9 +20,37 @@ pub struct Running {
     pub id: ModuleId,
 }
 
+/// Returns a module in WebAssembly's text format as bytes.
+pub fn wasm(wat: &str) -> Vec<u8> {
+    wat::parse_str(wat).unwrap()
+}
+
+/// Returns options with so many pages of memory.
+pub fn options_in(maximum_pages: u32) -> Options {
+    Options { maximum_pages, ..Options::DEFAULT }
+}
+
 /// Returns the blob of a module in WebAssembly's text format.
 pub fn blob(wat: &str) -> Vec<u8> {
-    compile(&Options { maximum_pages: 256, ..Options::DEFAULT }, "test", &wat::parse_str(wat).unwrap()).unwrap()
+    compile(&options_in(256), "test", &wasm(wat)).unwrap()
+}
+
+/// Returns the blob of the engine itself.
+pub fn engine() -> &'static [u8] {
+    static ENGINE: OnceLock<Vec<u8>> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let module = module_at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+        build_module(&module, &module.target.join("engines")).unwrap().bytes
+    })
+}
+
+/// Returns a manager with the engine, in a process of its own.
+pub fn process_with_engine() -> ModuleManager<HostPlatform> {
+    let manager = manager();
+    let limits = Budget { heap_bytes: 64 << 20, ..Budget::LIMITS };
+    let options = LoadOptions { domain: Domain::User, limits, ..LoadOptions::default() };
+    manager.load_with(engine(), &options).unwrap();
+    manager
 }
 
 /// Returns an empty manager.
