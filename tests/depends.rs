@@ -167,8 +167,13 @@ fn each_call_has_its_own_time() {
             load_into(&local, callee, &bytes("faults"));
             let answer = local.push(&relay("relay", &[any("faults")]), |push| {
                 push.overrides.domain = Some(caller.name());
-                push.overrides.budget =
-                    Some(Budget { time_us: 30_000, stack_bytes: 64 << 10, heap_bytes: 0, data_bytes: 1 << 20 });
+                push.overrides.budget = Some(Budget {
+                    time_us: 30_000,
+                    stack_bytes: 64 << 10,
+                    heap_bytes: 0,
+                    data_bytes: 1 << 20,
+                    memory_bytes: 1 << 20,
+                });
             });
             assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
             assert_eq!(called(&local, "relay", "faults loop_forever").0, -104, "{caller:?} {callee:?}");
@@ -187,8 +192,13 @@ fn a_module_that_does_nothing_but_call_has_a_budget() {
             load_into(&local, callee, &bytes("echo"));
             let answer = local.push(&bytes("relay"), |push| {
                 push.overrides.domain = Some(caller.name());
-                push.overrides.budget =
-                    Some(Budget { time_us: 1_000, stack_bytes: 64 << 10, heap_bytes: 0, data_bytes: 1 << 20 });
+                push.overrides.budget = Some(Budget {
+                    time_us: 1_000,
+                    stack_bytes: 64 << 10,
+                    heap_bytes: 0,
+                    data_bytes: 1 << 20,
+                    memory_bytes: 1 << 20,
+                });
             });
             assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
             let call = Request::Call { module: "relay", input: b"*echo x", repeat: 1 };

@@ -191,6 +191,10 @@ fn document(tables: &[FaultTable; 2], frames: &[FaultTable; 2]) -> String {
         It makes no fault, averts none, and renames only what such a trap raises: `invalid_opcode`, and `divide` where a trap of a\n\
         division is listed. `trace` and recordings for `--replay` have the processor's kind.\n\
         \n\
+        An access beyond a linear memory ([format.md](format.md#linear-memory)) is `wasm_out_of_bounds_memory_access` without a list: the\n\
+        platform knows the addresses that are kept for the memory. `tests/memory.rs` holds that in both domains, in the kernel and in a\n\
+        process.\n\
+        \n\
         | number in the list | kind |\n\
         |---|---|\n",
     );

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bareflow_abi::header::{FLAG_NO_RUN, Header};
 use bareflow_abi::record::{
-    BINDINGS, DEPENDENCIES, EVENTS, EXPECTED_RESULT, SIGNATURES, STATE_SCHEMA, SYMBOLS, TRAPS, VARIANT,
+    BINDINGS, DEPENDENCIES, EVENTS, EXPECTED_RESULT, MEMORY, SIGNATURES, STATE_SCHEMA, SYMBOLS, TRAPS, VARIANT,
 };
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 use bareflow_loader::RawModule;
@@ -18,13 +18,15 @@ use common::{assert_code, bareflow, root};
 use serde_json::Value;
 
 /// The results of the modules for the input "hi".
-const RESULTS: [(&str, i64); 10] = [
+const RESULTS: [(&str, i64); 11] = [
     ("all-in-one", 1023),
     ("counter", 1),
     ("echo", 2),
     ("empty", 0),
     ("heap", 1000),
     ("kinds-user", 0),
+    // Two pages, and the byte that it wrote to the end of the second.
+    ("memory", 0x202),
     // The input makes it call "hi", which it does not declare.
     ("relay", -101),
     ("rogue", 1),
@@ -104,7 +106,9 @@ fn there_are_blobs_of_every_version_and_every_record() {
         let raw = RawModule::parse(&bytes).unwrap();
         kinds.extend(Records::new(raw.records).flatten().map(|record| record.kind));
     }
-    for kind in [STATE_SCHEMA, VARIANT, SYMBOLS, DEPENDENCIES, EXPECTED_RESULT, BINDINGS, SIGNATURES, EVENTS, TRAPS] {
+    for kind in
+        [STATE_SCHEMA, VARIANT, SYMBOLS, DEPENDENCIES, EXPECTED_RESULT, BINDINGS, SIGNATURES, EVENTS, TRAPS, MEMORY]
+    {
         assert!(kinds.contains(&kind), "no released blob has a record of kind {kind:#x}");
     }
 }

@@ -86,7 +86,7 @@ fn inspect_says_what_a_module_gets() {
     let path = folder.path().join("inspection.json");
     let output = bareflow(["inspect".into(), "--json".into(), path.clone(), test_blob("heap")]);
     assert_code(&output, 0);
-    let expected = "\nBudget: 1000000 us, stack 65536, heap 262144 bytes\n  limits: 60000000 us, stack 1048576, heap 16777216, data 67108864 bytes";
+    let expected = "\nBudget: 1000000 us, stack 65536, heap 262144 bytes\n  limits: 60000000 us, stack 1048576, heap 16777216, data 67108864, memory 67108864 bytes";
     assert!(text(&output).contains(expected), "{}", text(&output));
     let found: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     assert_eq!((&found["budget"]["heap"], &found["limits"]["stack"]), (&HEAP.into(), &(1 << 20).into()));

@@ -87,7 +87,13 @@ fn rejects_names_that_are_longer_than_any() {
 fn a_budget_of_a_client_stays_within_that_of_the_server() {
     let limits = Budget { time_us: 20_000, ..Budget::LIMITS };
     let local = Local::new(LoadOptions { limits, ..LoadOptions::default() });
-    let overrides = Budget { time_us: u32::MAX, stack_bytes: u32::MAX, heap_bytes: u32::MAX, data_bytes: u32::MAX };
+    let overrides = Budget {
+        time_us: u32::MAX,
+        stack_bytes: u32::MAX,
+        heap_bytes: u32::MAX,
+        data_bytes: u32::MAX,
+        memory_bytes: u32::MAX,
+    };
     let answer = local.push(&bytes(test_blob("faults")), |push| push.overrides.budget = Some(overrides));
     assert!(matches!(answer, Response::Loaded(_)), "{answer:?}");
     let start = Instant::now();

@@ -43,6 +43,54 @@ fields! {
     flags: u32,
 }
 
+/// An error in the record of a linear memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadMemory {
+    /// The record has another size.
+    Size,
+    /// The words lie beyond data and bss.
+    Words,
+    /// The maximum is above [`MAX_MEMORY_PAGES`].
+    Maximum,
+    /// There are more pages at first than there may ever be.
+    Initial,
+    /// A flag is unknown.
+    Flags,
+}
+
+impl BadMemory {
+    /// Returns a description for messages.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            BadMemory::Size => "the record does not have 16 bytes",
+            BadMemory::Words => "its words lie beyond data and bss",
+            BadMemory::Maximum => "its maximum is above 65536 pages",
+            BadMemory::Initial => "it has more pages at first than at most",
+            BadMemory::Flags => "a flag is unknown",
+        }
+    }
+}
+
+impl MemoryRecord {
+    /// Reads the record of a module with `data_size` bytes of data and bss.
+    ///
+    /// # Errors
+    /// The first value that can't be.
+    pub fn read(bytes: &[u8], data_size: u32) -> Result<MemoryRecord, BadMemory> {
+        let record = MemoryRecord::from_bytes(bytes.try_into().map_err(|_| BadMemory::Size)?);
+        let end = record.words.checked_add(MEMORY_WORDS_SIZE);
+        match record {
+            _ if end.is_none_or(|end| end > data_size) => Err(BadMemory::Words),
+            _ if record.maximum_pages > MAX_MEMORY_PAGES => Err(BadMemory::Maximum),
+            _ if record.initial_pages > record.maximum_pages => Err(BadMemory::Initial),
+            _ if record.flags & !KNOWN_MEMORY_FLAGS != 0 => Err(BadMemory::Flags),
+            record => Ok(record),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +100,24 @@ mod tests {
         let furthest = u64::from(u32::MAX) + u64::from(u32::MAX);
         assert!(furthest + MEMORY_PAGE_SIZE <= WINDOW_SIZE);
         assert!(u64::from(MAX_MEMORY_PAGES) * MEMORY_PAGE_SIZE == 1 << 32);
+    }
+
+    #[test]
+    fn rejects_what_can_not_be() {
+        let good = MemoryRecord { words: 8, initial_pages: 2, maximum_pages: 2, flags: MEMORY_NEEDS_WINDOW };
+        assert_eq!(MemoryRecord::read(&good.to_bytes(), 24), Ok(good));
+        let largest = MemoryRecord { maximum_pages: MAX_MEMORY_PAGES, ..good };
+        assert_eq!(MemoryRecord::read(&largest.to_bytes(), 24), Ok(largest));
+        for (bad, why) in [
+            (MemoryRecord { words: 9, ..good }, BadMemory::Words),
+            (MemoryRecord { words: u32::MAX - 15, ..good }, BadMemory::Words),
+            (MemoryRecord { maximum_pages: MAX_MEMORY_PAGES + 1, ..good }, BadMemory::Maximum),
+            (MemoryRecord { initial_pages: 3, ..good }, BadMemory::Initial),
+            (MemoryRecord { flags: 3, ..good }, BadMemory::Flags),
+        ] {
+            assert_eq!(MemoryRecord::read(&bad.to_bytes(), 24), Err(why), "{bad:?}");
+        }
+        assert_eq!(MemoryRecord::read(&good.to_bytes()[1..], 24), Err(BadMemory::Size));
     }
 
     #[test]

@@ -349,12 +349,18 @@ fn show(inspection: &Inspection) {
         show_segments(code);
         show_functions(code);
     }
-    if let Some(Budget { time_us, stack_bytes: stack, heap_bytes: heap, data_bytes: _ }) = inspection.budget {
-        let Budget { time_us: most_us, stack_bytes: most_stack, heap_bytes: most_heap, data_bytes: data } =
-            inspection.limits;
+    if let Some(Budget { time_us, stack_bytes: stack, heap_bytes: heap, .. }) = inspection.budget {
+        let Budget {
+            time_us: most_us,
+            stack_bytes: most_stack,
+            heap_bytes: most_heap,
+            data_bytes: data,
+            memory_bytes: memory,
+        } = inspection.limits;
         say!("\nBudget: {time_us} us, stack {stack}, heap {heap} bytes");
         say!(
-            "  limits: {most_us} us, stack {most_stack}, heap {most_heap}, data {data} bytes, unless --budget says otherwise"
+            "  limits: {most_us} us, stack {most_stack}, heap {most_heap}, data {data}, memory {memory} bytes, unless \
+             --budget says otherwise"
         );
     }
     say!("\nVerdict: {}", inspection.verdict);

@@ -41,7 +41,7 @@ pub struct OverrideOptions {
     /// The domain that its code runs in.
     #[arg(long, value_parser = domain())]
     pub domain: Option<Domain>,
-    /// Limits of a call and of the module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`.
+    /// Limits of a call and of the module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M,memory=64M`.
     #[arg(long, value_name = "LIMITS", value_parser = budget)]
     pub budget: Option<Budget>,
     /// The reaction to a fault: `stop`, `restart`, `restart:N` for at most N times, `fallback` to the version before, or

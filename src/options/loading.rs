@@ -15,8 +15,8 @@ pub struct LoadingOptions {
     /// The domain that modules' code runs in.
     #[arg(long, default_value = "kernel", value_parser = domain())]
     pub domain: Domain,
-    /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M`; with a module's
-    /// name, those of one: `compiler.heap=512M`.
+    /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M,memory=64M`; with
+    /// a module's name, those of one: `compiler.heap=512M`.
     #[arg(long, value_name = "LIMITS", value_parser = budgets)]
     pub budget: Option<Budgets>,
     /// The reaction to a module's fault: `stop`, `restart`, `restart:N` for at most N times, `fallback` to the version

@@ -8,8 +8,12 @@
 //! | writable aliases of shared text and rodata | [`WRITE_ALIAS`] | 32 MiB |
 //! | rodata, then data of images | [`IMAGES`] and their distances | 256 MiB each |
 //! | aliases of what modules in ring 3 use | [`ALIAS_RANGE`] | up to the last page but one |
+//!
+//! Windows, which linear memories grow in, lie in the kernel's half far below, where the root's entries are free
+//! (`memory/window_tables.rs`).
 
 use bareflow_abi::layout::{DATA_OFFSET, IMAGE_SPAN, MAX_SEGMENT_SIZE, RODATA_OFFSET};
+use bareflow_abi::memory::WINDOW_SIZE;
 
 /// The lowest address of all: a kernel lies below it, in the same two gigabytes, so that calls are near ones.
 pub const START: u64 = MODULE_STACK.start;
@@ -75,7 +79,9 @@ pub mod user {
     pub const REGIONS_ROOM: u64 = ALIAS_RANGE_PAGES * PAGE_SIZE;
     /// The distance from the kernel's alias of a region to its address in a module, wrapping.
     pub const REGION_SHIFT: u64 = REGIONS.wrapping_sub(ALIAS_RANGE);
-    /// The distance of the stubs from each other: the one that ends a call, those of `log`, `clock`, `call` and `invoke`.
+    /// The window of its linear memory, in parts of a GiB of their own.
+    pub const WINDOW: u64 = 0x2_0000_0000;
+    /// The distance of the stubs from each other: the one that ends a call, those of `log`, `clock`, `call`, `invoke` and `grow`.
     pub const STUB_SIZE: u64 = 16;
     /// Bytes of the instruction `syscall`: the processor reports the address after it.
     pub const SYSCALL_SIZE: u64 = 2;
@@ -142,4 +148,5 @@ const _: () = assert!(are_apart(&[
     (user::SERVICES, PAGE_SIZE),
     (user::STUBS, PAGE_SIZE),
     (user::REGIONS, user::REGIONS_ROOM),
+    (user::WINDOW, WINDOW_SIZE),
 ]));

@@ -8,8 +8,8 @@ use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::{Frame, Reply};
 use bareflow_loader::{
-    Call, CallFailure, Callees, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize, Name, Occurrence,
-    PeakUse, Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, Usage, WritableImage,
+    Call, CallFailure, Callees, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize, LinearMemory, Name,
+    Occurrence, PeakUse, Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, Usage, WritableImage,
 };
 use bareflow_runtime::clock;
 use bareflow_runtime::services::OFFERED;
@@ -93,7 +93,20 @@ unsafe impl Platform for Contained {
 
     #[inline(always)]
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<UnsealedImage, PlatformError> {
-        Image::allocate(size, placement, table_of(placement.services)).map(UnsealedImage)
+        Image::allocate(size, placement, table_of(placement.services), None).map(UnsealedImage)
+    }
+
+    fn allocate_with_memory(
+        &self,
+        size: ImageSize,
+        placement: &Placement,
+        memory: &LinearMemory,
+    ) -> Result<UnsealedImage, PlatformError> {
+        Image::allocate(size, placement, table_of(placement.services), Some(memory)).map(UnsealedImage)
+    }
+
+    fn grow_memory(&self, image: &Image, pages: u64) -> u64 {
+        image.grow_memory(pages)
     }
 
     #[inline(always)]

@@ -57,7 +57,7 @@ const CLASSES: [Class; 12] = [
 ];
 
 /// The time of each call, in microseconds, and its stack, in bytes.
-const BUDGET: Budget = Budget { time_us: 5_000, stack_bytes: 16 << 10, heap_bytes: 0, data_bytes: 0 };
+const BUDGET: Budget = Budget { time_us: 5_000, stack_bytes: 16 << 10, heap_bytes: 0, data_bytes: 0, memory_bytes: 0 };
 
 /// Commits one fault of every class in ring 0 and in ring 3, writes a line for each outcome, and returns whether each
 /// was contained: the outcome is as expected, code that commits no fault still runs, and all memory came back.

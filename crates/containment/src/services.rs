@@ -4,7 +4,7 @@ use core::arch::global_asm;
 use core::ffi::c_void;
 use core::mem::offset_of;
 
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_GROW, SERVICE_LOG};
 use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
 use bareflow_loader::diagnosis::ServiceCall;
@@ -23,6 +23,7 @@ unsafe extern "C" {
     fn bareflow_clock(context: *mut Context<'_>) -> u64;
     fn bareflow_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
     fn bareflow_invoke(embedder: *mut c_void, target: u64, words: *mut u64) -> Reply;
+    fn bareflow_grow(context: *mut Context<'_>, pages: u64) -> u64;
 }
 
 // A service runs on the kernel's stack, below what the trampoline saved there, so that it does not depend on the room
@@ -35,6 +36,7 @@ global_asm!(
     ".global bareflow_clock",
     ".global bareflow_call",
     ".global bareflow_invoke",
+    ".global bareflow_grow",
     "bareflow_log:",
     "push rbp",
     "mov ecx, {log}",
@@ -42,6 +44,10 @@ global_asm!(
     "bareflow_clock:",
     "push rbp",
     "mov ecx, {clock}",
+    "jmp 2f",
+    "bareflow_grow:",
+    "push rbp",
+    "mov ecx, {grow}",
     "jmp 2f",
     "bareflow_call:",
     "push rbp",
@@ -127,14 +133,21 @@ global_asm!(
     log = const SERVICE_LOG,
     clock = const SERVICE_CLOCK,
     call = const SERVICE_CALL,
+    grow = const SERVICE_GROW,
     serve = sym serve_ring_0,
     invoke = sym invoke_ring_0,
 );
 
 /// The tables of services in ring 0: with the processor's clock, and with one that is undeclared or observed.
 static TABLES: [Services; 2] = [
-    Services::new(bareflow_log, read_clock).with_call(bareflow_call).with_invoke(bareflow_invoke),
-    Services::new(bareflow_log, bareflow_clock).with_call(bareflow_call).with_invoke(bareflow_invoke),
+    Services::new(bareflow_log, read_clock)
+        .with_call(bareflow_call)
+        .with_invoke(bareflow_invoke)
+        .with_grow(bareflow_grow),
+    Services::new(bareflow_log, bareflow_clock)
+        .with_call(bareflow_call)
+        .with_invoke(bareflow_invoke)
+        .with_grow(bareflow_grow),
 ];
 
 /// The table of services in ring 0 for calls that are observed.
@@ -265,6 +278,10 @@ unsafe impl services::ServedCall for Activation {
             Some(callees) => call::with_nested_call(self, || callees.call(name, input, output)),
             None => Err(CallRefusal::NotDeclared),
         }
+    }
+
+    fn grow(&self, pages: u64) -> u64 {
+        self.image().grow_memory(pages)
     }
 
     #[inline(always)]

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use bareflow_abi::CallRefusal;
 use bareflow_abi::call::CALL_OK;
-use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_INVOKE, SERVICE_LOG};
+use bareflow_abi::header::{NAME_SIZE, SERVICE_CALL, SERVICE_GROW, SERVICE_INVOKE, SERVICE_LOG};
 use bareflow_abi::interface::{
     CallError, Frame, MAX_ARGUMENTS, MAX_REPLY_WORDS, MAX_WORDS, PIECE_ALIGNMENT, Reply, Side, Status,
 };
+use bareflow_abi::memory::CANNOT_GROW;
 use bareflow_loader::{Call, CallFailure, CallOutcome, Callees, Fault, FaultKind, Name, PeakUse, PlatformError};
 use bareflow_runtime::services::MAX_LINE_BYTES;
 
@@ -101,6 +102,7 @@ impl Child {
             }
         })?;
         let kept = channel.keep_from_others().and_then(|()| mapper.iter().try_for_each(Mapper::keep_from_others));
+        let kept = kept.and_then(|()| image.window.iter().try_for_each(|window| window.keep_from_copies()));
         kept.map_err(|_| "keep memory from other modules")?;
         drop(starting);
         memory::unmap_image(&image.segments).map_err(|_| "unmap what is a module's process's")?;
@@ -202,6 +204,7 @@ impl Child {
                 | ChildMessage::Shape { .. }
                 | ChildMessage::Invoke { .. }
                 | ChildMessage::Find { .. }
+                | ChildMessage::Grow(_)
                 | ChildMessage::Passed
                 | ChildMessage::Peak(_),
             )
@@ -229,6 +232,11 @@ impl Child {
             }
             Ok(_) | Err(ChildError::Timeout | ChildError::Exited) => PeakUse::default(),
         }
+    }
+
+    /// Tells the process the size of the linear memory, in bytes. One that does not answer is noticed by its next call.
+    pub fn tell_memory_size(&self, bytes: u64) {
+        let _ = self.say(ParentMessage::MemorySize(bytes), &mut None, START_US);
     }
 
     /// Passes bytes of the data of the module in the process, which lie there, to `look`, by a copy that goes there and back.
@@ -287,7 +295,8 @@ impl Child {
         let fixed = image.segments.mapped().iter().map(|(_, bytes)| bytes).sum::<u64>() + stack + self.used.get();
         loop {
             let reply = self.say(request, &mut time, budget)?;
-            let own = fixed + self.mapper.as_ref().map_or(0, Mapper::mapped);
+            let memory = image.window.as_ref().map_or(0, |window| window.bytes());
+            let own = fixed + memory + self.mapper.as_ref().map_or(0, Mapper::mapped);
             let declares = |service| image.services & service != 0;
             // A module that does nothing but call services has a time budget, too.
             let mut start = || *time.get_or_insert_with(|| Stopwatch::start(self.process.clock(), budget));
@@ -300,6 +309,13 @@ impl Child {
                 ChildMessage::Call { name, input, output } if declares(SERVICE_CALL) && input.max(output) <= own => {
                     start();
                     self.call_other(name, (input, output), callees, &mut time, budget)?
+                }
+                ChildMessage::Grow(pages) if declares(SERVICE_GROW) => {
+                    start();
+                    match &image.window {
+                        Some(window) => ParentMessage::Grown { before: window.grow(pages), bytes: window.bytes() },
+                        None => ParentMessage::Grown { before: CANNOT_GROW, bytes: 0 },
+                    }
                 }
                 ChildMessage::Shape { import, method } if declares(SERVICE_INVOKE) => {
                     start();

@@ -51,10 +51,11 @@ use std::time::Instant;
 use allocator_api2::alloc::Global;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::{Frame, Reply};
+use bareflow_abi::memory::CANNOT_GROW;
 use bareflow_loader::diagnosis::ServiceLog;
 use bareflow_loader::{
-    Call, CallFailure, Callees, Counters, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize, Name,
-    PeakUse, Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply,
+    Call, CallFailure, Callees, Counters, Diagnosis, Domain, EventLimits, FastExit, FastReturn, ImageSize,
+    LinearMemory, Name, PeakUse, Placement, Platform, PlatformError, RegionMemory, TimedCall, TimedReply,
 };
 
 use bareflow_runtime::clock;
@@ -235,6 +236,30 @@ unsafe impl Platform for HostPlatform {
         Ok(unsealed)
     }
 
+    fn allocate_with_memory(
+        &self,
+        size: ImageSize,
+        placement: &Placement,
+        memory: &LinearMemory,
+    ) -> Result<UnsealedImage, PlatformError> {
+        self.allocate(size, placement)?.with_memory(memory).map_err(|unsealed| {
+            self.take_back(&unsealed.into_image());
+            PlatformError { what: "map a linear memory", bytes: memory.initial_bytes() as usize }
+        })
+    }
+
+    fn grow_memory(&self, image: &Image, pages: u64) -> u64 {
+        let Some(window) = &image.window else { return CANNOT_GROW };
+        let before = window.grow(pages);
+        if before != CANNOT_GROW {
+            match &image.child {
+                None => image.write_memory_size(),
+                Some(child) => child.tell_memory_size(window.bytes()),
+            }
+        }
+        before
+    }
+
     #[inline]
     fn seal(&self, unsealed: UnsealedImage) -> Result<Image, PlatformError> {
         if unsealed.is_shared() {
@@ -283,6 +308,14 @@ unsafe impl Platform for HostPlatform {
     }
 
     fn reach(&self, image: &Image, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        if let Some(window) = &image.window
+            && window.contains(address, length)
+        {
+            return match &image.child {
+                None => window.reach(address, length, look),
+                Some(_) => window.reach_by_copy(address, length, look),
+            };
+        }
         if !image.has_data(address, length) {
             return false;
         }

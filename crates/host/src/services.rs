@@ -3,8 +3,9 @@
 use std::arch::global_asm;
 use std::ffi::c_void;
 
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_GROW, SERVICE_LOG};
 use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
+use bareflow_abi::memory::CANNOT_GROW;
 use bareflow_abi::{CallArguments, CallRefusal, Context, Services};
 use bareflow_loader::CallOutcome;
 use bareflow_runtime::call_with_initial_fpu;
@@ -18,6 +19,7 @@ unsafe extern "C" {
     fn bareflow_host_clock(context: *mut Context<'_>) -> u64;
     fn bareflow_host_call(context: *mut Context<'_>, arguments: *mut CallArguments<'_>) -> u32;
     fn bareflow_host_invoke(embedder: *mut c_void, target: u64, words: *mut u64) -> Reply;
+    fn bareflow_host_grow(context: *mut Context<'_>, pages: u64) -> u64;
 }
 
 // A service runs on our own stack, below the registers that the trampoline saved, so it does not matter how much of the
@@ -66,11 +68,15 @@ global_asm!(
     ".global bareflow_host_clock",
     ".global bareflow_host_call",
     ".global bareflow_host_invoke",
+    ".global bareflow_host_grow",
     "bareflow_host_log:",
     "mov r8d, {log}",
     "jmp 2f",
     "bareflow_host_clock:",
     "mov r8d, {clock}",
+    "jmp 2f",
+    "bareflow_host_grow:",
+    "mov r8d, {grow}",
     "jmp 2f",
     "bareflow_host_call:",
     "mov r8d, {call}",
@@ -86,16 +92,21 @@ global_asm!(
     log = const SERVICE_LOG,
     clock = const SERVICE_CLOCK,
     call = const SERVICE_CALL,
+    grow = const SERVICE_GROW,
     serve = sym serve,
     invoke = sym serve_invoke,
 );
 
 /// The tables of services: with the processor's clock, and with one that is undeclared or the embedder's.
 static TABLES: [Services; 2] = [
-    Services::new(bareflow_host_log, read_clock).with_call(bareflow_host_call).with_invoke(bareflow_host_invoke),
+    Services::new(bareflow_host_log, read_clock)
+        .with_call(bareflow_host_call)
+        .with_invoke(bareflow_host_invoke)
+        .with_grow(bareflow_host_grow),
     Services::new(bareflow_host_log, bareflow_host_clock)
         .with_call(bareflow_host_call)
-        .with_invoke(bareflow_host_invoke),
+        .with_invoke(bareflow_host_invoke)
+        .with_grow(bareflow_host_grow),
 ];
 
 /// Returns the table for a module that declares `services`, with the embedder's clock if it is `told` the time.
@@ -177,6 +188,18 @@ unsafe impl services::ServedCall for Activation {
             }
             (LogSink::Log(_), None) => Err(CallRefusal::NotDeclared),
         }
+    }
+
+    fn grow(&self, pages: u64) -> u64 {
+        let Some(window) = &self.image().window else { return CANNOT_GROW };
+        let before = match &self.thread().log_sink {
+            LogSink::Parent(channel) => sandbox::grow(channel, self, window, pages),
+            LogSink::Log(_) => window.grow(pages),
+        };
+        if before != CANNOT_GROW {
+            self.image().write_memory_size();
+        }
+        before
     }
 
     fn shape(&self, import: u32, method: u32) -> Result<Shape, CallError> {

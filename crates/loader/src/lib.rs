@@ -50,6 +50,8 @@ mod interfaces;
 mod load;
 mod load_fault;
 mod manager;
+#[cfg(all(test, feature = "memory"))]
+mod memory_tests;
 mod module;
 mod name;
 mod platform;
@@ -116,8 +118,8 @@ pub use name::{MAX_NAME_LENGTH, Name, Version};
 pub use platform::range_allocator;
 pub use platform::range_allocator::RangeAllocator;
 pub use platform::{
-    Call, CallFailure, CallOutcome, Callees, EventLimits, FastExit, FastReturn, ImageSize, MAX_DEPTH, Occurrence,
-    Platform, PlatformError, RegionMemory, TimedCall, TimedReply, WritableImage,
+    Call, CallFailure, CallOutcome, Callees, EventLimits, FastExit, FastReturn, ImageSize, LinearMemory, MAX_DEPTH,
+    Occurrence, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, WritableImage,
 };
 pub use policy::allowed::{Allowed, MAX_INTERFACES};
 #[cfg(feature = "parameters")]

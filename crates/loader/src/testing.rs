@@ -10,14 +10,15 @@ use bareflow_abi::Reason;
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use bareflow_abi::interface::FIRST_FUNCTION;
 use bareflow_abi::layout::DATA_OFFSET;
+use bareflow_abi::memory::{CANNOT_GROW, MEMORY_PAGE_SIZE};
 
 use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
 use crate::name::Name;
 use crate::platform::{
-    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, Occurrence, Platform, PlatformError,
-    RegionMemory, TimedCall, WritableImage,
+    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, LinearMemory, Occurrence, Platform,
+    PlatformError, RegionMemory, TimedCall, WritableImage,
 };
 use crate::policy::kernel_domain::KernelDomain;
 use crate::policy::{Domain, Placement};
@@ -151,6 +152,15 @@ pub struct FakeImage {
     pub data: RefCell<Vec<u8>>,
     /// Whether its module imports `regions`.
     pub imports_regions: bool,
+    /// The linear memory, if it has one.
+    pub memory: Option<(LinearMemory, RefCell<Vec<u8>>)>,
+}
+
+impl FakeImage {
+    /// Returns the address of the linear memory.
+    pub const fn memory_base(&self) -> u64 {
+        self.base << 16
+    }
 }
 
 impl WritableImage for FakeImage {
@@ -159,6 +169,9 @@ impl WritableImage for FakeImage {
     }
     fn segments(&mut self) -> [&mut [u8]; 3] {
         [&mut self.text, &mut self.rodata, self.data.get_mut()]
+    }
+    fn memory_base(&self) -> u64 {
+        FakeImage::memory_base(self)
     }
     fn prepare_regions(&mut self, imports_them: impl FnOnce() -> bool) {
         self.imports_regions = imports_them();
@@ -205,6 +218,8 @@ pub struct FakePlatform {
     pub region_capacity: Cell<[u64; 2]>,
     /// The mappings of regions: the region's address, the image's base, and whether it can be written.
     pub region_mappings: RefCell<Vec<(u64, u64, bool)>>,
+    /// The bytes of linear memory that there may still be.
+    pub memory_left: Cell<u64>,
     /// The occurrences that were traced.
     pub traced: RefCell<Vec<(Name, Occurrence)>>,
 }
@@ -234,6 +249,7 @@ impl Default for FakePlatform {
             region_pages: Cell::new(0),
             region_capacity: Cell::new([u64::MAX; 2]),
             region_mappings: RefCell::default(),
+            memory_left: Cell::new(u64::MAX),
             traced: RefCell::default(),
         }
     }
@@ -277,12 +293,40 @@ unsafe impl Platform for &FakePlatform {
             rodata: zeroed(size.rodata_bytes),
             data: RefCell::new(zeroed(size.data_bytes)),
             imports_regions: false,
+            memory: None,
         })
+    }
+    fn allocate_with_memory(
+        &self,
+        size: ImageSize,
+        placement: &Placement,
+        memory: &LinearMemory,
+    ) -> Result<FakeImage, PlatformError> {
+        let left = self.memory_left.get().checked_sub(memory.initial_bytes()).ok_or(OUT_OF_MEMORY)?;
+        let image = self.allocate(size, placement)?;
+        self.memory_left.set(left);
+        let bytes = RefCell::new(std::vec![0; memory.initial_bytes() as usize]);
+        Ok(FakeImage { memory: Some((*memory, bytes)), ..image })
+    }
+    fn grow_memory(&self, image: &FakeImage, pages: u64) -> u64 {
+        let Some((memory, bytes)) = &image.memory else { return CANNOT_GROW };
+        let (mut bytes, more) = (bytes.borrow_mut(), pages.saturating_mul(MEMORY_PAGE_SIZE));
+        let left = self.memory_left.get().checked_sub(more);
+        let (Some(left), Some(grown)) = (left, memory.grown(bytes.len() as u64, pages)) else { return CANNOT_GROW };
+        self.memory_left.set(left);
+        let before = bytes.len() as u64 / MEMORY_PAGE_SIZE;
+        bytes.resize(grown as usize, 0);
+        let at = memory.words as usize + 8;
+        image.data.borrow_mut()[at..at + 8].copy_from_slice(&grown.to_le_bytes());
+        before
     }
     fn seal(&self, image: FakeImage) -> Result<FakeImage, PlatformError> {
         Ok(image)
     }
-    fn release(&self, _: FakeImage) {
+    fn release(&self, image: FakeImage) {
+        if let Some((_, bytes)) = image.memory {
+            self.memory_left.set(self.memory_left.get() + bytes.borrow().len() as u64);
+        }
         self.images.set(self.images.get() - 1);
     }
     fn refill(&self, image: &mut FakeImage, size: ImageSize, fill: impl FnOnce(&mut dyn WritableImage)) -> bool {
@@ -290,11 +334,18 @@ unsafe impl Platform for &FakePlatform {
         let fits = self.refills.get() && lengths == [size.text_bytes, size.rodata_bytes, size.data_bytes];
         if fits {
             image.segments().into_iter().for_each(|segment| segment.fill(0));
+            if let Some((memory, bytes)) = &mut image.memory {
+                *bytes.get_mut() = std::vec![0; memory.initial_bytes() as usize];
+            }
             fill(image);
         }
         fits
     }
     fn reach(&self, image: &FakeImage, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
+        if let (Some((_, bytes)), Some(start)) = (&image.memory, address.checked_sub(image.memory_base())) {
+            let end = start.checked_add(length).map(|end| end as usize);
+            return end.is_some_and(|end| bytes.borrow_mut().get_mut(start as usize..end).map(look).is_some());
+        }
         let start = address.checked_sub(image.base + DATA_OFFSET).map(|start| start as usize);
         let mut data = image.data.borrow_mut();
         let found = start.and_then(|start| data.get_mut(start..start.checked_add(length as usize)?));

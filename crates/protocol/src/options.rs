@@ -153,7 +153,7 @@ mod tests {
     fn options() -> KernelOptions {
         let load = LoadOptions {
             domain: Domain::User,
-            limits: Budget { time_us: 1, stack_bytes: 2, heap_bytes: 3, data_bytes: 4 },
+            limits: Budget { time_us: 1, stack_bytes: 2, heap_bytes: 3, data_bytes: 4, memory_bytes: 5 },
             on_fault: FaultPolicy::RestartTimes(3),
             allowed: Allowed::parse("log,interface:files").unwrap(),
             ..LoadOptions::DEFAULT

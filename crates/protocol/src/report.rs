@@ -512,7 +512,7 @@ mod tests {
             }),
             faults: 1,
             restarts: 0,
-            budget: Budget { time_us: 1000, stack_bytes: 65536, heap_bytes: 0, data_bytes: 0 },
+            budget: Budget { time_us: 1000, stack_bytes: 65536, heap_bytes: 0, data_bytes: 0, memory_bytes: 0 },
             peak_stack_bytes: Some(4096),
             peak_heap_bytes: None,
             parameters: [SetParameter { name: "mtu".into(), value: "9000".into() }].into(),

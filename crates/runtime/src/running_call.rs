@@ -40,12 +40,19 @@ pub unsafe trait RunningCall {
     /// Returns whether an access to `address` means that the stack has run out.
     fn guards(&self, address: u64) -> bool;
 
+    /// Returns whether `address` is one of those that are kept for the module's linear memory, but not memory; by default
+    /// there are none.
+    fn is_beyond_memory(&self, address: u64) -> bool {
+        let _ = address;
+        false
+    }
+
     /// Returns where the `length` bytes lie that the module sees at `address`, if it may pass them on: in its segments,
-    /// in its heap, on its stack, or in its context's buffers.
+    /// in its heap, in its linear memory, on its stack, or in its context's buffers.
     fn readable(&self, address: u64, length: u64) -> Option<u64>;
 
     /// Returns where the `length` bytes lie that the module sees at `address`, if it may write them: in its data, in its
-    /// heap, on its stack, or in its output.
+    /// heap, in its linear memory, on its stack, or in its output.
     fn writable(&self, address: u64, length: u64) -> Option<u64>;
 
     /// Notes a service's call.
@@ -78,6 +85,7 @@ pub unsafe trait RunningCall {
             7 => FaultKind::InvalidOpcode,
             14 if exception.error & FETCH != 0 => FaultKind::PageExecute,
             14 if self.guards(exception.address) => FaultKind::StackOverflow,
+            14 if self.is_beyond_memory(exception.address) => FaultKind::WasmOutOfBoundsMemoryAccess,
             14 if exception.error & WRITE != 0 => FaultKind::PageWrite,
             14 => FaultKind::PageRead,
             16 => FaultKind::X87,

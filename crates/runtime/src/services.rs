@@ -5,8 +5,10 @@ use core::ptr::with_exposed_provenance_mut;
 use core::slice::from_raw_parts_mut;
 
 use bareflow_abi::call::CALL_OK;
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_INVOKE, SERVICE_LOG};
+use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_GROW, SERVICE_INVOKE, SERVICE_LOG};
 use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
+#[cfg(doc)]
+use bareflow_abi::memory::CANNOT_GROW;
 use bareflow_abi::{CallArguments, CallRefusal, Context};
 use bareflow_loader::diagnosis::ServiceCall;
 use bareflow_loader::{CallOutcome, Fault, FaultKind};
@@ -14,7 +16,7 @@ use bareflow_loader::{CallOutcome, Fault, FaultKind};
 use crate::{RunningCall, clock};
 
 /// The services that are offered.
-pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL | SERVICE_INVOKE;
+pub const OFFERED: u32 = SERVICE_LOG | SERVICE_CLOCK | SERVICE_CALL | SERVICE_INVOKE | SERVICE_GROW;
 
 /// The longest line that a module may log, in bytes.
 pub const MAX_LINE_BYTES: usize = 4096;
@@ -38,6 +40,9 @@ pub unsafe trait ServedCall: RunningCall {
     /// # Errors
     /// The reason why there is no result.
     fn call(&self, name: &[u8], input: &[u8], output: &mut [u8]) -> Result<CallOutcome, CallRefusal>;
+
+    /// Adds pages to the module's linear memory. Returns the number of pages before, or [`CANNOT_GROW`].
+    fn grow(&self, pages: u64) -> u64;
 
     /// Returns the shape of a method of an import, both by their numbers.
     ///
@@ -69,6 +74,10 @@ pub fn serve(caller: &impl ServedCall, service: u32, arguments: [u64; 2]) -> Res
             Ok(0)
         }
         SERVICE_CLOCK => Ok(caller.clock()),
+        SERVICE_GROW => {
+            caller.log_service(ServiceCall { service, arguments: [address, 0] });
+            Ok(caller.grow(address))
+        }
         _ => {
             caller.log_service(ServiceCall { service, arguments: [address, 0] });
             call(caller, address).map(u64::from)

@@ -86,7 +86,7 @@ pub(super) mod tests {
             diagnosis: None,
             faults: 0,
             restarts: 0,
-            budget: Budget { time_us: 1000, stack_bytes: 65536, heap_bytes: 0, data_bytes: 0 },
+            budget: Budget { time_us: 1000, stack_bytes: 65536, heap_bytes: 0, data_bytes: 0, memory_bytes: 0 },
             peak_stack_bytes: Some(4096),
             peak_heap_bytes: Some(300),
             parameters: Vec::new(),

@@ -184,6 +184,10 @@ unsafe impl RunningCall for Activation {
         self.image().guards(address.wrapping_sub(self.stack_shift()))
     }
 
+    fn is_beyond_memory(&self, address: u64) -> bool {
+        self.image().window().is_some_and(|window| window.is_beyond(address))
+    }
+
     // Most of what a module passes lies on its stack.
     #[inline(always)]
     fn readable(&self, address: u64, length: u64) -> Option<u64> {

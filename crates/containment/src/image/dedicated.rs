@@ -4,12 +4,13 @@ use allocator_api2::alloc::Global;
 use allocator_api2::boxed::Box;
 use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 use bareflow_loader::segments::PAGE_SIZE;
-use bareflow_loader::{Domain, ImageSize, PlatformError, RangeAllocator, Segments, Usage};
+use bareflow_loader::{Domain, ImageSize, LinearMemory, PlatformError, RangeAllocator, Segments, Usage};
 use spin::Mutex;
 use x86_64::structures::paging::PageTableFlags;
 
 use super::no_pages;
 use super::user::UserMappings;
+use super::window::Window;
 use crate::layout::{IMAGES, SHARED_ARENA_BYTES, user as layout};
 use crate::memory::page_tables::{self, MapError, READ_EXECUTE, READ_ONLY, READ_WRITE};
 
@@ -31,6 +32,8 @@ pub struct DedicatedPages {
     pub alias: Segments,
     /// The mappings of a module of the user domain.
     pub user: Option<UserMappings>,
+    /// The linear memory, if it has one. The module's own mappings of it go before it.
+    pub window: Option<Box<Window>>,
     /// The number of pages of offsets it takes.
     pages: u64,
 }
@@ -38,16 +41,23 @@ pub struct DedicatedPages {
 impl DedicatedPages {
     /// Allocates zeroed, writable pages for an image of `size`, with its heap, and with its stack in the user domain.
     #[inline(never)]
-    pub fn new(size: ImageSize, heap: u32, domain: Domain, stack: u32) -> Result<Box<DedicatedPages>, PlatformError> {
+    pub fn new(
+        size: ImageSize,
+        heap: u32,
+        domain: Domain,
+        stack: u32,
+        memory: Option<&LinearMemory>,
+    ) -> Result<Box<DedicatedPages>, PlatformError> {
         let pages = Segments::pages(&size, heap);
         let bytes = (pages * PAGE_SIZE) as usize;
         let first = RANGES.lock().allocate(pages).ok_or(PlatformError { what: "reserve addresses", bytes })?;
         let alias = Segments { base: IMAGES + first * PAGE_SIZE, size, heap_bytes: heap };
-        let Ok(mut dedicated) = Box::try_new_in(DedicatedPages { alias, user: None, pages }, Global) else {
+        let Ok(mut dedicated) = Box::try_new_in(DedicatedPages { alias, user: None, window: None, pages }, Global)
+        else {
             RANGES.lock().free(first, pages);
             return Err(no_pages(pages));
         };
-        match dedicated.map(domain, stack) {
+        match dedicated.map(domain, stack, memory) {
             Ok(()) => Ok(dedicated),
             Err(_) => {
                 DedicatedPages::release(dedicated);
@@ -56,12 +66,17 @@ impl DedicatedPages {
         }
     }
 
-    fn map(&mut self, domain: Domain, stack: u32) -> Result<(), MapError> {
+    fn map(&mut self, domain: Domain, stack: u32, memory: Option<&LinearMemory>) -> Result<(), MapError> {
         for (start, bytes) in self.alias.mapped() {
             page_tables::map_zeroed_range(start, bytes)?;
         }
+        // The window comes first: tables of a module's own have the kernel's entries as they are when they are made.
+        self.window = memory.map(|memory| Window::new(memory, domain)).transpose()?;
         if domain == Domain::User {
-            self.user = Some(UserMappings::new(stack.into())?);
+            let user = self.user.insert(UserMappings::new(stack.into())?);
+            if let Some(window) = &self.window {
+                user.attach_window(window)?;
+            }
         }
         Ok(())
     }
@@ -110,6 +125,7 @@ impl DedicatedPages {
             unsafe { (start as *mut u8).write_bytes(0, bytes) };
         }
         self.user.iter().for_each(UserMappings::wipe);
+        self.window.iter().for_each(|window| window.reset());
     }
 
     /// Seals an image that was sealed before: a module of the user domain has its mappings still.
@@ -123,7 +139,8 @@ impl DedicatedPages {
     pub fn usage(&self) -> Usage {
         let pages = self.alias.mapped().iter().map(|(_, bytes)| bytes.div_ceil(PAGE_SIZE)).sum();
         let user = self.user.as_ref().map_or(Usage::default(), UserMappings::usage);
-        Usage { pages, table_bytes: size_of::<DedicatedPages>() as u64, ..Usage::default() } + user
+        let window = self.window.as_ref().map_or(Usage::default(), |window| window.usage());
+        Usage { pages, table_bytes: size_of::<DedicatedPages>() as u64, ..Usage::default() } + user + window
     }
 
     /// Frees the pages and the addresses.

@@ -9,12 +9,14 @@ mod dedicated;
 mod pages;
 mod shared_arena;
 pub mod user;
+mod window;
 
 use allocator_api2::boxed::Box;
 use bareflow_abi::Services;
+use bareflow_abi::memory::CANNOT_GROW;
 use bareflow_loader::segments::{PAGE_SIZE, is_within};
 use bareflow_loader::{
-    Domain, ImageSize, PeakUse, Placement, PlatformError, RegionMemory, Segments, Usage, WritableImage,
+    Domain, ImageSize, LinearMemory, PeakUse, Placement, PlatformError, RegionMemory, Segments, Usage, WritableImage,
 };
 
 use crate::layout::{MODULE_STACK, user as layout};
@@ -24,6 +26,7 @@ use crate::timer::ticks_of;
 use dedicated::DedicatedPages;
 use pages::Pages;
 use user::UserMappings;
+use window::Window;
 
 pub use user::RESERVED_OUTPUT_BYTES;
 
@@ -60,6 +63,7 @@ impl Image {
         size: ImageSize,
         placement: &Placement,
         services: &'static Services,
+        memory: Option<&LinearMemory>,
     ) -> Result<Image, PlatformError> {
         let Placement { domain, budget, services: declared } = *placement;
         let room = if domain == Domain::Kernel { MODULE_STACK.size() } else { layout::MAX_STACK };
@@ -69,14 +73,34 @@ impl Image {
             // The return address is written there before the call, and pages are mapped for all of it.
             stack = stack.max(1).next_multiple_of(PAGE_SIZE as u32);
         }
-        let ((base, granules), dedicated) = if domain == Domain::Kernel && shared_arena::fits(&size, heap) {
-            (shared_arena::allocate(&size).map_err(|_| no_pages(1))?, None)
-        } else {
-            let dedicated = DedicatedPages::new(size, heap, domain, stack)?;
-            ((dedicated.base(), 0), Some(dedicated))
-        };
+        let ((base, granules), dedicated) =
+            if domain == Domain::Kernel && shared_arena::fits(&size, heap) && memory.is_none() {
+                (shared_arena::allocate(&size).map_err(|_| no_pages(1))?, None)
+            } else {
+                let dedicated = DedicatedPages::new(size, heap, domain, stack, memory)?;
+                ((dedicated.base(), 0), Some(dedicated))
+            };
         let (segments, ticks) = (Segments { base, size, heap_bytes: heap }, ticks_of(budget.time_us));
         Ok(Image { segments, services, declared, ticks, stack, granules, dedicated })
+    }
+
+    /// Returns the linear memory, if it has one.
+    pub(crate) fn window(&self) -> Option<&Window> {
+        self.dedicated.as_ref()?.window.as_deref()
+    }
+
+    /// Adds pages to the linear memory, and writes its size into the module's data. Returns the number of pages before, or
+    /// [`CANNOT_GROW`].
+    pub(crate) fn grow_memory(&self, pages: u64) -> u64 {
+        let Some(window) = self.window() else { return CANNOT_GROW };
+        let before = window.grow(pages);
+        if before != CANNOT_GROW {
+            let (data, _) = self.alias().all()[2];
+            // SAFETY: validation has found that the words lie in the data, which is mapped writable there; the module stands
+            // still.
+            unsafe { ((data + window.words() + 8) as *mut u64).write_unaligned(window.bytes()) };
+        }
+        before
     }
 
     /// Returns the segments as the module sees them.
@@ -151,16 +175,16 @@ impl Image {
         is_within(address, 1, self.stack().0.saturating_sub(PAGE_SIZE), PAGE_SIZE)
     }
 
-    /// Returns the kernel's address of `length` bytes that the module sees at `address`, if they lie in its segments or its
-    /// heap.
+    /// Returns the kernel's address of `length` bytes that the module sees at `address`, if they lie in its segments, its heap
+    /// or its linear memory.
     pub fn alias_of(&self, address: u64, length: u64) -> Option<u64> {
-        self.segments.contains(address, length).then(|| address - self.segments.base + self.alias().base)
+        let own = self.segments.contains(address, length).then(|| address - self.segments.base + self.alias().base);
+        own.or_else(|| self.window()?.alias_of(address, length))
     }
 
     /// Passes bytes of its data to `look`; returns whether they lie there. No call of it is running.
     pub(crate) fn reach(&self, address: u64, length: u64, look: &mut dyn FnMut(&mut [u8])) -> bool {
-        let [_, _, (data, size)] = self.segments.all();
-        let alias = if is_within(address, length, data, size as u64) { self.alias_of(address, length) } else { None };
+        let alias = if self.is_data(address, length) { self.alias_of(address, length) } else { None };
         let Some(alias) = alias else { return false };
         // SAFETY: these bytes of its data are mapped writable there, as was just checked, and no one else uses them: its
         // module is not running, and the image's owner is who asks.
@@ -168,10 +192,12 @@ impl Image {
         true
     }
 
-    /// Returns whether `length` bytes at `address` lie in its data or its heap.
+    /// Returns whether `length` bytes at `address` lie in its data, its heap or its linear memory.
     pub fn is_data(&self, address: u64, length: u64) -> bool {
         let ([_, _, (data, size)], (heap, heap_size)) = (self.segments.all(), self.segments.heap());
-        is_within(address, length, data, size as u64) || is_within(address, length, heap, heap_size)
+        is_within(address, length, data, size as u64)
+            || is_within(address, length, heap, heap_size)
+            || self.window().is_some_and(|window| window.alias_of(address, length).is_some())
     }
 
     /// Returns the kernel's address of bytes of the input or the output of a module of the user domain.
@@ -270,6 +296,9 @@ impl WritableImage for UnsealedImage {
     fn base(&self) -> u64 {
         self.0.segments.base
     }
+    fn memory_base(&self) -> u64 {
+        self.0.window().map_or(0, Window::base)
+    }
     #[inline(always)]
     fn segments(&mut self) -> [&mut [u8]; 3] {
         self.0.writable()
@@ -282,6 +311,9 @@ struct Unsealed<'image>(&'image mut Image);
 impl WritableImage for Unsealed<'_> {
     fn base(&self) -> u64 {
         self.0.segments.base
+    }
+    fn memory_base(&self) -> u64 {
+        self.0.window().map_or(0, Window::base)
     }
     fn segments(&mut self) -> [&mut [u8]; 3] {
         self.0.writable()

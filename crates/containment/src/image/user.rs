@@ -12,6 +12,7 @@ use x86_64::structures::paging::PageTableFlags;
 
 use super::buffer::MappedBuffer;
 use super::pages::Pages;
+use super::window::Window;
 use crate::layout::user as layout;
 use crate::memory::address_space::{AddressSpace, EXECUTE, READ, WRITE};
 use crate::memory::page_tables::MapError;
@@ -75,6 +76,11 @@ impl UserMappings {
         }
         self.write_context(segments.heap());
         Ok(())
+    }
+
+    /// Maps a window for the module.
+    pub fn attach_window(&self, window: &Window) -> Result<(), MapError> {
+        self.space.attach_window(window.directories())
     }
 
     /// Maps a region that the kernel has at `alias` for the module. Returns its address there.

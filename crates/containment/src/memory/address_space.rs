@@ -3,6 +3,9 @@
 //!
 //! The frames that are mapped here belong to the kernel's alias of them; an address space owns only its tables.
 
+use core::ops::Range;
+
+use bareflow_abi::memory::WINDOW_SIZE;
 use x86_64::VirtAddr;
 use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB};
 
@@ -10,6 +13,7 @@ use super::page_tables::{MapError, kernel_root, translate};
 use super::{frames, physical};
 use crate::kernel::physical_map;
 use crate::layout::PAGE_SIZE;
+use crate::layout::user::WINDOW;
 
 /// The flags of every page and table that ring 3 may use.
 const VISIBLE: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::USER_ACCESSIBLE);
@@ -24,6 +28,11 @@ pub const WRITE: PageTableFlags = READ.union(PageTableFlags::WRITABLE);
 /// The first of the kernel's entries in a root table.
 const KERNEL_HALF: usize = 256;
 
+/// The entries for the window, in the only table of the third level that a module has: all its addresses are below 512 GiB.
+const WINDOW_ENTRIES: Range<usize> = (WINDOW >> 30) as usize..((WINDOW + WINDOW_SIZE).div_ceil(1 << 30)) as usize;
+
+const _: () = assert!(WINDOW_ENTRIES.end <= 512 && WINDOW.is_multiple_of(1 << 30));
+
 /// One module's page tables.
 #[derive(Debug)]
 pub struct AddressSpace {
@@ -35,8 +44,9 @@ impl AddressSpace {
     pub fn new() -> Result<AddressSpace, MapError> {
         let root = frames::allocate().ok_or(MapError)?;
         let (own, kernels) = (table(root.start_address().as_u64()), table(kernel_root()));
-        // SAFETY: the frame was just allocated; the kernel's root is a valid table; the physical map covers both. The
-        // kernel's half of the root never changes after the start, and all tables below it are shared.
+        // SAFETY: the frame was just allocated; the kernel's root is a valid table; the physical map covers both. All tables
+        // below the kernel's half of the root are shared, and stay. Only entries for windows are added to that half, which
+        // spaces that were made before do not need: while they are active, the kernel uses no window but their own.
         unsafe {
             own.write(PageTable::new());
             for index in KERNEL_HALF..512 {
@@ -70,6 +80,20 @@ impl AddressSpace {
             let done = unsafe { tables.map_to_with_table_flags(page, frame, flags, parents, &mut frames::OwnTables) };
             // The tables become active by a write to CR3, which flushes all cached translations.
             done.map_err(|_| MapError)?.ignore();
+        }
+        Ok(())
+    }
+
+    /// Maps the directories of a window for the module, whose tables are those of others as well. Other pages of the module
+    /// are mapped already.
+    pub fn attach_window(&self, directories: impl Iterator<Item = PhysFrame>) -> Result<(), MapError> {
+        // SAFETY: the root is a valid table, which the physical map covers.
+        let first = unsafe { (&(*table(self.root())))[0].frame() }.map_err(|_| MapError)?;
+        let entries = table(first.start_address().as_u64());
+        for (index, directory) in WINDOW_ENTRIES.zip(directories) {
+            let flags = VISIBLE | PageTableFlags::WRITABLE;
+            // SAFETY: the table is this space's own, which the physical map covers, and the space is not active.
+            unsafe { (&mut (*entries))[index].set_addr(directory.start_address(), flags) };
         }
         Ok(())
     }
@@ -111,7 +135,8 @@ fn count_tables(frame: PhysFrame, level: u8) -> u64 {
     count
 }
 
-/// Calls `work` for each table in the module's half that the table in `frame` points to.
+/// Calls `work` for each table in the module's half that the table in `frame` points to, but for those of a window, which
+/// belong to that.
 fn for_each_below(frame: PhysFrame, level: u8, mut work: impl FnMut(PhysFrame)) {
     if level == 1 {
         return;
@@ -119,8 +144,11 @@ fn for_each_below(frame: PhysFrame, level: u8, mut work: impl FnMut(PhysFrame)) 
     let entries = if level == 4 { KERNEL_HALF } else { 512 };
     // SAFETY: a table of a space that is not active, which the physical map covers.
     let table = unsafe { &*table(frame.start_address().as_u64()) };
-    for entry in table.iter().take(entries).filter(|entry| entry.flags().contains(PageTableFlags::PRESENT)) {
-        work(PhysFrame::containing_address(entry.addr()));
+    for (index, entry) in table.iter().take(entries).enumerate() {
+        let is_window = level == 3 && WINDOW_ENTRIES.contains(&index);
+        if !is_window && entry.flags().contains(PageTableFlags::PRESENT) {
+            work(PhysFrame::containing_address(entry.addr()));
+        }
     }
 }
 

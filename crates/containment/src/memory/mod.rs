@@ -1,9 +1,10 @@
 //! Memory: frames ([`frames`]), and the mappings and their permissions, for the kernel ([`page_tables`]) and for modules
-//! in ring 3 ([`address_space`]).
+//! in ring 3 ([`address_space`]); linear memories are mapped for both at once ([`window_tables`]).
 
 pub mod address_space;
 pub mod frames;
 pub mod page_tables;
+pub mod window_tables;
 
 use crate::kernel::physical_map;
 

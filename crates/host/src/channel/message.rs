@@ -25,6 +25,10 @@ pub(crate) enum ParentMessage {
     Peak,
     /// Copy bytes between the module's data and the channel's, by their addresses.
     Copy { from: u64, to: u64, length: u64 },
+    /// Note the size of the linear memory, in bytes, in the module's data as well.
+    MemorySize(u64),
+    /// The answer to a request for more linear memory: the number of pages before, or that it stays; and its size in bytes.
+    Grown { before: u64, bytes: u64 },
     /// The shape of an import's method, as bits; or the error for which there is none, as a reply's status.
     Shape { bits: u32, status: u64 },
     /// Whether the bytes lie in a region that the module has open.
@@ -53,6 +57,8 @@ pub(crate) enum ChildMessage {
     Invoke { import: u32, method: u32, input: u64, output: u64 },
     /// Tell whether bytes lie in a region that the module has open, and may pass on; `to_write`: one to be written.
     Find { address: u64, length: u64, to_write: bool },
+    /// Add pages to the linear memory.
+    Grow(u64),
     /// The input for the other module was written to its offset.
     Passed,
     /// The most stack and heap that calls have used.
@@ -69,6 +75,8 @@ impl ParentMessage {
             ParentMessage::Continue => words.put(0),
             ParentMessage::Peak => words.put(4),
             ParentMessage::Copy { from, to, length } => words.put_all([8, from, to, length]),
+            ParentMessage::MemorySize(bytes) => words.put_all([9, bytes]),
+            ParentMessage::Grown { before, bytes } => words.put_all([10, before, bytes]),
             ParentMessage::Room { input, output } => words.put_all([2, input, output]),
             ParentMessage::Shape { bits, status } => words.put_all([5, bits.into(), status]),
             ParentMessage::Found(is_there) => words.put_all([7, is_there.into()]),
@@ -116,6 +124,11 @@ impl ParentMessage {
                 let [from, to, length] = words.get_all()?;
                 Some(ParentMessage::Copy { from, to, length })
             }
+            9 => Some(ParentMessage::MemorySize(words.get()?)),
+            10 => {
+                let [before, bytes] = words.get_all()?;
+                Some(ParentMessage::Grown { before, bytes })
+            }
             3 => {
                 let status = words.get()?.try_into().ok()?;
                 Some(ParentMessage::Called { status, outcome: get_outcome(&mut words)? })
@@ -147,6 +160,7 @@ impl ChildMessage {
             ChildMessage::Find { address, length, to_write } => {
                 words.put_all([9, *address, *length, (*to_write).into()]);
             }
+            ChildMessage::Grow(pages) => words.put_all([10, *pages]),
             ChildMessage::Passed => words.put(5),
             ChildMessage::Peak(peak) => {
                 words.put(6);
@@ -173,6 +187,7 @@ impl ChildMessage {
                 let [input, output] = words.get_all()?;
                 Some(ChildMessage::Call { name: words.get_bytes()?, input, output })
             }
+            10 => Some(ChildMessage::Grow(words.get()?)),
             5 => Some(ChildMessage::Passed),
             7 => {
                 let [import, method] = words.get_all()?;

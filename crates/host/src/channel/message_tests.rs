@@ -33,7 +33,7 @@ fn reads_what_it_writes() {
     let peak = ChildMessage::Peak(PeakUse { stack_bytes: Some(4096), heap_bytes: None });
     let find = ChildMessage::Find { address: 4096, length: 12, to_write: true };
     let (ready, log, passed) = (ChildMessage::Ready, ChildMessage::Log(5), ChildMessage::Passed);
-    for reply in [ready, log, returned, bare, call, passed, peak, find, fault()] {
+    for reply in [ready, log, returned, bare, call, passed, peak, find, ChildMessage::Grow(u64::MAX), fault()] {
         let words = words(u64::MAX);
         reply.write(&words);
         assert_eq!(ChildMessage::read(&words), Some(reply));
@@ -42,7 +42,8 @@ fn reads_what_it_writes() {
     let called = ParentMessage::Called { status: 3, outcome: CallOutcome { result: -7, output_length: 9 } };
     let (room, found) = (ParentMessage::Room { input: 1, output: 2 }, ParentMessage::Found(true));
     let copy = ParentMessage::Copy { from: 1, to: u64::MAX, length: 3 };
-    for request in [ParentMessage::Continue, ParentMessage::Peak, copy, room, found, called, call] {
+    let (size, grown) = (ParentMessage::MemorySize(7), ParentMessage::Grown { before: u64::MAX, bytes: 1 << 32 });
+    for request in [ParentMessage::Continue, ParentMessage::Peak, copy, size, grown, room, found, called, call] {
         let words = words(u64::MAX);
         request.write(&words);
         assert_eq!(ParentMessage::read(&words), Some(request));
@@ -51,7 +52,7 @@ fn reads_what_it_writes() {
 
 #[test]
 fn takes_nothing_for_a_message_that_is_none() {
-    for number in 10..1000 {
+    for number in 11..1000 {
         assert_eq!(ChildMessage::read(&words(number)), None);
     }
     // With any word out of its range, the message is refused, or read as another one that is in range.

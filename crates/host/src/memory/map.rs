@@ -82,6 +82,12 @@ pub fn change_file(file: i32, how: i32, offset: u64, bytes: u64) -> io::Result<(
     Ok(())
 }
 
+/// Cuts a file off; if this fails, its end stays.
+pub fn cut_file(file: i32, bytes: u64) {
+    // SAFETY: callers have no slice of what is cut off.
+    unsafe { libc::ftruncate(file, bytes.cast_signed()) };
+}
+
 /// Changes the permissions of mapped pages.
 pub fn protect(start: u64, bytes: u64, protection: i32) -> io::Result<()> {
     // SAFETY: callers own the range, and there is no slice of it left.

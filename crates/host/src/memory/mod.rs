@@ -7,6 +7,7 @@ mod dedicated_arena;
 mod map;
 mod region_arena;
 mod shared_arena;
+mod window;
 
 use allocator_api2::boxed::Box;
 use std::cell::UnsafeCell;
@@ -15,13 +16,14 @@ use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use bareflow_abi::{Context, Services};
 use bareflow_loader::segments::is_within;
-use bareflow_loader::{Domain, ImageSize, PeakUse, Placement, PlatformError, Segments, WritableImage};
+use bareflow_loader::{Domain, ImageSize, LinearMemory, PeakUse, Placement, PlatformError, Segments, WritableImage};
 
 use crate::process::Child;
 use dedicated_arena::DedicatedArena;
 pub(crate) use dedicated_arena::unmap_image;
 pub(crate) use region_arena::RegionArena;
 use shared_arena::SharedArena;
+pub(crate) use window::Window;
 
 /// A module's memory.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct Image {
     context: UnsafeCell<Context<'static>>,
     /// The process it runs in, for the user domain.
     pub(crate) child: Option<Box<Child>>,
+    /// The linear memory, if it has one.
+    pub(crate) window: Option<Box<Window>>,
 }
 
 impl Image {
@@ -56,6 +60,21 @@ impl Image {
     pub(crate) fn has_data(&self, address: u64, length: u64) -> bool {
         let [_, _, (data, size)] = self.segments.all();
         is_within(address, length, data, size as u64)
+    }
+
+    /// Returns whether bytes lie in its linear memory.
+    pub(crate) fn has_memory(&self, address: u64, length: u64) -> bool {
+        self.window.as_ref().is_some_and(|window| window.contains(address, length))
+    }
+
+    /// Writes the size of its linear memory into its data, which is mapped here. No code of the module is running.
+    pub(crate) fn write_memory_size(&self) {
+        if let Some(window) = &self.window {
+            let (data, _) = self.segments.all()[2];
+            let word = with_exposed_provenance_mut::<u64>((data + window.words() + 8) as usize);
+            // SAFETY: validation has found that the words lie in the data, which is mapped writable.
+            unsafe { word.write_unaligned(window.bytes()) };
+        }
     }
 
     /// Passes bytes of its data, which lie there, to `look`. It has no process of its own, and no call of it is running.
@@ -139,6 +158,7 @@ impl Arenas {
             shares_regions: false,
             context,
             child: None,
+            window: None,
         };
         if domain == Domain::User && dedicated_arena::map_writable(&segments).is_err() {
             self.release(&image);
@@ -187,6 +207,26 @@ fn allocate_in<A, T>(
 }
 
 impl UnsealedImage {
+    /// Returns the image with a linear memory.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    #[expect(clippy::result_large_err, reason = "a box would be memory that may not be there")]
+    pub(crate) fn with_memory(self, memory: &LinearMemory) -> Result<UnsealedImage, UnsealedImage> {
+        let mut image = self.image;
+        let is_copied = image.domain == Domain::User;
+        let mapped = Window::map(memory).and_then(|window| {
+            // The process of a module of the user domain is a copy of this one.
+            if !is_copied {
+                window.keep_from_copies()?;
+            }
+            Ok(window)
+        });
+        image.window = mapped.ok().and_then(|window| Box::try_new(window).ok());
+        let (is_there, unsealed) = (image.window.is_some(), UnsealedImage { image, ..self });
+        if is_there { Ok(unsealed) } else { Err(unsealed) }
+    }
+
     /// Returns the image as it is: sealed, if it shares pages, which already have their final permissions.
     #[inline]
     pub(crate) fn into_image(self) -> Image {
@@ -219,6 +259,9 @@ impl UnsealedImage {
 impl WritableImage for UnsealedImage {
     fn base(&self) -> u64 {
         self.image.segments.base
+    }
+    fn memory_base(&self) -> u64 {
+        self.image.window.as_ref().map_or(0, |window| window.base())
     }
     fn prepare_regions(&mut self, imports_them: impl FnOnce() -> bool) {
         self.image.shares_regions = self.image.domain == Domain::User && imports_them();

@@ -5,6 +5,7 @@
 mod ground;
 mod mappings;
 
+use allocator_api2::boxed::Box;
 use std::arch::asm;
 use std::cell::Cell;
 use std::ffi::{c_int, c_ulong};
@@ -27,7 +28,7 @@ use crate::channel::handoff::Peer;
 use crate::channel::message::{ChildMessage, ParentMessage};
 use crate::channel::{Channel, copy_across};
 use crate::mapper::MapperThread;
-use crate::memory::Image;
+use crate::memory::{Image, Window};
 use crate::seccomp::leave;
 use crate::watchdog::WatchSlot;
 use crate::{seccomp, signals};
@@ -39,6 +40,8 @@ const THREAD_SIZE: u64 = 8 << 10;
 struct Life {
     ground: Ground,
     image: ManuallyDrop<Image>,
+    /// The image's window, which is on the heap before, and here from the beginning on.
+    window: Option<ManuallyDrop<Window>>,
     stack: Stack,
     channel: Channel,
     mapper: Option<MapperThread>,
@@ -52,12 +55,21 @@ pub(crate) fn run(image: &Image, stack: Stack, channel: Channel, mapper: Option<
     let Ok(ground) = Ground::map() else { leave() };
     // SAFETY: the image is never dropped here, and this process has only this thread.
     let image = ManuallyDrop::new(unsafe { std::ptr::read(image) });
-    ground.go_on(Life { ground, image, stack, channel, mapper, parent, watch_slot: WatchSlot::unused() }, live)
+    // SAFETY: the same.
+    let window = image.window.as_deref().map(|window| ManuallyDrop::new(unsafe { std::ptr::read(window) }));
+    ground.go_on(Life { ground, image, window, stack, channel, mapper, parent, watch_slot: WatchSlot::unused() }, live)
 }
 
 /// Runs the process on a stack that contains nothing of the parent's.
 extern "C" fn live(life: *mut Life) -> ! {
-    // SAFETY: `go_on` put it at the top of this stack, where it stays for good.
+    // SAFETY: `go_on` put it at the top of this stack, where it stays for good; there is no reference to it yet.
+    let Life { image, window, .. } = unsafe { &mut *life };
+    if let Some(window) = window {
+        // SAFETY: neither the copy, which stays, nor the image is ever dropped.
+        let own = unsafe { Box::from_raw(&raw mut **window) };
+        std::mem::forget(image.window.replace(own));
+    }
+    // SAFETY: as above; the references to its parts are not used any more.
     let life: &'static Life = unsafe { &*life };
     let sandboxed = sandbox(life);
     let Life { ref image, ref watch_slot, ref stack, .. } = *life;
@@ -122,6 +134,11 @@ fn serve(
             Some(ParentMessage::Peak) => {
                 let stack_bytes = Some(thread.stack.peak_below(image.stack_top));
                 ChildMessage::Peak(PeakUse { stack_bytes, heap_bytes: image.peak_heap() }).write(channel.words());
+            }
+            Some(ParentMessage::MemorySize(bytes)) => {
+                image.window.iter().for_each(|window| window.note_grown(bytes));
+                image.write_memory_size();
+                ChildMessage::Ready.write(channel.words());
             }
             Some(ParentMessage::Copy { from, to, length }) => {
                 // SAFETY: the parent has checked that one of the two is of the module's data, which does not run, and the other
@@ -241,6 +258,18 @@ pub(crate) fn invoke(
     }
 }
 
+/// Asks the parent for more linear memory for the running call.
+pub(crate) fn grow(channel: &Channel, activation: &Activation, window: &Window, pages: u64) -> u64 {
+    match serve_more(channel, activation, &ChildMessage::Grow(pages)) {
+        ParentMessage::Grown { before, bytes } => {
+            window.note_grown(bytes);
+            before
+        }
+        // The parent broke the protocol.
+        _ => leave(),
+    }
+}
+
 /// Asks the parent where bytes lie that the running call passes on, if they lie in a region that it has open.
 pub(crate) fn find_in_region(
     channel: &Channel,
@@ -291,7 +320,8 @@ fn strip(life: &Life) -> Option<()> {
     let variables = thread_pages(maps)?;
     let [text, rodata, data] = image.segments.mapped().map(|(start, size)| (start, start + size));
     let orders = mapper.as_ref().map_or((0, 0), MapperThread::range);
-    let ranges = [text, rodata, data, stack.range(), channel.range(), ground.range(), variables, orders];
+    let window = image.window.as_ref().map_or((0, 0), |window| window.range());
+    let ranges = [text, rodata, data, stack.range(), channel.range(), ground.range(), variables, orders, window];
     // The functions that compiled code calls implicitly, and those called here. Most are the C library's, and depend on
     // its variables.
     let library = [

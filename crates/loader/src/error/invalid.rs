@@ -6,6 +6,8 @@ use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::events::BadEvent;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_METHODS};
+#[cfg(feature = "memory")]
+use bareflow_abi::memory::BadMemory;
 use bareflow_abi::parameters::{BadParameter, MAX_PARAMETERS};
 use bareflow_abi::symbols::{BadSymbol, MAX_SYMBOL_NAME};
 use bareflow_abi::traps::BadTrap;
@@ -200,6 +202,17 @@ pub enum InvalidModule {
         /// The processor level of the code.
         level: u8,
     },
+    /// The record of the linear memory is invalid.
+    #[cfg(feature = "memory")]
+    #[error("bad linear memory: {}, expected two words in the data and pages up to a maximum; {REBUILD}", .why.what())]
+    Memory {
+        /// The reason.
+        why: BadMemory,
+    },
+    /// There is more than one record of a linear memory.
+    #[cfg(feature = "memory")]
+    #[error("two records of a linear memory, expected one at most; {REBUILD}")]
+    TwoMemories,
     /// The list of carried areas is invalid.
     #[cfg(feature = "portable")]
     #[error("bad list of carried areas: {}, expected areas in the module's data; use another engine", why.what())]

@@ -85,6 +85,17 @@ pub enum LoadError {
         /// The limit, in bytes.
         limit: u32,
     },
+    /// The module's linear memory is larger at first than its limit.
+    #[error(
+        "a linear memory of {found} bytes, expected at most {limit}; make the module's memory smaller, or raise the limit \
+         (`--budget memory=..`)"
+    )]
+    MemoryBudget {
+        /// The size at first, in bytes.
+        found: u64,
+        /// The limit, in bytes.
+        limit: u32,
+    },
     /// The platform does not have this domain.
     #[error("no {} domain here; load the module into another one", .0.name())]
     NoSuchDomain(Domain),

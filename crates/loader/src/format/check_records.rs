@@ -9,6 +9,8 @@ use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::parameters::Parameters;
 #[cfg(feature = "portable")]
 use bareflow_abi::record::CARRY;
+#[cfg(feature = "memory")]
+use bareflow_abi::record::MEMORY;
 #[cfg(feature = "traps")]
 use bareflow_abi::record::TRAPS;
 use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EVENTS, PARAMETERS, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
@@ -18,6 +20,8 @@ use bareflow_abi::variant::MAX_LEVEL;
 
 use crate::error::{BadVariant, InvalidModule};
 use crate::format::code::CodeVariant;
+#[cfg(feature = "memory")]
+use crate::format::memory::check_memory;
 use crate::format::records::{Record, Records, bindings};
 #[cfg(feature = "traps")]
 use crate::format::traps::check_traps;
@@ -34,6 +38,9 @@ pub(super) struct OptionalRecords<'blob> {
     /// Whether there are trap sites of some code, which are looked up again as well.
     #[cfg(feature = "traps")]
     pub has_traps: bool,
+    /// Whether there is a linear memory, whose record is looked up again as well.
+    #[cfg(feature = "memory")]
+    pub has_memory: bool,
     /// Whether calls never take the fast path: the module may call others, or has no `run`.
     pub is_slow_path_only: bool,
 }
@@ -119,6 +126,11 @@ pub(super) fn check_records<'blob>(
                 check_bindings(bytes, first(&mut seen, kind))?;
                 optional.has_bindings = true;
             }
+            #[cfg(feature = "memory")]
+            MEMORY => {
+                check_memory(bytes, first(&mut seen, kind), records, header)?;
+                optional.has_memory = true;
+            }
             EVENTS if cfg!(feature = "events") => check_events(bytes, first(&mut seen, kind), records)?,
             _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
             _ => {}
@@ -197,7 +209,8 @@ mod tests {
 
     #[test]
     fn each_kind_has_a_bit_of_its_own() {
-        let kinds = [DEPENDENCIES, BINDINGS, EVENTS, STATE_SCHEMA, VARIANT, SYMBOLS, PARAMETERS];
+        let kinds =
+            [DEPENDENCIES, BINDINGS, EVENTS, bareflow_abi::record::MEMORY, STATE_SCHEMA, VARIANT, SYMBOLS, PARAMETERS];
         let mut seen = 0;
         for kind in kinds {
             assert!(first(&mut seen, kind));

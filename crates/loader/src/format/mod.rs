@@ -4,6 +4,8 @@ mod check_abi;
 mod check_records;
 pub mod code;
 pub mod fixups;
+#[cfg(feature = "memory")]
+mod memory;
 pub mod raw;
 pub mod records;
 pub mod segments;

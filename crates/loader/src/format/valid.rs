@@ -4,6 +4,7 @@ use bareflow_abi::checksum::Crc32c;
 #[cfg(doc)]
 use bareflow_abi::depends::Dependencies;
 use bareflow_abi::header::{FLAG_NO_RUN, FLAG_STATE};
+use bareflow_abi::memory::MemoryRecord;
 #[cfg(doc)]
 use bareflow_abi::parameters::Parameters;
 use bareflow_abi::record::{BINDINGS, EVENTS, SIGNATURES};
@@ -16,6 +17,8 @@ use crate::error::InvalidModule;
 use crate::format::check_abi::{check_abi, check_checksum};
 use crate::format::check_records::{OptionalRecords, check_records};
 use crate::format::code::CodeVariant;
+#[cfg(feature = "memory")]
+use crate::format::memory::memory_of;
 use crate::format::raw::RawModule;
 use crate::format::records::first_record;
 #[cfg(feature = "traps")]
@@ -152,6 +155,17 @@ impl<'blob> ValidModule<'blob> {
             return traps_of(self.raw.records, &self.raw.header(), self.code.header.level);
         }
         &[]
+    }
+
+    /// Returns the record of its linear memory; `None` if it has none, or if the feature `memory` is off.
+    #[must_use]
+    #[inline(always)]
+    pub fn memory(&self) -> Option<MemoryRecord> {
+        #[cfg(feature = "memory")]
+        if self.optional.has_memory {
+            return memory_of(self.raw.records);
+        }
+        None
     }
 
     /// Returns the list of its [`Parameters`]; empty if it has none, or if the feature `parameters` is off.

@@ -73,6 +73,10 @@ impl<P: Platform> ModuleManager<P> {
             return Err(LoadError::NoSuchDomain(domain));
         }
         let header = valid.raw().header();
-        Ok(Placement { domain, budget: Budget::of(&header, &options.limits), services: header.services })
+        let mut budget = Budget::of(&header, &options.limits);
+        if valid.memory().is_some() {
+            budget.memory_bytes = options.limits.memory_bytes;
+        }
+        Ok(Placement { domain, budget, services: header.services })
     }
 }

@@ -3,6 +3,7 @@
 #[cfg(feature = "regions")]
 use bareflow_abi::interface::{Interface, bindings::Entries};
 use bareflow_abi::layout::TEXT_OFFSET;
+use bareflow_abi::memory::{MEMORY_PAGE_SIZE, MemoryRecord};
 #[cfg(feature = "regions")]
 use bareflow_regions::Regions;
 
@@ -11,7 +12,7 @@ use crate::format::code::Fixup;
 use crate::format::fixups::FIXUP_SIZE_BYTES;
 use crate::format::valid::ValidModule;
 use crate::name::Name;
-use crate::platform::{Call, Platform, WritableImage};
+use crate::platform::{Call, LinearMemory, Platform, WritableImage};
 use crate::policy::kernel_domain::KernelDomain;
 use crate::policy::{Domain, Placement};
 use crate::profile::Timing;
@@ -71,7 +72,10 @@ impl<Image> PlacedModule<Image> {
         if size.data_bytes > placement.budget.data_bytes {
             return Err(LoadError::DataBudget { found: size.data_bytes, limit: placement.budget.data_bytes });
         }
-        let mut image = platform.allocate(size, placement)?;
+        let mut image = match memory_of(module, placement)? {
+            None => platform.allocate(size, placement),
+            Some(memory) => platform.allocate_with_memory(size, placement, &memory),
+        }?;
         #[cfg(feature = "regions")]
         image.prepare_regions(|| {
             let mut imports = Entries::new(module.bindings()).imports();
@@ -104,7 +108,32 @@ fn fill<W: WritableImage + ?Sized>(module: &ValidModule<'_>, image: &mut W) -> u
         let lists = (code.fixups, code.rodata.len(), code.data.len());
         relocate_all(lists, base, rodata, data);
     }
+    if let Some(memory) = module.memory() {
+        write_words(image, &memory);
+    }
     base.wrapping_add(TEXT_OFFSET).wrapping_add(u64::from(code.header.entry))
+}
+
+/// Returns the linear memory that `module` gets, if it has one.
+///
+/// # Errors
+/// It is larger than its budget.
+#[inline(always)]
+fn memory_of(module: &ValidModule<'_>, placement: &Placement) -> Result<Option<LinearMemory>, LoadError> {
+    module.memory().map(|record| LinearMemory::within(&record, &placement.budget)).transpose()
+}
+
+/// Writes the address and the size of the linear memory into the data.
+#[cold]
+#[inline(never)]
+fn write_words<W: WritableImage + ?Sized>(image: &mut W, memory: &MemoryRecord) {
+    let (base, [_, _, data]) = (image.memory_base(), image.segments());
+    let size = u64::from(memory.initial_pages) * MEMORY_PAGE_SIZE;
+    // Validation has found that the words lie in the data.
+    let words = data.get_mut(memory.words as usize..).and_then(<[u8]>::first_chunk_mut::<16>);
+    if let Some(words) = words {
+        *words = (u128::from(base) | u128::from(size) << 64).to_le_bytes();
+    }
 }
 
 /// Copies a segment's bytes to the start of its memory.

@@ -6,6 +6,7 @@
 mod call;
 mod capabilities;
 mod clock_cost;
+mod linear_memory;
 mod occurrence;
 mod outcome;
 pub mod range_allocator;
@@ -14,6 +15,7 @@ mod region;
 use allocator_api2::alloc::Allocator;
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::interface::{Frame, Reply};
+use bareflow_abi::memory::CANNOT_GROW;
 
 use crate::diagnosis::Diagnosis;
 pub use crate::error::PlatformError;
@@ -24,6 +26,7 @@ use crate::profile::Usage;
 use crate::profile::counters::Counters;
 use crate::profile::peak::PeakUse;
 pub use call::{Call, Callees, EventLimits, MAX_DEPTH};
+pub use linear_memory::LinearMemory;
 pub use occurrence::Occurrence;
 pub use outcome::{CallFailure, CallOutcome, FastExit, FastReturn, TimedCall, TimedReply};
 pub use region::RegionMemory;
@@ -36,6 +39,11 @@ pub trait WritableImage {
     fn base(&self) -> u64;
     /// Returns text, read-only data and writable data, with the lengths given by [`ImageSize`].
     fn segments(&mut self) -> [&mut [u8]; 3];
+    /// Returns the address of the linear memory, as the module sees it; 0 if the image has none.
+    #[inline(always)]
+    fn memory_base(&self) -> u64 {
+        0
+    }
     /// Prepares the image for [regions](Platform::has_regions), before it is sealed, if it `imports_them`. By default does
     /// not ask, and nothing is to be prepared.
     #[inline(always)]
@@ -64,6 +72,7 @@ pub trait WritableImage {
 /// | delayed restarts, fallback | [`microseconds`](Self::microseconds) |
 /// | panics in the embedder's own interfaces | [`call_provider`](Self::call_provider) |
 /// | traces | [`trace`](Self::trace) |
+/// | modules with a linear memory | [`allocate_with_memory`](Self::allocate_with_memory), [`grow_memory`](Self::grow_memory) |
 /// | memory that modules share | [`has_regions`](Self::has_regions), and the four methods behind it |
 ///
 /// A platform for a process, without containment:
@@ -231,6 +240,33 @@ pub unsafe trait Platform {
     /// # Errors
     /// There is not enough memory.
     fn allocate(&self, size: ImageSize, placement: &Placement) -> Result<Self::WritableImage, PlatformError>;
+
+    /// Allocates an image as [`allocate`](Self::allocate) does, with a linear memory: zeroed, at the start of addresses which
+    /// all fault that are not memory, so many as `memory` says.
+    ///
+    /// The platform serves `grow` to it, and keeps the size that is in the image's words
+    /// ([`MemoryRecord`](bareflow_abi::memory::MemoryRecord)). A fault in the addresses beyond the memory is a
+    /// [`WasmOutOfBoundsMemoryAccess`](crate::FaultKind::WasmOutOfBoundsMemoryAccess). [`refill`](Self::refill) makes the
+    /// memory what it was at first.
+    ///
+    /// # Errors
+    /// There is not enough memory; by default there are no linear memories.
+    fn allocate_with_memory(
+        &self,
+        size: ImageSize,
+        placement: &Placement,
+        memory: &LinearMemory,
+    ) -> Result<Self::WritableImage, PlatformError> {
+        let _ = (size, placement, memory);
+        Err(PlatformError { what: "give modules a linear memory", bytes: 0 })
+    }
+
+    /// Adds pages to the linear memory of an image of which no call is running, as the service `grow` does. Returns the
+    /// number of pages before, or [`CANNOT_GROW`](bareflow_abi::memory::CANNOT_GROW); by default that.
+    fn grow_memory(&self, image: &Self::Image, pages: u64) -> u64 {
+        let _ = (image, pages);
+        CANNOT_GROW
+    }
 
     /// Gives each segment its final permission.
     ///
@@ -404,7 +440,7 @@ pub unsafe trait Platform {
         let _ = (memory, image);
     }
 
-    /// Passes `length` bytes of an image's data or bss at `address`, as its module sees it, to `look`, in order and in as many
+    /// Passes `length` bytes of an image's data, bss or linear memory at `address`, as its module sees it, to `look`, in order and in as many
     /// pieces as it takes, each of whole 8 bytes but for the first and the last. Returns whether all of them lie there.
     ///
     /// No call of the image is running. By default nothing can be reached.

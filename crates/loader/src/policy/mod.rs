@@ -86,6 +86,7 @@ impl LoadOptions {
         let ([first, second], [default_first, default_second]) = (pairs(limits), pairs(Budget::LIMITS));
         (first == default_first)
             & (second == default_second)
+            & (limits.memory_bytes == Budget::LIMITS.memory_bytes)
             & (sample_every == NonZeroU32::MIN)
             & (allowed.services == Permissions::ALL)
             & (domain == Domain::Kernel)
@@ -170,17 +171,15 @@ mod tests {
     fn every_option_is_told_from_the_default() {
         let default = LoadOptions::default();
         assert!(default.are_default());
-        let limits = |time_us, stack, heap, data| LoadOptions {
-            limits: Budget { time_us, stack_bytes: stack, heap_bytes: heap, data_bytes: data },
-            ..default
-        };
-        let Budget { time_us, stack_bytes: stack, heap_bytes: heap, data_bytes: data } = Budget::LIMITS;
+        let with = |limits| LoadOptions { limits, ..default };
+        let limits = Budget::LIMITS;
         for other in [
             LoadOptions { domain: Domain::User, ..default },
-            limits(1, stack, heap, data),
-            limits(time_us, 1, heap, data),
-            limits(time_us, stack, 1, data),
-            limits(time_us, stack, heap, 1),
+            with(Budget { time_us: 1, ..limits }),
+            with(Budget { stack_bytes: 1, ..limits }),
+            with(Budget { heap_bytes: 1, ..limits }),
+            with(Budget { data_bytes: 1, ..limits }),
+            with(Budget { memory_bytes: 1, ..limits }),
             LoadOptions { on_fault: FaultPolicy::Restart, ..default },
             LoadOptions { on_fault: FaultPolicy::RestartTimes(0), ..default },
             LoadOptions { on_fault: FaultPolicy::Fallback, ..default },

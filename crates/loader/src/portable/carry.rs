@@ -3,6 +3,7 @@
 use bareflow_abi::Reason;
 use bareflow_abi::carry::{BYTES, CARRY_ON_CALL, Carry, CarryArea, ELEMENTS, MEMORY};
 use bareflow_abi::layout::DATA_OFFSET;
+use bareflow_abi::memory::{CANNOT_GROW, MEMORY_PAGE_SIZE};
 
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
@@ -69,11 +70,24 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Gives the memory whose words lie at `words` its length.
+    /// Gives the memory whose words lie at `words` its length: a linear memory grows, and one in the data is there already.
     fn set_memory(&self, new: &Module<P>, words: u64, length: u64) -> Result<(), LoadError> {
+        if new.placement.budget.memory_bytes > 0 {
+            return self.grow_to(new, words, length);
+        }
         let mut bytes = length.to_le_bytes().into_iter();
         let mut set = |piece: &mut [u8]| piece.iter_mut().zip(&mut bytes).for_each(|(target, byte)| *target = byte);
         self.platform.reach(&new.placed.image, words + 8, 8, &mut set).then_some(()).ok_or(UNREACHABLE)
+    }
+
+    /// Makes a linear memory grow to a length.
+    fn grow_to(&self, new: &Module<P>, words: u64, length: u64) -> Result<(), LoadError> {
+        let more = length.checked_sub(self.word(new, words + 8)?);
+        let Some(more) = more.filter(|more| more % MEMORY_PAGE_SIZE == 0) else {
+            return Err(LoadError::BadInstance { what: "its memory has a size that it can't have" });
+        };
+        let before = self.platform.grow_memory(&new.placed.image, more / MEMORY_PAGE_SIZE);
+        if before == CANNOT_GROW { Err(LoadError::NoMemoryForState) } else { Ok(()) }
     }
 
     /// Copies bytes from one image to another, if `is_right` says so of each piece.

@@ -296,11 +296,16 @@ unsafe impl RunningCall for Activation {
         self.thread().stack.guards(address)
     }
 
+    fn is_beyond_memory(&self, address: u64) -> bool {
+        self.image().window.as_ref().is_some_and(|window| window.is_beyond(address))
+    }
+
     fn readable(&self, address: u64, length: u64) -> Option<u64> {
         let [input, output] = self.buffers.get();
         let lies_in = |(start, size)| is_within(address, length, start, size);
         let readable =
             self.segments().contains(address, length) || [input, output, self.stack()].into_iter().any(lies_in);
+        let readable = readable || self.image().has_memory(address, length);
         let found = (readable || self.is_lent(address, length, false)).then_some(address);
         found.or_else(|| self.find_in_region(address, length, false))
     }
@@ -310,6 +315,7 @@ unsafe impl RunningCall for Activation {
         let [_, output] = self.buffers.get();
         let lies_in = |(start, size)| is_within(address, length, start, size);
         let writable = [(data, size as u64), heap, output, self.stack()].into_iter().any(lies_in);
+        let writable = writable || self.image().has_memory(address, length);
         let found = (writable || self.is_lent(address, length, true)).then_some(address);
         found.or_else(|| self.find_in_region(address, length, true))
     }
