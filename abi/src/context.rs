@@ -6,6 +6,7 @@
 use core::ffi::c_void;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::slice;
 
 use crate::call::{CALL_OK, CallArguments, CallRefusal, CallReply};
@@ -163,7 +164,37 @@ pub struct Context<'call> {
     borrows: PhantomData<(&'call Services, &'call [u8], &'call mut [u8])>,
 }
 
+/// The offsets of a context's fields, in bytes, for code that no Rust compiler makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContextOffsets {
+    /// That of the address of the [`Services`].
+    pub services: usize,
+    /// That of the [embedder's pointer](Context::embedder).
+    pub embedder: usize,
+    /// That of the input's address.
+    pub input: usize,
+    /// That of the input's length.
+    pub input_length: usize,
+    /// That of the output's address.
+    pub output: usize,
+    /// That of the output's capacity.
+    pub output_capacity: usize,
+    /// That of the number of output bytes.
+    pub output_length: usize,
+}
+
 impl<'call> Context<'call> {
+    /// The offsets of the fields.
+    pub const OFFSETS: ContextOffsets = ContextOffsets {
+        services: offset_of!(Context<'_>, services),
+        embedder: offset_of!(Context<'_>, embedder),
+        input: offset_of!(Context<'_>, input),
+        input_length: offset_of!(Context<'_>, input_length),
+        output: offset_of!(Context<'_>, output),
+        output_capacity: offset_of!(Context<'_>, output_capacity),
+        output_length: offset_of!(Context<'_>, output_length),
+    };
+
     /// Creates a context for one call.
     #[must_use]
     pub const fn new(services: &'call Services, input: &'call [u8], output: &'call mut [u8]) -> Context<'call> {

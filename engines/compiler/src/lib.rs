@@ -1,0 +1,111 @@
+//! An engine that compiles WebAssembly to machine code.
+//!
+//! All work is that of the translator; here is what makes it a module: the interface, and what is kept between its calls.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bareflow_abi::Out;
+use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, QUICK, SPEED, WINDOW};
+use bareflow_translator::{Bounds, Error, ErrorKind, Optimization, translate, validate};
+use spinning_top::Spinlock;
+
+bareflow_abi::module!(exports = [Engine], provider = Server);
+
+/// The blob that the last compilation made, and the reason for the last error.
+struct Kept {
+    blob: Vec<u8>,
+    reason: String,
+}
+
+static KEPT: Spinlock<Kept> = Spinlock::new(Kept { blob: Vec::new(), reason: String::new() });
+
+/// Keeps an error's text, and returns the error.
+fn refuse(error: Error) -> EngineError {
+    KEPT.lock().reason = error.message;
+    match error.kind {
+        ErrorKind::Invalid => EngineError::Invalid,
+        ErrorKind::Unsupported => EngineError::Unsupported,
+        ErrorKind::TooLarge => EngineError::TooLarge,
+        ErrorKind::BadOption => EngineError::BadOption,
+    }
+}
+
+/// Returns the translator's options.
+///
+/// # Errors
+/// The option that has no such value.
+fn options_of(options: &Options) -> Result<bareflow_translator::Options, Error> {
+    let bad = |what: &str, found: u32, known: &str| Error {
+        kind: ErrorKind::BadOption,
+        message: format!("the option {what} is {found}, expected {known}"),
+    };
+    let spectre_guard = match options.spectre_guard {
+        0 => false,
+        1 => true,
+        found => return Err(bad("spectre_guard", found, "0 or 1")),
+    };
+    Ok(bareflow_translator::Options {
+        version: (options.version_major, options.version_minor, options.version_patch),
+        optimization: match options.optimization {
+            QUICK => Optimization::Quick,
+            SPEED => Optimization::Speed,
+            found => return Err(bad("optimization", found, "0 (quick) or 1 (speed)")),
+        },
+        cpu_level: u8::try_from(options.cpu_level).map_err(|_| bad("cpu_level", options.cpu_level, "1 to 4"))?,
+        bounds: match options.bounds {
+            CHECKED => Bounds::Checked { spectre_guard },
+            WINDOW => Bounds::Window,
+            found => return Err(bad("bounds", found, "0 (checked) or 1 (window)")),
+        },
+        maximum_pages: options.maximum_pages,
+    })
+}
+
+impl Engine for Server<'_> {
+    fn describe(&self, into: &mut Description) -> Result<(), EngineError> {
+        *into = Description { optimizations: 1 << QUICK | 1 << SPEED, bounds: 1 << CHECKED | 1 << WINDOW };
+        Ok(())
+    }
+
+    fn validate(&mut self, wasm: &[u8]) -> Result<(), EngineError> {
+        validate(wasm).map_err(refuse)
+    }
+
+    fn compile(&mut self, options: &Options, name: &str, wasm: &[u8]) -> Result<u64, EngineError> {
+        // Its memory may be what this compilation needs.
+        KEPT.lock().blob = Vec::new();
+        let blob = options_of(options).and_then(|options| translate(&options, name, wasm)).map_err(refuse)?;
+        let size = blob.len() as u64;
+        KEPT.lock().blob = blob;
+        Ok(size)
+    }
+
+    fn read(&self, offset: u64, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
+        let kept = KEPT.lock();
+        let rest = usize::try_from(offset).ok().and_then(|offset| kept.blob.get(offset..));
+        match rest {
+            Some(rest) if !kept.blob.is_empty() => {
+                into.extend_from_slice(rest);
+                Ok(())
+            }
+            _ => Err(EngineError::NoBlob),
+        }
+    }
+
+    fn forget(&mut self) -> Result<(), EngineError> {
+        KEPT.lock().blob = Vec::new();
+        Ok(())
+    }
+
+    fn explain(&self, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
+        into.extend_from_slice(KEPT.lock().reason.as_bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Tables and references.
+//!
+//! A reference is an element of a table: a function's number plus one, or 0 for null.
+
+use bareflow_portable::state::TablePlace;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{InstBuilder, Value};
+use wasmparser::Operator;
+
+use super::Translator;
+use crate::emitter::TABLE_OUT_OF_BOUNDS;
+use crate::module::Placement;
+use crate::names::Routine;
+
+impl Translator<'_, '_> {
+    /// Translates an operator on tables, references or element segments. Returns `false` for others.
+    pub(super) fn table(&mut self, operator: &Operator<'_>) -> bool {
+        match *operator {
+            Operator::RefNull { .. } => {
+                let null = self.constant(0);
+                self.push(null);
+            }
+            Operator::RefFunc { function_index } => {
+                let reference = self.constant(function_index + 1);
+                self.push(reference);
+            }
+            Operator::RefIsNull => {
+                let reference = self.pop();
+                let is_null = self.emit.builder.ins().icmp_imm_u(IntCC::Equal, reference, 0);
+                let is_null = self.emit.builder.ins().uextend(I32, is_null);
+                self.push(is_null);
+            }
+            Operator::TableGet { table } => {
+                let index = self.pop();
+                let address = self.element(table, index);
+                let flags = self.emit.state_flags();
+                let reference = self.emit.builder.ins().load(I32, flags, address, 0);
+                self.push(reference);
+            }
+            Operator::TableSet { table } => {
+                let [index, reference] = self.pop_array();
+                let address = self.element(table, index);
+                let flags = self.emit.state_flags();
+                self.emit.builder.ins().store(flags, reference, address, 0);
+            }
+            Operator::TableSize { table } => {
+                let size = self.table_size(table);
+                self.push(size);
+            }
+            Operator::TableGrow { table } => self.table_grow(table),
+            Operator::TableFill { table } => {
+                let [start, reference, count] = self.pop_array();
+                let count = self.emit.extend(count);
+                let to = self.checked_elements(table, start, count);
+                self.emit.call_routine(Routine::FillElements, &[to, reference, count]);
+            }
+            Operator::TableCopy { dst_table, src_table } => {
+                let [to, from, count] = self.pop_array();
+                let count = self.emit.extend(count);
+                let to = self.checked_elements(dst_table, to, count);
+                let from = self.checked_elements(src_table, from, count);
+                let bytes = self.emit.builder.ins().ishl_imm_u(count, 2);
+                self.emit.call_routine(Routine::Copy, &[to, from, bytes]);
+            }
+            Operator::TableInit { elem_index, table } => self.table_init(elem_index, table),
+            Operator::ElemDrop { elem_index } => {
+                let mark = self.emit.environment.plan.layout.elements_dropped + elem_index;
+                self.mark_dropped(mark);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn place(&self, table: u32) -> TablePlace {
+        self.emit.environment.plan.layout.tables[table as usize]
+    }
+
+    /// Returns a table's current size: a constant if it can't grow.
+    pub(super) fn table_size(&mut self, table: u32) -> Value {
+        let declared = &self.emit.environment.module.tables[table as usize];
+        if !declared.grows {
+            return self.constant(declared.initial as u32);
+        }
+        let (data, flags, place) = (self.emit.data(), self.emit.state_flags(), self.place(table));
+        self.emit.builder.ins().load(I32, flags, data, place.offset.cast_signed())
+    }
+
+    /// Checks the index of an element. Returns the element's address.
+    pub(super) fn element(&mut self, table: u32, index: Value) -> Value {
+        let size = self.table_size(table);
+        let outside = self.emit.builder.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, size);
+        self.emit.trap_if(outside, TABLE_OUT_OF_BOUNDS);
+        let index = self.emit.extend(index);
+        let address = self.element_address(table, index);
+        if !self.emit.environment.options.spectre_guard() {
+            return address;
+        }
+        let first = self.emit.data();
+        self.emit.builder.ins().select_spectre_guard(outside, first, address)
+    }
+
+    fn element_address(&mut self, table: u32, index: Value) -> Value {
+        let (data, first) = (self.emit.data(), self.place(table).elements());
+        let start = self.emit.builder.ins().iadd_imm_s(data, i64::from(first));
+        let bytes = self.emit.builder.ins().ishl_imm_u(index, 2);
+        self.emit.builder.ins().iadd(start, bytes)
+    }
+
+    /// Checks a range of elements, whose number has 64 bits. Returns the first one's address.
+    fn checked_elements(&mut self, table: u32, start: Value, count: Value) -> Value {
+        let size = self.table_size(table);
+        let (start, size) = (self.emit.extend(start), self.emit.extend(size));
+        self.check_range(start, count, size, TABLE_OUT_OF_BOUNDS);
+        self.element_address(table, start)
+    }
+
+    fn table_grow(&mut self, table: u32) {
+        let [reference, count] = self.pop_array();
+        let (size, place) = (self.table_size(table), self.place(table));
+        let (wide, count) = (self.emit.extend(size), self.emit.extend(count));
+        let after = self.emit.builder.ins().iadd(wide, count);
+        let fits = self.emit.builder.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, after, i64::from(place.room));
+        let none = self.emit.builder.ins().iconst(I64, 0);
+        let added = self.emit.builder.ins().select(fits, count, none);
+        let after = self.emit.builder.ins().iadd(wide, added);
+        let after = self.emit.builder.ins().ireduce(I32, after);
+        let (data, flags) = (self.emit.data(), self.emit.state_flags());
+        self.emit.builder.ins().store(flags, after, data, place.offset.cast_signed());
+        let to = self.element_address(table, wide);
+        self.emit.call_routine(Routine::FillElements, &[to, reference, added]);
+        let failed = self.constant(u32::MAX);
+        let before = self.emit.builder.ins().select(fits, size, failed);
+        self.push(before);
+    }
+
+    fn table_init(&mut self, segment: u32, table: u32) {
+        let [to, from, count] = self.pop_array();
+        let environment = self.emit.environment;
+        let elements = &environment.module.elements[segment as usize];
+        let is_passive = elements.placement == Placement::Passive;
+        let size = if is_passive { elements.items.len() as u64 } else { 0 };
+        let limit = self.segment_length(size, environment.plan.layout.elements_dropped + segment);
+        let (from, count) = (self.emit.extend(from), self.emit.extend(count));
+        self.check_range(from, count, limit, TABLE_OUT_OF_BOUNDS);
+        let to = self.checked_elements(table, to, count);
+        let bytes = self.emit.builder.ins().ishl_imm_u(from, 2);
+        let start = self.place_in_rodata(environment.plan.rodata.elements[segment as usize], bytes);
+        let bytes = self.emit.builder.ins().ishl_imm_u(count, 2);
+        self.emit.call_routine(Routine::Copy, &[to, start, bytes]);
+    }
+}

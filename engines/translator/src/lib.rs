@@ -1,0 +1,56 @@
+//! Compiles WebAssembly to blobs.
+//!
+//! ```text
+//! options.rs  error.rs      what to make, and why it was not made
+//! module/                   the module: parsed, validated, within limits
+//! isa.rs  names.rs          the target, and the names that code refers to other code and data by
+//! emitter.rs                what all code uses: addresses, calls, accesses to the context
+//! function/                 a function's operators, in Cranelift's terms
+//! runtime/                  the code that no function of the module is: imports, instantiation, entry, helpers
+//! code.rs                   machine code, collated and linked
+//! blob.rs                   header, segments, records
+//! ```
+//!
+//! Nothing here knows a module system beyond the format of its blobs. [`translate`] is a function of its arguments alone: the
+//! same bytes give the same blob, wherever it runs.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod blob;
+mod code;
+mod emitter;
+mod error;
+mod function;
+mod isa;
+mod module;
+mod names;
+mod options;
+mod runtime;
+
+use alloc::vec::Vec;
+
+pub use error::{Error, ErrorKind};
+pub use options::{Bounds, Optimization, Options};
+
+/// Checks that `wasm` is valid and that all it uses is supported, as far as can be told without compiling it.
+///
+/// # Errors
+/// What is wrong, or not supported, and where.
+pub fn validate(wasm: &[u8]) -> Result<(), Error> {
+    module::parse(wasm).map(|_| ())
+}
+
+/// Compiles `wasm` to a blob. `name` is the module's name if the module does not say it.
+///
+/// # Errors
+/// What is wrong, or not supported, or too large, and where.
+pub fn translate(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Error> {
+    options.check()?;
+    let module = module::parse(wasm)?;
+    let plan = blob::Plan::new(&module, options, name)?;
+    let compiled = code::compile(&module, &plan, options)?;
+    blob::write(&module, &plan, wasm, &compiled)
+}

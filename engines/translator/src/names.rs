@@ -1,0 +1,145 @@
+//! The names that code refers to other code and data by.
+
+use cranelift_codegen::ir::{self, LibCall, UserExternalName};
+
+/// A piece of code or data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Symbol {
+    /// The function of the module with this number.
+    Function(u32),
+    /// A function of the runtime.
+    Runtime(Routine),
+    /// The start of the read-only data.
+    Rodata,
+    /// The start of the data: the context of the instance.
+    Data,
+}
+
+/// A function of the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Routine {
+    /// The blob's entry.
+    Entry,
+    /// Makes the instance.
+    Instantiate,
+    /// Copies bytes between places that may overlap: to, from, length.
+    Copy,
+    /// Fills bytes: to, byte, length.
+    Fill,
+    /// Fills elements: to, element, number.
+    FillElements,
+    /// Grows the memory: pages. Returns the old number of pages, or -1.
+    GrowMemory,
+    /// Ends the call as a panic: message and length, file and length, line.
+    Panic,
+    /// Ends the call as one that used up its heap.
+    OutOfHeap,
+    /// Rounds, on processors without an instruction for it.
+    Round(Rounding, Float),
+}
+
+/// A direction of rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rounding {
+    Ceil,
+    Floor,
+    Trunc,
+    Nearest,
+}
+
+/// A type of floating-point numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Float {
+    F32,
+    F64,
+}
+
+impl Routine {
+    /// All but the roundings.
+    pub const ALWAYS_NUMBERED: [Routine; 8] = [
+        Routine::Entry,
+        Routine::Instantiate,
+        Routine::Copy,
+        Routine::Fill,
+        Routine::FillElements,
+        Routine::GrowMemory,
+        Routine::Panic,
+        Routine::OutOfHeap,
+    ];
+
+    /// Returns the routine by which Cranelift's library call is served.
+    pub fn of_library_call(call: LibCall) -> Option<Routine> {
+        use {Float::*, Rounding::*};
+        Some(match call {
+            LibCall::CeilF32 => Routine::Round(Ceil, F32),
+            LibCall::CeilF64 => Routine::Round(Ceil, F64),
+            LibCall::FloorF32 => Routine::Round(Floor, F32),
+            LibCall::FloorF64 => Routine::Round(Floor, F64),
+            LibCall::TruncF32 => Routine::Round(Trunc, F32),
+            LibCall::TruncF64 => Routine::Round(Trunc, F64),
+            LibCall::NearestF32 => Routine::Round(Nearest, F32),
+            LibCall::NearestF64 => Routine::Round(Nearest, F64),
+            _ => return None,
+        })
+    }
+
+    /// Returns the name in lists of functions.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Routine::Entry => "entry",
+            Routine::Instantiate => "instantiate",
+            Routine::Copy => "memory.copy",
+            Routine::Fill => "memory.fill",
+            Routine::FillElements => "table.fill",
+            Routine::GrowMemory => "memory.grow",
+            Routine::Panic => "panic",
+            Routine::OutOfHeap => "out_of_heap",
+            Routine::Round(Rounding::Ceil, _) => "ceil",
+            Routine::Round(Rounding::Floor, _) => "floor",
+            Routine::Round(Rounding::Trunc, _) => "trunc",
+            Routine::Round(Rounding::Nearest, _) => "nearest",
+        }
+    }
+}
+
+/// The spaces of Cranelift's numbers for names.
+const FUNCTIONS: u32 = 0;
+const ROUTINES: u32 = 1;
+const SEGMENTS: u32 = 2;
+
+impl Symbol {
+    /// Returns Cranelift's form of the name.
+    pub fn to_user(self) -> UserExternalName {
+        let (namespace, index) = match self {
+            Symbol::Function(number) => (FUNCTIONS, number),
+            Symbol::Runtime(routine) => {
+                let position = Routine::ALWAYS_NUMBERED.iter().position(|other| *other == routine);
+                // Roundings are only ever called by Cranelift itself, by names of its own.
+                (ROUTINES, position.map_or(u32::MAX, |position| position as u32))
+            }
+            Symbol::Rodata => (SEGMENTS, 0),
+            Symbol::Data => (SEGMENTS, 1),
+        };
+        UserExternalName { namespace, index }
+    }
+
+    /// Returns the symbol that a name of Cranelift's stands for.
+    pub fn of(name: &ir::ExternalName, function: &ir::Function) -> Option<Symbol> {
+        match name {
+            ir::ExternalName::LibCall(call) => Routine::of_library_call(*call).map(Symbol::Runtime),
+            ir::ExternalName::User(reference) => {
+                let user = &function.params.user_named_funcs()[*reference];
+                match (user.namespace, user.index) {
+                    (FUNCTIONS, number) => Some(Symbol::Function(number)),
+                    (ROUTINES, index) => {
+                        Routine::ALWAYS_NUMBERED.get(index as usize).map(|routine| Symbol::Runtime(*routine))
+                    }
+                    (SEGMENTS, 0) => Some(Symbol::Rodata),
+                    (SEGMENTS, _) => Some(Symbol::Data),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}

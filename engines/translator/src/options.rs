@@ -1,0 +1,59 @@
+//! What to make of a module.
+
+use alloc::format;
+
+use crate::error::{Error, ErrorKind};
+
+/// How much work goes into fast code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimization {
+    /// One pass of register allocation, and no other optimization: compiles in less than half the time.
+    Quick,
+    /// All optimizations.
+    Speed,
+}
+
+/// How accesses stay within linear memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounds {
+    /// Each access compares its address with the memory's length.
+    Checked {
+        /// Whether a processor that guesses past the comparison still stays within (Spectre variant 1).
+        spectre_guard: bool,
+    },
+    /// No access is checked: of the 8 GiB and 64 KiB from the memory's address on, what is not memory is not mapped.
+    Window,
+}
+
+/// What to make of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The module's version, if it does not say its own: major, minor, patch.
+    pub version: (u32, u32, u32),
+    /// How much work goes into fast code.
+    pub optimization: Optimization,
+    /// The x86-64 level that the code is for, 1 to 4.
+    pub cpu_level: u8,
+    /// How accesses stay within linear memory.
+    pub bounds: Bounds,
+    /// The most pages of 64 KiB that the memory may have. The module's own maximum holds if it is smaller.
+    pub maximum_pages: u32,
+}
+
+impl Options {
+    /// Checks the values that no type does.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |message| Err(Error { kind: ErrorKind::BadOption, message });
+        if !(1..=4).contains(&self.cpu_level) {
+            return refuse(format!("the option cpu_level is {}, expected 1 to 4", self.cpu_level));
+        }
+        if self.version == (0, 0, 0) {
+            return refuse("the version is 0.0.0, expected a higher one".into());
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn spectre_guard(&self) -> bool {
+        matches!(self.bounds, Bounds::Checked { spectre_guard: true })
+    }
+}
