@@ -20,6 +20,10 @@ thread_local! {
     static NUMBERS: RefCell<VecDeque<u64>> = const { RefCell::new(VecDeque::new()) };
 }
 
+/// The options of each load.
+const OPTIONS: LoadOptions =
+    LoadOptions { limits: Budget { data_bytes: 256 << 20, ..Budget::LIMITS }, ..LoadOptions::DEFAULT };
+
 /// Where instances run.
 pub struct Host {
     manager: ModuleManager<HostPlatform>,
@@ -80,6 +84,24 @@ impl Host {
         Ok(instance)
     }
 
+    /// Loads a blob.
+    #[cfg(feature = "peer")]
+    pub fn load(&self, blob: &[u8]) -> Result<ModuleId> {
+        Ok(self.manager.load_with(blob, &OPTIONS)?)
+    }
+
+    /// Runs a loaded blob.
+    #[cfg(feature = "peer")]
+    pub fn run(&self, id: ModuleId) -> Result<i32> {
+        Ok(self.manager.execute(id)?)
+    }
+
+    /// Unloads a blob.
+    #[cfg(feature = "peer")]
+    pub fn unload_blob(&self, id: ModuleId) {
+        let _ = self.manager.unload(id);
+    }
+
     fn read(&self, id: ModuleId, numbers: &[u64]) -> Result<i32, ExecuteError> {
         NUMBERS.with_borrow_mut(|queue| {
             queue.clear();
@@ -99,9 +121,7 @@ impl Host {
 
 impl Instance {
     fn load(&mut self, host: &Host) -> Result<ModuleId, Refusal> {
-        let limits = Budget { data_bytes: 256 << 20, stack_bytes: 1 << 20, time_us: 60_000_000, ..Budget::LIMITS };
-        let options = LoadOptions { limits, ..LoadOptions::DEFAULT };
-        let id = match host.manager.load_with(&self.blob, &options) {
+        let id = match host.manager.load_with(&self.blob, &OPTIONS) {
             Ok(id) => id,
             Err(LoadError::InitFaulted(fault)) => return Err(Refusal::Trapped(fault.kind)),
             Err(error) => return Err(Refusal::Error(anyhow!("{error}"))),
@@ -111,6 +131,12 @@ impl Instance {
             host.read(id, numbers).map_err(|error| anyhow!("a call that had returned ended otherwise: {error}"))?;
         }
         Ok(id)
+    }
+
+    /// Iterates over the exports.
+    #[cfg(feature = "peer")]
+    pub fn exports(&self) -> impl Iterator<Item = (&String, &Export)> {
+        self.dispatched.exports.iter()
     }
 
     /// Returns an export.

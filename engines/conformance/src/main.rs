@@ -1,22 +1,36 @@
-//! Runs the engines' code against the tests of WebAssembly's specification.
+//! Runs the compiler's code against the specification's tests, against hostile modules, and against wasmtime.
 //!
 //! ```text
 //! spec.rs  reasons.rs       the tests of the specification, and those that can't be run, each with its reason
 //! value.rs                  arguments and results
 //! instance.rs               an instance: its blob, loaded into this process
 //! dispatcher.rs             the module that is compiled: the test's, and a function that calls its exports
+//! hostile.rs                modules that are made to hurt a compiler, and what becomes of each
+//! smith.rs  figures.rs      comparisons with wasmtime: results of random modules; time, size and speed
 //! ```
 
 mod dispatcher;
+#[cfg(feature = "peer")]
+mod figures;
+mod hostile;
 mod instance;
 mod reasons;
+#[cfg(feature = "peer")]
+mod smith;
 mod spec;
 mod value;
 
+#[cfg(feature = "peer")]
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bareflow_translator::{Bounds, Optimization, Options};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use peak_alloc::PeakAlloc;
+
+/// Counts the heap in use, of which hostile modules must not take much.
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
 
 #[derive(Parser)]
 #[command(about = "Tests the engines")]
@@ -37,6 +51,37 @@ enum Command {
         /// Runs the tests of version 2, of what is supported of it.
         #[arg(long)]
         two: bool,
+    },
+    /// Compiles modules that are made to hurt a compiler.
+    Hostile {
+        #[command(flatten)]
+        code: Code,
+        /// The number of modules with changed bytes.
+        #[arg(long, default_value_t = 2000)]
+        mutations: u64,
+    },
+    /// Compares results of random modules with wasmtime's.
+    #[cfg(feature = "peer")]
+    Smith {
+        #[command(flatten)]
+        code: Code,
+        /// The number of modules.
+        #[arg(long, default_value_t = 1000)]
+        modules: u64,
+        /// The most calls of each.
+        #[arg(long, default_value_t = 10)]
+        calls: u64,
+        /// The number from which the first module is made; the next ones follow.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Compares time, size and speed with wasmtime's.
+    #[cfg(feature = "peer")]
+    Figures {
+        #[command(flatten)]
+        code: Code,
+        /// The modules; each exports a function `run` without arguments.
+        files: Vec<PathBuf>,
     },
 }
 
@@ -91,6 +136,11 @@ impl Code {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Spec { code, file, two } => spec::run(&code.options(), &file, two),
+        Command::Hostile { code, mutations } => hostile::run(&code.options(), mutations),
+        #[cfg(feature = "peer")]
+        Command::Smith { code, modules, calls, seed } => smith::run(&code.options(), seed..seed + modules, calls),
+        #[cfg(feature = "peer")]
+        Command::Figures { code, files } => figures::run(&code.options(), &files),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -125,7 +125,8 @@ fn another_blob_of_the_same_module_goes_on_with_the_instance() {
     for domain in Domain::ALL {
         let manager = process_with_engine();
         let settings = LoadOptions { domain, ..LoadOptions::default() };
-        let compile = |maximum_pages| manager.compile("interpreter", &options_in(maximum_pages), "state", &wasm).unwrap();
+        let compile =
+            |maximum_pages| manager.compile("interpreter", &options_in(maximum_pages), "state", &wasm).unwrap();
         let call = |input: u8| {
             let id = manager.find("state").unwrap();
             manager.execute_with(id, &[input], &mut []).map(|outcome| outcome.result)

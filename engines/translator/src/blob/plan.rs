@@ -151,6 +151,7 @@ fn place_memory(module: &Module<'_>, options: &Options, layout: &StateLayout) ->
         )));
     }
     let most = memory.maximum_pages.unwrap_or(u64::MAX).min(limit).min(65_536);
+    let most = if module.grows_memory { most } else { memory.initial_pages };
     if options.bounds == Bounds::Window {
         return Ok(Place::Window { initial_pages: memory.initial_pages as u32, maximum_pages: most as u32 });
     }
@@ -161,8 +162,7 @@ fn place_memory(module: &Module<'_>, options: &Options, layout: &StateLayout) ->
             memory.initial_pages
         )));
     }
-    let room = if module.grows_memory { most } else { memory.initial_pages };
-    Ok(Place::Bss { offset: layout.bytes.next_multiple_of(MAX_ALIGNMENT), room_pages: room as u32 })
+    Ok(Place::Bss { offset: layout.bytes.next_multiple_of(MAX_ALIGNMENT), room_pages: most as u32 })
 }
 
 /// Returns the functions that the entry calls.
