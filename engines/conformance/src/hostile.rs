@@ -212,6 +212,7 @@ fn modules() -> Vec<(&'static str, Expected, Vec<u8>)> {
         ),
         ("4,000 conditions by 500 locals", TOO_LARGE, one_function(&i32s(500), |body| conditions(body, 4_000, 500))),
         ("1,000 conditions by 100 locals", Ok(()), one_function(&i32s(100), |body| conditions(body, 1_000, 100))),
+        ("1,400 conditions by 200 locals", Ok(()), one_function(&i32s(200), |body| conditions(body, 1_400, 200))),
         ("br_table of 1,000,000", TOO_LARGE, one_function(&[], |body| table_of(body, 1_000_000))),
         ("br_table of 40,000", Ok(()), one_function(&[], |body| table_of(body, 40_000))),
         ("nesting of 100,000", TOO_LARGE, one_function(&[], |body| nested(body, 100_000))),
