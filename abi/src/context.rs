@@ -11,7 +11,7 @@ use core::slice;
 
 use crate::call::{CALL_OK, CallArguments, CallRefusal, CallReply};
 pub use crate::interface::InvokeService;
-use crate::interface::{Arguments, CallError, Port, Reply};
+use crate::interface::{Arguments, CallError, Interface, Port, Reply};
 use crate::memory::CANNOT_GROW;
 
 /// The reason for which an entry is called.
@@ -282,7 +282,7 @@ impl<'call> Context<'call> {
     }
 
     /// Returns the module's heap, of length 0 if it has none. Only for the allocator in `abi`.
-    #[cfg(all(bareflow_module, feature = "alloc"))]
+    #[cfg(all(bareflow_module, feature = "alloc", not(target_family = "wasm")))]
     pub(crate) const fn heap(&self) -> (*mut u8, usize) {
         (self.heap, self.heap_size)
     }
@@ -309,6 +309,7 @@ impl<'call> Context<'call> {
     }
 
     /// Appends a word to the output, if all of it fits. It takes less code than [`write`](Self::write).
+    #[cfg(not(all(bareflow_module, target_family = "wasm")))]
     pub(crate) fn write_word(&mut self, word: u64) {
         let bytes = word.to_le_bytes();
         if self.output_capacity.saturating_sub(self.output_length) >= bytes.len() {
@@ -327,7 +328,7 @@ impl<'call> Context<'call> {
     /// Writes one line to the embedder's log.
     pub fn log(&mut self, line: &str) {
         #[cfg(bareflow_module)]
-        crate::uses::mark!("l");
+        crate::machine::uses::mark!("l");
         let log = self.services().log;
         // SAFETY: the context is the one that came with the table, and the pointer and length are those of one string.
         unsafe { log(self, line.as_ptr(), line.len()) };
@@ -337,7 +338,7 @@ impl<'call> Context<'call> {
     #[must_use]
     pub fn clock(&mut self) -> u64 {
         #[cfg(bareflow_module)]
-        crate::uses::mark!("t");
+        crate::machine::uses::mark!("t");
         let clock = self.services().clock;
         // SAFETY: the context is the one that came with the table.
         unsafe { clock(self) }
@@ -355,7 +356,7 @@ impl<'call> Context<'call> {
         let room = output.len();
         let mut arguments = CallArguments::new(module, input, output);
         #[cfg(bareflow_module)]
-        crate::uses::mark!("c");
+        crate::machine::uses::mark!("c");
         let call = self.services().call;
         // SAFETY: the context is the one that came with the table, and the arguments were made from slices that are
         // borrowed until the call is over.
@@ -389,13 +390,14 @@ impl<'call> Context<'call> {
         unsafe { Port::of_import(self.embedder, self.services().invoke, number) }
     }
 
-    /// Takes the arguments of a method out of input and output, which are empty afterwards. For [`module!`](crate::module).
+    /// Takes the arguments of a method of `I` out of input and output, which are empty afterwards. For
+    /// [`module!`](crate::module).
     ///
     /// # Safety
-    /// As for [`Arguments::new`]: the call is one of a method with the frame in input and output.
+    /// As for [`Arguments::new`]: the call is one of this method, with the frame in input and output.
     #[doc(hidden)]
     #[inline(always)]
-    pub unsafe fn take_arguments(&mut self, method: u32) -> Arguments<'call> {
+    pub unsafe fn take_arguments<I: Interface + ?Sized>(&mut self, method: u32) -> Arguments<'call> {
         let (input, output) = ((self.input, self.input_length), (self.output, self.output_capacity));
         (self.input_length, self.output_capacity) = (0, 0);
         // SAFETY: as the caller promises; nobody else reaches the two through the context any more.

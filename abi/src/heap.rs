@@ -1,20 +1,20 @@
-//! The global allocator of modules that enable the feature `alloc`. It uses only the heap in the context.
+//! The global allocator of modules that enable the feature `alloc`. Its memory is that of the machine's `heap_memory`.
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::arch::asm;
 use core::panic::PanicInfo;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use spinning_top::RawSpinlock;
 use talc::TalcLock;
-use talc::source::Manual;
 
-use crate::heap_note::{HEAP_NOTE_MARK, HEAP_NOTE_SIZE};
+use crate::machine::heap_memory::{SOURCE, Source, claim, write_peak};
+use crate::machine::trap::out_of_heap;
+use crate::machine::uses::mark;
 use crate::{Context, Reason};
 
 struct Heap {
-    talc: TalcLock<RawSpinlock, Manual>,
+    talc: TalcLock<RawSpinlock, Source>,
     open: AtomicBool,
     /// The size of the last request if it could not be met, or else 0.
     refused: AtomicU64,
@@ -26,9 +26,13 @@ struct Heap {
     note: AtomicPtr<[u64; 2]>,
 }
 
+// SAFETY: the lock guards the allocator with its source, whose pointers are to memory of no thread in particular; all else
+// is atomic.
+unsafe impl Sync for Heap {}
+
 #[global_allocator]
 static HEAP: Heap = Heap {
-    talc: TalcLock::new(Manual),
+    talc: TalcLock::new(SOURCE),
     open: AtomicBool::new(false),
     refused: AtomicU64::new(0),
     blocks: AtomicU64::new(0),
@@ -64,15 +68,7 @@ fn account(context: &mut Context<'_>) -> i32 {
 fn init_first(context: &Context<'_>) {
     let mut talc = HEAP.talc.lock();
     if !HEAP.open.swap(true, Ordering::Relaxed) {
-        let (start, size) = context.heap();
-        let Some(room) = size.checked_sub(HEAP_NOTE_SIZE) else { return };
-        let note = start.cast::<[u64; 2]>();
-        // SAFETY: the loader gave this memory to this module alone, for as long as it is loaded. A heap too small for
-        // the allocator's own tables has no room for blocks.
-        unsafe {
-            note.write_unaligned([HEAP_NOTE_MARK, 0]);
-            let _ = talc.claim(start.add(HEAP_NOTE_SIZE), room);
-        }
+        let note = claim(&mut talc, context);
         HEAP.note.store(note, Ordering::Relaxed);
     }
 }
@@ -87,7 +83,7 @@ fn add(count: &AtomicU64, much: u64) {
 // SAFETY: every call is passed on to the allocator, which the lock guards.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        crate::uses::mark!("h");
+        mark!("h");
         let mut talc = self.talc.lock();
         // SAFETY: as the caller promises.
         let block = self.note(unsafe { talc.allocate(layout) }.map_or(null_mut(), NonNull::as_ptr), layout.size());
@@ -125,10 +121,8 @@ impl Heap {
         self.bytes.store(bytes, Ordering::Relaxed);
         if bytes > self.peak.load(Ordering::Relaxed) {
             self.peak.store(bytes, Ordering::Relaxed);
-            let note = self.note.load(Ordering::Relaxed);
-            // SAFETY: some bytes are allocated, so the heap is open, and the note is at its start, which is written
-            // only here.
-            unsafe { (&raw mut (*note)[1]).write_unaligned(bytes) };
+            // SAFETY: some bytes are allocated, so the heap is open and its note is there.
+            unsafe { write_peak(self.note.load(Ordering::Relaxed), bytes) };
         }
     }
 
@@ -143,23 +137,11 @@ impl Heap {
 const ALLOC_ERROR_FILE: &str = "alloc/src/alloc.rs";
 
 /// Ends the module if its panic is that of a failed allocation.
-///
-/// The instruction is `ud1 eax, [rax + 0x68]`, with the requested bytes in `rdi`, their complement in `rsi` as a check,
-/// and the panic in `r9`.
 #[inline(always)]
 pub(crate) fn stop_if_exhausted(info: &PanicInfo<'_>) {
     let by_alloc = info.location().is_some_and(|location| location.file().ends_with(ALLOC_ERROR_FILE));
     let asked = HEAP.refused.load(Ordering::Relaxed);
     if by_alloc && asked > 0 {
-        // SAFETY: the instruction never completes.
-        unsafe {
-            asm!(
-                "ud1 eax, dword ptr [rax + 0x68]",
-                in("rdi") asked,
-                in("rsi") !asked,
-                in("r9") info,
-                options(noreturn, nostack, readonly),
-            )
-        }
+        out_of_heap(asked, info);
     }
 }

@@ -5,7 +5,7 @@
 //! a reload, and [`parameters!`], for values that are set when a module is loaded.
 //!
 //! Packer, loader, kernel and every module use these very items. The format is described a second time only in
-//! `docs/format.md`, which a test compares with them.
+//! `docs/format.md`, which a test compares with them. Modules as WebAssembly are [`portable`].
 
 #![no_std]
 
@@ -15,8 +15,6 @@ extern crate self as bareflow_abi;
 pub mod call;
 pub mod carry;
 pub mod checksum;
-#[cfg(bareflow_module)]
-mod compiler_builtins;
 mod const_bytes;
 pub mod context;
 #[cfg(all(bareflow_module, feature = "critical-section"))]
@@ -41,8 +39,13 @@ pub mod layout_record;
 pub mod leb128;
 pub mod memory;
 #[cfg(bareflow_module)]
+#[cfg_attr(target_family = "wasm", path = "wasm/mod.rs")]
+#[cfg_attr(not(target_family = "wasm"), path = "native/mod.rs")]
+mod machine;
+#[cfg(bareflow_module)]
 mod panic;
 pub mod parameters;
+pub mod portable;
 mod prepare;
 pub mod record;
 pub mod shared;
@@ -52,14 +55,16 @@ pub mod symbols;
 pub mod task;
 pub mod trap_codes;
 pub mod traps;
-#[cfg(bareflow_module)]
-mod uses;
 pub mod variant;
 
 pub use call::{CallArguments, CallRefusal, CallReply};
-pub use context::{Context, EntryFn, Reason, Services};
+#[cfg(not(all(bareflow_module, target_family = "wasm")))]
+pub use context::Context;
+pub use context::{EntryFn, Reason, Services};
 pub use header::Header;
 pub use interface::{CallError, Failure, Interface, Out, Plain, Scalar};
+#[cfg(all(bareflow_module, target_family = "wasm"))]
+pub use machine::Context;
 pub use signature::Entry;
 
 #[cfg(feature = "interfaces")]

@@ -1,6 +1,5 @@
 //! The panic handler of modules. Only in a module build.
 
-use core::arch::asm;
 #[cfg(not(feature = "short-panics"))]
 use core::fmt::{self, Write};
 #[cfg(not(feature = "short-panics"))]
@@ -10,10 +9,7 @@ use core::panic::PanicInfo;
 #[cfg(not(feature = "short-panics"))]
 use crate::trap_codes::PANIC_TEXT_SIZE;
 
-/// Ends the module by an undefined instruction of its own: `ud1 eax, [rax + 0x62]`.
-///
-/// The platform tells it from a stray `ud2` by these bytes. It finds the message, its length, the file, its length, the
-/// line, and the start of the stack search for the callers, in `rdi`, `rsi`, `rdx`, `rcx`, `r8` and `r9`.
+/// Formats the message, and ends the module by the machine's trap.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     #[cfg(feature = "alloc")]
@@ -36,20 +32,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         }
     };
     let (file, line) = info.location().map_or(("", 0), |location| (location.file(), location.line()));
-    // SAFETY: the instruction never completes; it only reads registers.
-    unsafe {
-        asm!(
-            "ud1 eax, dword ptr [rax + 0x62]",
-            in("rdi") start,
-            in("rsi") length,
-            in("rdx") file.as_ptr(),
-            in("rcx") file.len(),
-            in("r8") line,
-            // `info` lies in the frame of the function by which `core` panics; the frames of its callers are above.
-            in("r9") info,
-            options(noreturn, nostack, readonly),
-        )
-    }
+    crate::machine::trap::panicked(start, length, file, line, info)
 }
 
 /// A formatted message, cut to the buffer. A length greater than the buffer means that it was cut.

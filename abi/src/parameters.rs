@@ -16,7 +16,7 @@ pub use record::{BadParameter, MAX_PARAMETERS, Parameter, Parameters};
 pub use text::Text;
 pub use value::{ParameterType, Value};
 
-use crate::context::Context;
+use crate::Context;
 use cell::ParameterCell;
 
 /// The section of the list of a module's parameters; the packer makes a record of it and drops it.

@@ -1,6 +1,6 @@
 //! The preparation of a module's call.
 
-use crate::context::Context;
+use crate::Context;
 
 /// Prepares a module for a call, before any of its own code runs. Returns a result if the call is handled here.
 ///

@@ -1,6 +1,6 @@
 //! The signatures that a module's functions may have.
 
-use crate::context::Context;
+use crate::Context;
 
 /// A marker for functions without arguments.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ pub use poll::{end_call, poll};
 pub use storage::Storage;
 pub use task_context::TaskContext;
 
-use crate::context::Context;
+use crate::Context;
 
 /// The services of the loader that a task is made of: a client of the interface `events`.
 #[diagnostic::on_unimplemented(

@@ -57,7 +57,7 @@ impl<'call> Arguments<'call> {
     /// # Safety
     /// As for `new`, but for the addresses.
     #[inline]
-    pub(super) unsafe fn with_bases(
+    pub(crate) unsafe fn with_bases(
         method: u32,
         (input, input_size): (*const u8, usize),
         (output, output_size): (*mut u8, usize),

@@ -3,7 +3,7 @@
 use super::plain::PlainData;
 use super::schema::Schema;
 use super::{State, schema};
-use crate::context::Context;
+use crate::Context;
 
 /// The header of a transferred state: the version it comes from, and the length of its schema.
 ///

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 
 use super::{EventClient, Task};
-use crate::context::Context;
+use crate::Context;
 
 /// No time at all.
 pub(super) const NEVER: u64 = u64::MAX;

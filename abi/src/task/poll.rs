@@ -6,7 +6,7 @@ use super::function::{TaskFunction, TaskResult};
 use super::storage::Storage;
 use super::waker::waker;
 use super::{Task, TaskContext};
-use crate::context::Context;
+use crate::Context;
 
 /// Polls a task for the events in the input: a word with a bit for each. Returns 0, or 1 if it has ended.
 ///

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::futures::{Notified, Sleep, Ticker, YieldNow};
 use super::{EventClient, Task};
-use crate::context::Context;
+use crate::Context;
 
 /// The handle of a task to the call that polls it, to the module's state and imports, and to what it can wait for.
 ///

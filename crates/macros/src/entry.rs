@@ -127,7 +127,7 @@ fn serve(settings: &Settings) -> TokenStream {
         let key = key(interface);
         quote_spanned! {at(interface)=> {
             // SAFETY: the loader passes the frame of the function with this number, which the bindings describe.
-            let arguments = unsafe { context.take_arguments(method) };
+            let arguments = unsafe { context.take_arguments::<#key>(method) };
             #abi::interface::entry_result(<#key as #abi::interface::Serve<_>>::serve(#provider, &arguments))
         }}
     };
