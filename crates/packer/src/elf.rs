@@ -3,21 +3,16 @@
 use std::ops::Range;
 
 use bareflow_abi::ABI_MAJOR;
-use bareflow_abi::entry::{DESCRIPTOR_SECTION, Descriptor, ENTRY_SYMBOL};
-use bareflow_abi::events::{EVENTS_SECTION, Events};
+use bareflow_abi::entry::{Descriptor, ENTRY_SYMBOL};
 use bareflow_abi::fingerprint::FINGERPRINTS;
-use bareflow_abi::header::FLAG_STATE;
-use bareflow_abi::interface::bindings::{BINDINGS_SECTION, Entries, SIGNATURES_SECTION};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_ALIGNMENT, MAX_SEGMENT_SIZE, RODATA_OFFSET, TEXT_OFFSET};
-use bareflow_abi::layout_record::LAYOUT_SECTION;
-use bareflow_abi::parameters::{PARAMETERS_SECTION, Parameters};
-use bareflow_abi::state::{SCHEMA_SECTION, Schema};
 use object::elf::{
     EM_X86_64, ET_DYN, FileHeader64, R_X86_64_RELATIVE, SHF_ALLOC, SHF_TLS, SHF_WRITE, SHN_UNDEF, STB_WEAK, STT_TLS,
 };
 use object::read::elf::{ElfFile64, ElfSection64, FileHeader, Rela, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags};
 
+use crate::description::{Description, SECTIONS};
 use crate::error::PackError;
 use crate::symbols::{self, Function};
 
@@ -40,20 +35,8 @@ pub struct Elf {
     pub entry: u32,
     /// The offsets of the fix-ups from the image's base, in ascending order.
     pub fixups: Vec<u64>,
-    /// The module's ABI version and flags.
-    pub descriptor: Descriptor,
-    /// The schema of its state, if it has one.
-    pub state_schema: Option<Vec<u8>>,
-    /// The list of its parameters, if it has any.
-    pub parameters: Option<Vec<u8>>,
-    /// The imports and exports; empty if there are none.
-    pub bindings: Vec<u8>,
-    /// The events and notifications; empty if there are none.
-    pub events: Vec<u8>,
-    /// The text of the signatures of imports and exports.
-    pub signatures: Vec<u8>,
-    /// The layout that it was built against, if that is not of a released ABI and the file has it.
-    pub layout: Option<Vec<u8>>,
+    /// The module's description.
+    pub description: Description,
     /// The functions.
     pub symbols: Vec<Function>,
 }
@@ -83,13 +66,10 @@ impl Elf {
             alignment: alignment(&file)?,
             entry,
             fixups: Vec::new(),
-            descriptor: descriptor(&file)?,
-            state_schema: state_schema(&file)?,
-            parameters: parameters(&file)?,
-            bindings: bindings(&file)?,
-            events: events(&file)?,
-            signatures: signatures(&file)?,
-            layout: layout(&file)?,
+            description: Description::read(&|name| {
+                let section = file.section_by_name(name);
+                section.map(|section| section.data().map_err(unreadable)).transpose()
+            })?,
             symbols: symbols::functions(&file),
         };
         elf.append_bss(&file)?;
@@ -129,11 +109,8 @@ impl Elf {
         if u64::from(self.entry) >= text_size {
             return Err(PackError::EntryOutside { entry: self.entry.into(), text_size });
         }
-        let Descriptor { abi_fingerprint, abi_major, abi_minor, flags } = self.descriptor;
-        // A state is transferred only if its schema is known.
-        if (flags & FLAG_STATE != 0) != self.state_schema.is_some() {
-            return Err(PackError::StateSchema { length: self.state_schema.as_ref().map_or(0, Vec::len) });
-        }
+        self.description.check()?;
+        let Descriptor { abi_fingerprint, abi_major, abi_minor, .. } = self.description.descriptor;
         let known = FINGERPRINTS.get(usize::from(abi_minor)).filter(|_| abi_major == ABI_MAJOR);
         if known != Some(&abi_fingerprint) {
             return Err(PackError::ForeignAbi { found: (abi_major, abi_minor), fingerprint: abi_fingerprint });
@@ -265,29 +242,17 @@ fn is_loaded(section: &ElfSection64<'_, '_, LittleEndian>) -> bool {
 
 /// Checks that a blob has room for every loaded section.
 fn check_sections(file: &File<'_>) -> Result<(), PackError> {
-    const KNOWN: [&str; 12] = [
-        ".text",
-        ".rodata",
-        ".data",
-        ".bss",
-        ".rela.dyn",
-        DESCRIPTOR_SECTION,
-        SCHEMA_SECTION,
-        PARAMETERS_SECTION,
-        BINDINGS_SECTION,
-        EVENTS_SECTION,
-        SIGNATURES_SECTION,
-        LAYOUT_SECTION,
-    ];
+    const KNOWN: [&str; 5] = [".text", ".rodata", ".data", ".bss", ".rela.dyn"];
     for section in file.sections() {
         let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
         let name = section.name().map_err(unreadable)?;
         if sh_flags & u64::from(SHF_TLS) != 0 {
             return Err(PackError::ThreadLocal { symbol: name.to_owned() });
         }
+        let is_known = KNOWN.contains(&name) || SECTIONS.contains(&name);
         let is_collected =
             is_collection(name) && (RODATA_OFFSET..DATA_OFFSET + MAX_SEGMENT_SIZE).contains(&section.address());
-        if sh_flags & u64::from(SHF_ALLOC) != 0 && section.size() > 0 && !KNOWN.contains(&name) && !is_collected {
+        if sh_flags & u64::from(SHF_ALLOC) != 0 && section.size() > 0 && !is_known && !is_collected {
             return Err(PackError::UnknownSection { section: name.to_owned() });
         }
     }
@@ -323,58 +288,6 @@ fn alignment(file: &File<'_>) -> Result<u32, PackError> {
 fn entry(file: &File<'_>) -> Result<u32, PackError> {
     let symbol = file.symbols().find(|symbol| symbol.name() == Ok(ENTRY_SYMBOL)).ok_or(PackError::MissingEntry)?;
     narrow(symbol.address().wrapping_sub(TEXT_OFFSET))
-}
-
-fn descriptor(file: &File<'_>) -> Result<Descriptor, PackError> {
-    let section = file.section_by_name(DESCRIPTOR_SECTION).ok_or(PackError::MissingDescriptor)?;
-    let bytes = section.data().map_err(unreadable)?.try_into().map_err(|_| PackError::MissingDescriptor)?;
-    Ok(Descriptor::from_bytes(bytes))
-}
-
-fn state_schema(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
-    let Some(section) = file.section_by_name(SCHEMA_SECTION).filter(|section| section.size() > 0) else {
-        return Ok(None);
-    };
-    let bytes = section.data().map_err(unreadable)?;
-    Schema::parse(bytes).ok_or(PackError::StateSchema { length: bytes.len() })?;
-    Ok(Some(bytes.to_vec()))
-}
-
-fn parameters(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
-    let Some(section) = file.section_by_name(PARAMETERS_SECTION) else { return Ok(None) };
-    let bytes = section.data().map_err(unreadable)?;
-    Parameters::check(bytes).map_err(|(number, why)| PackError::Parameter { number, why })?;
-    Ok(Some(bytes.to_vec()).filter(|bytes| !bytes.is_empty()))
-}
-
-fn bindings(file: &File<'_>) -> Result<Vec<u8>, PackError> {
-    let Some(section) = file.section_by_name(BINDINGS_SECTION) else { return Ok(Vec::new()) };
-    let bytes = section.data().map_err(unreadable)?;
-    Entries::check(bytes).map_err(|(number, why)| PackError::Binding { number, why })?;
-    Ok(bytes.to_vec())
-}
-
-fn events(file: &File<'_>) -> Result<Vec<u8>, PackError> {
-    let Some(section) = file.section_by_name(EVENTS_SECTION) else { return Ok(Vec::new()) };
-    let bytes = section.data().map_err(unreadable)?;
-    let functions = Entries::new(&bindings(file)?).plain_functions();
-    Events::check(bytes, functions).map_err(|(number, why)| PackError::Event { number, why })?;
-    Ok(bytes.to_vec())
-}
-
-fn signatures(file: &File<'_>) -> Result<Vec<u8>, PackError> {
-    let Some(section) = file.section_by_name(SIGNATURES_SECTION) else { return Ok(Vec::new()) };
-    let bytes = section.data().map_err(unreadable)?;
-    core::str::from_utf8(bytes).map_err(|_| PackError::Signatures { length: bytes.len() })?;
-    Ok(bytes.to_vec())
-}
-
-/// Returns the module's layout, which a loader with a released ABI needs for its error message.
-fn layout(file: &File<'_>) -> Result<Option<Vec<u8>>, PackError> {
-    let section = file.section_by_name(LAYOUT_SECTION);
-    let bytes = section.map(|section| section.data().map_err(unreadable)).transpose()?;
-    let is_released = FINGERPRINTS.contains(&descriptor(file)?.abi_fingerprint);
-    Ok(bytes.filter(|bytes| !is_released && !bytes.is_empty()).map(<[u8]>::to_vec))
 }
 
 /// Returns offset and target of all dynamic relocations, which must all be of one type.

@@ -6,6 +6,7 @@ use bareflow_abi::events::{BadEvent, MAX_EVENTS};
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_SELECTOR};
 use bareflow_abi::parameters::BadParameter;
+use bareflow_abi::portable::{IMPORT_MODULE, IMPORTS};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
 /// The reason for which a module can't be packed.
@@ -36,6 +37,24 @@ pub enum PackError {
     WrongKind {
         /// The kind that was found.
         found: String,
+    },
+    /// The file is no readable WebAssembly.
+    #[error("not readable WebAssembly: {part}; remove the build directory and build again")]
+    NotWasm {
+        /// The part that can't be read.
+        part: &'static str,
+    },
+    /// No engine provides an import.
+    #[error(
+        "import {name} of {module}: no engine provides it, expected one of {IMPORT_MODULE}: {}, with the types in \
+         docs/portable.md; drop what imports it",
+        IMPORTS.map(|import| import.name).join(", ")
+    )]
+    NotProvided {
+        /// The module that it is imported from.
+        module: String,
+        /// Its name.
+        name: String,
     },
     /// Some symbols are not defined.
     #[error("{}", undefined(symbols))]

@@ -27,12 +27,7 @@ pub(crate) fn records(base: &Elf, settings: &Settings, variants: &[Variant<'_>])
         let wrong = |error| PackError::Variant { level, error: Box::new(error) };
         let elf = Elf::read(elf).map_err(wrong)?;
         // The header and the other records apply to all variants.
-        if elf.descriptor != base.descriptor
-            || elf.state_schema != base.state_schema
-            || elf.parameters != base.parameters
-            || elf.bindings != base.bindings
-            || elf.events != base.events
-        {
+        if !elf.description.is_like(&base.description) {
             return Err(PackError::VariantDiffers { level });
         }
         if elf != below {
@@ -64,6 +59,7 @@ fn encode(level: u8, elf: &Elf) -> Result<Vec<u8>, PackError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::description::Description;
     use bareflow_abi::entry::Descriptor;
 
     fn elf() -> Elf {
@@ -75,13 +71,15 @@ mod tests {
             alignment: 1,
             entry: 0,
             fixups: Vec::new(),
-            descriptor: Descriptor::from_bytes(&[0; size_of::<Descriptor>()]),
-            state_schema: None,
-            parameters: None,
-            bindings: Vec::new(),
-            events: Vec::new(),
-            signatures: Vec::new(),
-            layout: None,
+            description: Description {
+                descriptor: Descriptor::from_bytes(&[0; size_of::<Descriptor>()]),
+                state_schema: None,
+                parameters: None,
+                bindings: Vec::new(),
+                events: Vec::new(),
+                signatures: Vec::new(),
+                layout: None,
+            },
             symbols: Vec::new(),
         }
     }
