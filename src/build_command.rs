@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail, ensure};
 use bareflow_builder::discover::{ModuleCrate, Workspace, discover, engines, gallery, has_engines, module_at};
 use bareflow_builder::subprocess::flags_set_aside;
 use bareflow_builder::{Blob, BuildError, Checks, build_module};
-use bareflow_loader::RawModule;
 use indicatif::ProgressBar;
 
 use crate::options::BuildOptions;
@@ -57,6 +56,9 @@ pub(crate) fn chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf
         let manifest = workspace::workspace_manifest()?;
         let folder = manifest.with_file_name("modules");
         bail!("no module in {}; `bareflow new NAME` makes one there", folder.display());
+    }
+    if options.portable {
+        all.iter_mut().for_each(|(module, _)| module.settings.portable = true);
     }
     if options.debug {
         all.iter_mut().for_each(|(module, _)| module.checks = Checks::ALL);
@@ -151,8 +153,7 @@ fn crate_at(folder: &str) -> Result<(ModuleCrate, PathBuf)> {
 }
 
 fn list(blob: &Blob) {
-    let code = RawModule::parse(&blob.bytes).map_or(0, |raw| raw.code.text.len());
-    say!("{:<31} {code:>8} {:>8}  {}", blob.name, blob.bytes.len(), blob.path.display());
+    say!("{:<31} {:>8} {:>8}  {}", blob.name, blob.code_size, blob.bytes.len(), blob.path.display());
 }
 
 /// Prints the packer's warnings about a module that was built.

@@ -28,6 +28,9 @@ pub struct BuildOptions {
     /// Build the modules of the gallery.
     #[arg(long)]
     pub gallery: bool,
+    /// Build portable modules, as if each said `portable = true`: WebAssembly, which an engine turns into code.
+    #[arg(long)]
+    pub portable: bool,
     /// Check for arithmetic overflow and enable debug assertions, whatever the crate says; a failed check is a panic.
     #[arg(long)]
     pub debug: bool,

@@ -102,6 +102,12 @@ pub enum BuildError {
          here; run `rustup target add x86_64-unknown-none`, or `make setup` in BareFlow's own checkout"
     )]
     NoKernelTarget,
+    /// There is no `core` library for portable modules.
+    #[error(
+        "no core library for wasm32v1-none, the target of portable modules: neither rustup's nor Debian's compiler with its \
+         source is here; run `rustup target add wasm32v1-none`, or `make setup` in BareFlow's own checkout"
+    )]
+    NoPortableTarget,
 }
 
 /// Returns hints for errors whose fix is specific to modules, where the compiler's own advice does not help.

@@ -20,7 +20,7 @@ impl ModuleCrate {
     pub fn codegen_options(&self) -> Result<Vec<CodegenOptions>, BuildError> {
         let mut options = self.settings.codegen_options(self.folder()).map_err(|reason| self.wrong_settings(reason))?;
         if let (None, Some(level), Some(codegen)) =
-            (&self.settings.opt_level, own(self)?.opt_level, options.first_mut())
+            (&self.settings.opt_level, own(self, MODULE_TARGET)?.opt_level, options.first_mut())
         {
             codegen.opt_level = level;
         }
@@ -36,8 +36,8 @@ pub(crate) struct CrateFlags {
     pub rustflags: Vec<String>,
 }
 
-/// Reads the settings from the crate's own files.
-pub(crate) fn own(module: &ModuleCrate) -> Result<CrateFlags, BuildError> {
+/// Reads the settings for `target` from the crate's own files.
+pub(crate) fn own(module: &ModuleCrate, target: &str) -> Result<CrateFlags, BuildError> {
     let mut own = CrateFlags::default();
     let manifest = document(&module.root.join("Cargo.toml"), &module.name)?;
     if let Some(profile) = manifest.as_ref().and_then(|manifest| manifest.get("profile")?.get("release")) {
@@ -55,8 +55,8 @@ pub(crate) fn own(module: &ModuleCrate) -> Result<CrateFlags, BuildError> {
             if let Some(config) = document(&folder.join(name), &module.name)? {
                 let of = |table: Option<&Item>| table.and_then(|table| words(table.get("rustflags")?));
                 // As in cargo, the flags for the target replace the general ones.
-                let target = of(config.get("target").and_then(|targets| targets.get(MODULE_TARGET)));
-                flags.extend(target.or_else(|| of(config.get("build"))).unwrap_or_default());
+                let own = of(config.get("target").and_then(|targets| targets.get(target)));
+                flags.extend(own.or_else(|| of(config.get("build"))).unwrap_or_default());
                 break;
             }
         }

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod compile;
 pub mod discover;
 pub mod error;
 pub mod example;
@@ -14,6 +15,7 @@ pub mod flags;
 pub mod kernel;
 pub mod module;
 pub mod pgo;
+mod portable;
 pub mod settings;
 pub mod subprocess;
 pub mod toolchain;

@@ -4,52 +4,34 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use bareflow_abi::checksum::crc32c;
-use bareflow_abi::header::{SERVICE_CALL, SERVICE_NAMES};
+use bareflow_abi::header::{Header, SERVICE_CALL, SERVICE_NAMES};
 use bareflow_abi::layout::MAX_SEGMENT_SIZE;
 use bareflow_packer::{
-    Collection, PackError, Settings, Variant, collections, demangle, pack_variants, undefined_among,
+    Collection, PackError, Settings, Uses, Variant, collections, demangle, pack_variants, undefined_among, uses,
 };
 
+use crate::compile::{Machine, build_folder, compile};
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
-use crate::flags;
-use crate::settings::{Checks, CodegenOptions};
-use crate::subprocess::{ask_for_colours, output, read, write_if_changed};
-use crate::toolchain::{MODULE_TARGET, linker, module_cargo};
+use crate::portable::build_portable;
+use crate::settings::CodegenOptions;
+use crate::subprocess::{output, read, write_if_changed};
+use crate::toolchain::{Flavor, linker};
 
 /// The linker script for modules.
 const SCRIPT: &str = include_str!("../module.ld");
-
-/// The compiler's flags for code that a kernel can call: no red zone, since an interrupt would overwrite it, and
-/// position-independent.
-const RUSTFLAGS: [&str; 5] = [
-    "-Cno-redzone=yes",
-    "-Crelocation-model=pic",
-    "-Cpanic=abort",
-    "--cfg=bareflow_module",
-    "--check-cfg=cfg(bareflow_module)",
-];
-
-/// The settings of cargo's release profile: one codegen unit for everything, and no debug information.
-const PROFILE: [(&str, &str); 6] = [
-    ("LTO", "fat"),
-    ("CODEGEN_UNITS", "1"),
-    ("PANIC", "abort"),
-    ("DEBUG", "0"),
-    ("STRIP", "none"),
-    ("INCREMENTAL", "false"),
-];
 
 /// A packed module.
 #[derive(Clone, Debug)]
 pub struct Blob {
     /// The module's name.
     pub name: String,
-    /// The path of the blob's file.
+    /// The path of the blob's file: `.mod`, or `.wasm` of a portable module.
     pub path: PathBuf,
     /// The blob's bytes.
     pub bytes: Vec<u8>,
+    /// The size of the code in it, in bytes.
+    pub code_size: usize,
     /// The time that the compiler took.
     pub compile_time: Duration,
     /// The time that linking and packing took.
@@ -73,10 +55,13 @@ pub fn build_module(module: &ModuleCrate, folder: &Path) -> Result<Blob, BuildEr
 /// # Errors
 /// As [`build_module`].
 pub fn build_with(module: &ModuleCrate, options: &[CodegenOptions], folder: &Path) -> Result<Blob, BuildError> {
+    if module.settings.portable {
+        return build_portable(module, options, folder);
+    }
     let start = Instant::now();
     let libraries = options
         .iter()
-        .map(|codegen| compile(module, codegen, &build_folder(module, codegen), &[]))
+        .map(|codegen| compile(module, Machine::Native, codegen, &build_folder(module, Machine::Native, codegen), &[]))
         .collect::<Result<Vec<_>, _>>()?;
     let compile_time = start.elapsed();
     let elves = libraries.iter().map(|library| link(module, library)).collect::<Result<Vec<_>, _>>()?;
@@ -92,87 +77,9 @@ pub fn build_with(module: &ModuleCrate, options: &[CodegenOptions], folder: &Pat
     let path = folder.join(&module.name).with_extension("mod");
     write_if_changed(&path, &bytes)?;
     let pack_time = start.elapsed().saturating_sub(compile_time);
-    let warnings = warnings(module, elf, &settings);
-    Ok(Blob { name: module.name.clone(), path, bytes, compile_time, pack_time, warnings })
-}
-
-/// Returns the folder for the build with these options.
-///
-/// Each level has a folder of its own, so that one does not force the other to be compiled again.
-fn build_folder(module: &ModuleCrate, codegen: &CodegenOptions) -> PathBuf {
-    let folder =
-        module.target.join(if module.checks == Checks::default() { "module-build" } else { "module-build/debug" });
-    if codegen.cpu_level == 1 { folder } else { folder.join(format!("v{}", codegen.cpu_level)) }
-}
-
-/// Compiles the crate and its dependencies into a static library, in the folder `build` and with the flags `more`.
-pub(crate) fn compile(
-    module: &ModuleCrate,
-    codegen: &CodegenOptions,
-    build: &Path,
-    more: &[&str],
-) -> Result<PathBuf, BuildError> {
-    let processor = match codegen.cpu_level {
-        1 => "-Ctarget-cpu=x86-64".to_owned(),
-        level => format!("-Ctarget-cpu=x86-64-v{level}"),
-    };
-    let mut cargo = module_cargo()?;
-    cargo.args(["rustc", "--lib", "--crate-type", "staticlib", "--release", "--target", MODULE_TARGET]);
-    cargo.arg("--manifest-path").arg(&module.manifest).arg("--target-dir").arg(build);
-    // Any other crate belongs to its author, who may have just added a dependency.
-    if module.is_bareflows_own() && module.root.join("Cargo.lock").is_file() {
-        cargo.arg("--locked");
-    }
-    if !module.settings.features.is_empty() {
-        cargo.arg("--features").arg(module.settings.features.join(","));
-    }
-    if module.settings.default_features == Some(false) {
-        cargo.arg("--no-default-features");
-    }
-    let own = flags::own(module)?;
-    // The mapping makes paths in panic messages the same on every machine.
-    let remap = format!("--remap-path-prefix={}=.", module.root.display());
-    let registry = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
-    let remap_registry = registry.map(|home| format!("--remap-path-prefix={home}/registry/src=registry"));
-    let profile = codegen.profile.as_ref().map(|file| named_by_content(file, module)).transpose()?;
-    let profile = profile.map(|file| format!("-Cprofile-use={}", file.display()));
-    let flags = RUSTFLAGS.into_iter().chain([processor.as_str(), remap.as_str()]);
-    let flags: Vec<_> = flags
-        .chain(remap_registry.as_deref().ok())
-        .chain(profile.as_deref())
-        .chain(more.iter().copied())
-        .chain(own.rustflags.iter().map(String::as_str))
-        .collect();
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    for (key, value) in PROFILE {
-        cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
-    }
-    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", &codegen.opt_level);
-    for (key, asked, own) in [
-        ("OVERFLOW_CHECKS", module.checks.overflow, own.checks.overflow),
-        ("DEBUG_ASSERTIONS", module.checks.debug_assertions, own.checks.debug_assertions),
-    ] {
-        cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), (asked || own).to_string());
-    }
-    // Both take precedence over the profile and any configuration.
-    cargo.env("CARGO_INCREMENTAL", "0").env("RUSTC_WRAPPER", "");
-    ask_for_colours(&mut cargo);
-    let said = output(&mut cargo)?;
-    if !said.status.success() {
-        let output = String::from_utf8_lossy(&said.stderr).into_owned();
-        return Err(BuildError::Compile { krate: module.name.clone(), output });
-    }
-    Ok(build.join(MODULE_TARGET).join("release").join(format!("lib{}.a", module.library)))
-}
-
-/// Copies a profile to a file whose name depends on its content.
-///
-/// Cargo compiles again when a path changes, but not when a file's content does.
-fn named_by_content(file: &Path, module: &ModuleCrate) -> Result<PathBuf, BuildError> {
-    let bytes = read(file)?;
-    let copy = module.target.join(format!("module-build/profiles/{:08x}.profdata", crc32c(&[&bytes])));
-    write_if_changed(&copy, &bytes)?;
-    Ok(copy)
+    let warnings = warnings(module, uses(elf), &settings);
+    let code_size = bytes.first_chunk().map_or(0, |header| Header::from_bytes(header).text_size as usize);
+    Ok(Blob { name: module.name.clone(), path, bytes, code_size, compile_time, pack_time, warnings })
 }
 
 /// The number of links in this process so far.
@@ -236,7 +143,7 @@ fn run_linker(
     let (elf, layout) = (folder.join(&name), format!("{name}.ld"));
     write_if_changed(&folder.join(&layout), script(&needs.collections).as_bytes())?;
     // The linker runs in the folder, since it takes the file's path for a pattern in which `%` has a meaning.
-    let mut lld = linker()?;
+    let mut lld = linker(Flavor::Elf)?;
     lld.current_dir(&folder);
     lld.args(["-pie", "--no-dynamic-linker", "--gc-sections", "-z", "norelro", "--build-id=none", "--strip-debug"]);
     // Without the option, a section is kept only because someone refers to its start and end.
@@ -279,9 +186,8 @@ fn who_needs(module: &ModuleCrate, libraries: &[PathBuf]) -> Vec<String> {
 }
 
 /// Returns the warnings to the module's author.
-fn warnings(module: &ModuleCrate, elf: &[u8], settings: &Settings) -> Vec<String> {
+pub(crate) fn warnings(module: &ModuleCrate, uses: Uses, settings: &Settings) -> Vec<String> {
     let mut warnings = module.settings.doubts();
-    let uses = bareflow_packer::uses(elf);
     if uses.heap && settings.heap_size == 0 {
         warnings
             .push("it allocates and declares no heap: set heap = \"64K\" in [package.metadata.bareflow]".to_owned());
@@ -308,7 +214,7 @@ fn warnings(module: &ModuleCrate, elf: &[u8], settings: &Settings) -> Vec<String
     warnings
 }
 
-fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Settings, BuildError> {
+pub(crate) fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Settings, BuildError> {
     let wrong = |reason| module.wrong_settings(reason);
     let settings = &module.settings;
     Ok(Settings {

@@ -11,12 +11,12 @@ use std::process::Command;
 
 use bareflow_abi::header::{FLAG_INIT, Header};
 
+use crate::compile::{Machine, compile};
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
-use crate::module::compile;
 use crate::settings::CodegenOptions;
 use crate::subprocess::{command, output, write_if_changed};
-use crate::toolchain::{cargo, linker, tools};
+use crate::toolchain::{Flavor, cargo, linker, tools};
 
 /// The source of the program that the module is linked into.
 const DRIVER: &str = include_str!("../profile_driver/main.rs");
@@ -50,10 +50,10 @@ pub fn profile(module: &ModuleCrate, blob: &[u8], input: &[u8], calls: u32) -> R
 fn instrumented(module: &ModuleCrate, folder: &Path) -> Result<PathBuf, BuildError> {
     let codegen = CodegenOptions { cpu_level: 1, opt_level: "2".to_owned(), profile: None };
     let build = module.target.join("module-build/counting");
-    let library = compile(module, &codegen, &build, &["-Cprofile-generate"])?;
+    let library = compile(module, Machine::Native, &codegen, &build, &["-Cprofile-generate"])?;
     let object = folder.join("module.o");
     fs::create_dir_all(folder).map_err(|error| BuildError::File { path: folder.to_owned(), action: "make", error })?;
-    let mut lld = linker()?;
+    let mut lld = linker(Flavor::Elf)?;
     lld.args(["-r", "-u", "bareflow_entry", "-u", "__llvm_profile_runtime"]).arg(&library).arg("-o").arg(&object);
     run_captured(&mut lld, "the linker")?;
     // The module has its own `memcpy`, allocator and panic handler, and the program has others.

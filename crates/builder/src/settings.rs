@@ -56,6 +56,9 @@ pub struct ModuleSettings {
     /// Calls with their expected outcomes.
     #[serde(default)]
     pub example: Vec<ExampleSettings>,
+    /// Whether the module is built as WebAssembly, for engines.
+    #[serde(default)]
+    pub portable: bool,
     /// Whether the blob is packed without the names of its functions.
     #[serde(default)]
     pub strip: bool,
@@ -158,6 +161,13 @@ impl ModuleSettings {
     #[must_use]
     pub fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
+        if self.portable && !(self.variants.is_empty() && self.profile.is_none()) {
+            doubts.push(
+                "variants and profile are of native code: an engine compiles a portable module for the processor that it \
+                 runs on"
+                    .to_owned(),
+            );
+        }
         let wishes = [(&self.stack, self.stack_size()), (&self.heap, self.heap_size()), (&self.time, self.time_us())];
         for ((key, limit, shown), (amount, found)) in LIMITS.into_iter().zip(wishes) {
             let (Some(amount), Ok(found)) = (amount, found) else { continue };

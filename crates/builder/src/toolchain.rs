@@ -18,16 +18,19 @@ pub const MODULE_TOOLCHAIN: &str = "BAREFLOW_MODULE_TOOLCHAIN";
 /// The target of modules: its `core` uses hardware floating point.
 pub const MODULE_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// The target of portable modules.
+pub const PORTABLE_TARGET: &str = "wasm32v1-none";
+
 /// The target of the kernel.
 pub const KERNEL_TARGET: &str = "x86_64-unknown-none";
 
 /// The folder where Debian installs its compiler.
 const DEBIAN_BIN: &str = "/usr/bin";
 
-/// The compiler for kernels.
+/// The compiler for a target whose `core` does not come with every compiler: that of kernels, or of portable modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelToolchain {
-    /// The compiler that runs this build, with rustup's `core` for the kernel's target.
+    /// The compiler that runs this build, with rustup's `core` for the target.
     Rustup,
     /// Debian's compiler, which builds `core` from Debian's source.
     Debian,
@@ -41,19 +44,29 @@ impl KernelToolchain {
     /// [`BuildError::NoKernelTarget`] if there is none, or the one that the variable names is missing.
     pub fn choose() -> Result<KernelToolchain, BuildError> {
         let wanted = std::env::var(KERNEL_TOOLCHAIN).ok();
-        let all = [("rustup", KernelToolchain::Rustup), ("debian", KernelToolchain::Debian)];
-        all.into_iter()
-            .filter(|(name, _)| wanted.as_deref().is_none_or(|wanted| wanted == *name))
-            .map(|(_, toolchain)| toolchain)
-            .find(KernelToolchain::is_there)
-            .ok_or(BuildError::NoKernelTarget)
+        KernelToolchain::find(wanted.as_deref(), KERNEL_TARGET).ok_or(BuildError::NoKernelTarget)
     }
 
-    fn is_there(&self) -> bool {
+    /// Returns the toolchain for portable modules: that of all modules if the variable names one, else rustup's if it has
+    /// the target, else Debian's if its source is there.
+    ///
+    /// # Errors
+    /// [`BuildError::NoPortableTarget`] if there is none.
+    pub fn choose_portable() -> Result<KernelToolchain, BuildError> {
+        let wanted = std::env::var(MODULE_TOOLCHAIN).ok().filter(|wanted| !wanted.is_empty());
+        KernelToolchain::find(wanted.as_deref(), PORTABLE_TARGET).ok_or(BuildError::NoPortableTarget)
+    }
+
+    fn find(wanted: Option<&str>, target: &str) -> Option<KernelToolchain> {
+        let all = [KernelToolchain::Rustup, KernelToolchain::Debian];
+        all.into_iter()
+            .filter(|toolchain| wanted.is_none_or(|wanted| wanted == toolchain.name()))
+            .find(|toolchain| toolchain.is_there(target))
+    }
+
+    fn is_there(&self, target: &str) -> bool {
         match self {
-            KernelToolchain::Rustup => {
-                sysroot(&cargo_rustc()).is_some_and(|root| library(&root, KERNEL_TARGET).is_dir())
-            }
+            KernelToolchain::Rustup => sysroot(&cargo_rustc()).is_some_and(|root| library(&root, target).is_dir()),
             KernelToolchain::Debian => {
                 let rustc = Path::new(DEBIAN_BIN).join("rustc");
                 sysroot(&rustc).is_some_and(|root| root.join("lib/rustlib/src/rust/library/core").is_dir())
@@ -61,7 +74,7 @@ impl KernelToolchain {
         }
     }
 
-    /// Returns the `cargo` command that builds for the kernel's target.
+    /// Returns the `cargo` command that builds for the target.
     #[must_use]
     pub fn cargo(&self) -> Command {
         match self {
@@ -122,26 +135,45 @@ pub fn module_cargo() -> Result<Command, BuildError> {
     }
 }
 
-/// Returns the command of the linker: the compiler's `rust-lld`, or LLVM's own `ld.lld`.
+/// The linker's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavor {
+    /// An ELF file.
+    Elf,
+    /// WebAssembly.
+    Wasm,
+}
+
+impl Flavor {
+    /// Returns the name by which the compiler's linker is asked for it, and the linker that has no other output.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Flavor::Elf => ("gnu", "ld.lld"),
+            Flavor::Wasm => ("wasm", "wasm-ld"),
+        }
+    }
+}
+
+/// Returns the command of the linker: the compiler's `rust-lld`, or LLVM's own.
 ///
 /// # Errors
 /// When there is none.
-pub fn linker() -> Result<Command, BuildError> {
+pub fn linker(flavor: Flavor) -> Result<Command, BuildError> {
+    let (flavor, own) = flavor.names();
     let shipped = sysroot(&cargo_rustc()).map(|root| library(&root, MODULE_TARGET).join("bin/rust-lld"));
     let installed = std::env::var_os("PATH")
         .into_iter()
-        .flat_map(|path| std::env::split_paths(&path).map(|folder| folder.join("ld.lld")).collect::<Vec<_>>());
+        .flat_map(|path| std::env::split_paths(&path).map(|folder| folder.join(own)).collect::<Vec<_>>());
     let found = shipped.into_iter().chain(installed).find(|linker| linker.is_file());
-    let mut linker = command(found.ok_or_else(|| {
-        BuildError::Tool {
-            tool: "rust-lld".to_owned(),
-            reason: "neither the compiler's rust-lld nor ld.lld is there; install the package lld (in BareFlow's own \
-                 checkout `make setup` does)"
-                .to_owned(),
-        }
+    let mut linker = command(found.ok_or_else(|| BuildError::Tool {
+        tool: "rust-lld".to_owned(),
+        reason: format!(
+            "neither the compiler's rust-lld nor {own} is there; install the package lld (in BareFlow's own checkout \
+                 `make setup` does)"
+        ),
     })?);
     if linker.get_program().to_string_lossy().ends_with("rust-lld") {
-        linker.args(["-flavor", "gnu"]);
+        linker.args(["-flavor", flavor]);
     }
     Ok(linker)
 }

@@ -29,7 +29,7 @@ pub use error::PackError;
 pub use portable::pack_portable;
 pub use rustc_demangle::demangle;
 use stamp::Identity;
-pub use uses::{Uses, undefined_among, uses};
+pub use uses::{Uses, portable_uses, undefined_among, uses};
 pub use variants::Variant;
 
 /// The settings in a module's `Cargo.toml`.
