@@ -185,18 +185,21 @@ macro_rules! module {
                 })
             }
 
-            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.layout"), used)]
-            #[allow(dead_code)]
-            static LAYOUT: [u8; $crate::__private::LAYOUT_SIZE] = $crate::__private::LAYOUT;
+            $crate::__section!(
+                ".bareflow.layout",
+                LAYOUT: [u8; $crate::__private::LAYOUT_SIZE] = $crate::__private::LAYOUT
+            );
 
-            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
-            #[allow(dead_code)]
-            static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
+            $crate::__section!(
+                ".bareflow.descriptor",
+                DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS)
+            );
 
-            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.state"), used)]
-            #[allow(dead_code)]
-            static SCHEMA: [u8; $crate::__private::schema_size(<$state as $crate::state::State>::FIELDS)] =
-                $crate::__private::encode_schema(<$state as $crate::state::State>::FIELDS);
+            $crate::__section!(
+                ".bareflow.state",
+                SCHEMA: [u8; $crate::__private::schema_size(<$state as $crate::state::State>::FIELDS)] =
+                    $crate::__private::encode_schema(<$state as $crate::state::State>::FIELDS)
+            );
         };
     };
     (@plain $run:path $(, $key:ident = $value:expr)* $(,)?) => {
@@ -217,13 +220,15 @@ macro_rules! module {
                 $crate::Entry::enter($run, context)
             }
 
-            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.layout"), used)]
-            #[allow(dead_code)]
-            static LAYOUT: [u8; $crate::__private::LAYOUT_SIZE] = $crate::__private::LAYOUT;
+            $crate::__section!(
+                ".bareflow.layout",
+                LAYOUT: [u8; $crate::__private::LAYOUT_SIZE] = $crate::__private::LAYOUT
+            );
 
-            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.descriptor"), used)]
-            #[allow(dead_code)]
-            static DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS);
+            $crate::__section!(
+                ".bareflow.descriptor",
+                DESCRIPTOR: $crate::entry::Descriptor = $crate::entry::Descriptor::new(FLAGS)
+            );
         };
     };
     (@list $parameters:ty) => {
@@ -231,9 +236,10 @@ macro_rules! module {
             const LIST: &[$crate::parameters::Declaration] =
                 <$parameters as $crate::parameters::DeclaredParameters>::DECLARATIONS;
 
-            #[cfg_attr(bareflow_module, unsafe(link_section = ".bareflow.parameters"), used)]
-            #[allow(dead_code)]
-            static PARAMETERS: [u8; $crate::__private::list_size(LIST)] = $crate::__private::encode_list(LIST);
+            $crate::__section!(
+                ".bareflow.parameters",
+                PARAMETERS: [u8; $crate::__private::list_size(LIST)] = $crate::__private::encode_list(LIST)
+            );
         };
     };
     (@flag init $value:expr) => { $crate::header::FLAG_INIT };
@@ -296,6 +302,19 @@ macro_rules! module {
     (@find [$($all:tt)*] $other:tt $($rest:tt)*) => { $crate::module!(@find [$($all)*] $($rest)*); };
     (@find [$($all:tt)*]) => { $crate::module!(@plain $($all)*); };
     ($($all:tt)*) => { $crate::module!(@find [$($all)*] $($all)*); };
+}
+
+/// Puts a constant into a section of the linked file, for the packer.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __section {
+    ($section:literal, $name:ident: $type:ty = $value:expr) => {
+        #[cfg_attr(bareflow_module, unsafe(link_section = $section))]
+        // In WebAssembly it is a custom section whether it is used or not, and would be data, too.
+        #[cfg_attr(all(bareflow_module, not(target_family = "wasm")), used)]
+        #[allow(dead_code)]
+        static $name: $type = $value;
+    };
 }
 
 /// Passes settings with interfaces on to the macro that knows them.

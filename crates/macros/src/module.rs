@@ -177,11 +177,7 @@ fn sections(settings: &Settings) -> TokenStream {
     let Settings { abi, state, imports, interfaces, events, .. } = settings;
     let section = |name: &str, section: &str, of: TokenStream, value: TokenStream| {
         let name = format_ident!("{name}");
-        quote! {
-            #[cfg_attr(bareflow_module, unsafe(link_section = #section), used)]
-            #[allow(dead_code)]
-            static #name: #of = #value;
-        }
+        quote!(#abi::__section!(#section, #name: #of = #value);)
     };
     let bytes = |size: TokenStream| quote!([u8; #size]);
     let private = quote!(#abi::__private);
