@@ -37,11 +37,11 @@ pub mod interface;
 pub mod layout;
 pub mod layout_record;
 pub mod leb128;
-pub mod memory;
 #[cfg(bareflow_module)]
 #[cfg_attr(target_family = "wasm", path = "wasm/mod.rs")]
 #[cfg_attr(not(target_family = "wasm"), path = "native/mod.rs")]
 mod machine;
+pub mod memory;
 #[cfg(bareflow_module)]
 mod panic;
 pub mod parameters;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::blob::Blob;
 use crate::discover::Workspace;
 use crate::error::BuildError;
-use crate::module::Blob;
 use crate::subprocess::{ask_for_colours, output, write_if_changed};
 use crate::toolchain::{KERNEL_TARGET, KernelToolchain};
 

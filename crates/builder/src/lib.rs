@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blob;
 mod compile;
 pub mod discover;
 pub mod error;
@@ -22,8 +23,9 @@ pub mod toolchain;
 pub mod vendor;
 mod version_range;
 
+pub use blob::Blob;
 pub use discover::{ModuleCrate, Workspace};
 pub use error::BuildError;
 pub use example::Example;
-pub use module::{Blob, build_module, build_with};
+pub use module::{build_module, build_with};
 pub use settings::{Checks, CodegenOptions};

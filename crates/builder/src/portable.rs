@@ -8,10 +8,10 @@ use bareflow_abi::portable::ENTRY_SYMBOL;
 use bareflow_packer::wasm::Wasm;
 use bareflow_packer::{pack_portable, portable_uses};
 
+use crate::blob::{Blob, pack_settings, warnings};
 use crate::compile::{Machine, build_folder, compile};
 use crate::discover::ModuleCrate;
 use crate::error::BuildError;
-use crate::module::{Blob, pack_settings, warnings};
 use crate::settings::CodegenOptions;
 use crate::subprocess::{output, read, write_if_changed};
 use crate::toolchain::{Flavor, linker};

@@ -56,6 +56,15 @@ pub enum PackError {
         /// Its name.
         name: String,
     },
+    /// The module uses memory that others have, too, and is to be portable.
+    #[error(
+        "imports {interface}: shared memory lies outside of the memory of a portable module, which can't reach it; build it as \
+         a native module, without `portable`"
+    )]
+    OutsideMemory {
+        /// The interface that leads to such memory.
+        interface: &'static str,
+    },
     /// Some symbols are not defined.
     #[error("{}", undefined(symbols))]
     UndefinedSymbols {

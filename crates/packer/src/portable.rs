@@ -4,6 +4,7 @@ use bareflow_abi::ABI_MAJOR;
 use bareflow_abi::entry::{Descriptor, ENTRY_SYMBOL};
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_REENTRANT, Header};
+use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::portable::{self, IMPORT_MODULE, PAGE_SIZE, SECTION, import_named};
 
 use crate::description::Description;
@@ -27,6 +28,7 @@ pub fn pack_portable(wasm: &[u8], settings: &Settings) -> Result<Vec<u8>, PackEr
     let entry = entry(&wasm)?;
     let mut description = Description::read(&|name| Ok(wasm.custom(name)))?;
     description.check()?;
+    check_interfaces(&description)?;
     make_native(&mut description)?;
     let (header, records) = identity.stamp(settings, &description)?;
     let mut writer = Writer::new();
@@ -83,6 +85,17 @@ fn entry(wasm: &Wasm<'_>) -> Result<u32, PackError> {
         return Err(PackError::UnknownSection { section: ".init_array".to_owned() });
     }
     Ok(entry)
+}
+
+/// The interface by which modules share memory. It hands out addresses.
+const REGIONS: &str = "regions";
+
+/// Checks that the module imports nothing that gives it addresses outside of its memory.
+fn check_interfaces(description: &Description) -> Result<(), PackError> {
+    match Entries::new(&description.bindings).imports().any(|import| import.interface == REGIONS) {
+        true => Err(PackError::OutsideMemory { interface: REGIONS }),
+        false => Ok(()),
+    }
 }
 
 /// Makes a description that of a module for this machine, which an engine makes of it.
