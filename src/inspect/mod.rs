@@ -2,6 +2,7 @@
 
 pub(crate) mod disassembly;
 mod events;
+mod portable;
 
 use std::path::Path;
 
@@ -48,6 +49,14 @@ struct Inspection {
     header: Vec<HeaderField>,
     #[serde(flatten)]
     code: CodeParts,
+    #[serde(flatten)]
+    about: About,
+    variants: Vec<Variant>,
+}
+
+/// The parts of a module that its records describe.
+#[derive(Debug, Default, Serialize)]
+struct About {
     records: Vec<Record>,
     /// The parameters that may be set when the module is loaded.
     parameters: Vec<DeclaredParameter>,
@@ -60,7 +69,15 @@ struct Inspection {
     /// The events that it handles, and the notifications that it publishes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<events::Event>,
-    variants: Vec<Variant>,
+}
+
+impl About {
+    fn of(raw: RawModule<'_>) -> About {
+        let interfaces = exports::of_blob(raw);
+        let (imports, exports) = listing::split(&interfaces, &[]);
+        let events = events::events(raw, &interfaces);
+        About { records: records(raw), parameters: parameters(raw), imports, exports, events }
+    }
 }
 
 /// A function that the blob names.
@@ -147,6 +164,14 @@ pub fn inspect(file: &Path, allowed: Allowed, json: Option<&Path>) -> Result<Exi
             return Ok(Exit::Failed);
         }
     };
+    if portable::is_wasm(&blob) {
+        let inspection = portable::examine(&file.display().to_string(), &blob);
+        portable::show(&inspection);
+        if let Some(path) = json {
+            write_json(path, &inspection)?;
+        }
+        return Ok(if inspection.valid { Exit::Passed } else { Exit::Failed });
+    }
     let inspection = examine(&file.display().to_string(), &blob, allowed);
     show(&inspection);
     if let Some(path) = json {
@@ -164,8 +189,6 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     // Without the magic, the fields would be meaningless.
     let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);
     let raw = raw.filter(|_| header.is_some());
-    let interfaces = raw.map(exports::of_blob).unwrap_or_default();
-    let (imports, exports) = listing::split(&interfaces, &[]);
     let wanted = verdict.as_ref().ok().map(|valid| Budget::of(&valid.raw().header(), &Budget::LIMITS));
     Inspection {
         file: file.to_owned(),
@@ -184,11 +207,7 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
                 ..CodeParts::default()
             },
         },
-        records: raw.map(records).unwrap_or_default(),
-        parameters: raw.map(parameters).unwrap_or_default(),
-        imports,
-        exports,
-        events: raw.map(|raw| events::events(raw, &interfaces)).unwrap_or_default(),
+        about: raw.map(About::of).unwrap_or_default(),
         variants: raw.map(variants).unwrap_or_default(),
     }
 }
@@ -322,27 +341,7 @@ fn show(inspection: &Inspection) {
         say!("  {:>3}  {:<16} {}", field.offset, field.name, field.value);
     }
     show_segments(&inspection.code);
-    say!("\nRecords: {}", inspection.records.len());
-    for Record { kind, skippable, length, depends } in &inspection.records {
-        say!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
-        for needed in depends {
-            say!("    calls {needed}");
-        }
-    }
-    if !inspection.parameters.is_empty() {
-        say!("\nParameters: {}", inspection.parameters.len());
-    }
-    for DeclaredParameter { name, admitted, default, description, .. } in &inspection.parameters {
-        say!("  {name}: {admitted}; {default} if not set");
-        if !description.is_empty() {
-            say!("    {description}");
-        }
-    }
-    if !inspection.imports.is_empty() || !inspection.exports.is_empty() {
-        say!("\nInterfaces: {}", inspection.imports.len() + inspection.exports.len());
-        listing::show(&inspection.imports, &inspection.exports);
-    }
-    events::show(&inspection.events);
+    show_about(&inspection.about);
     show_functions(&inspection.code);
     for Variant { cpu_level, entry, code } in &inspection.variants {
         say!("\nVariant for x86-64-v{cpu_level}, entry {entry}");
@@ -364,6 +363,31 @@ fn show(inspection: &Inspection) {
         );
     }
     say!("\nVerdict: {}", inspection.verdict);
+}
+
+/// Prints what the records describe.
+fn show_about(about: &About) {
+    say!("\nRecords: {}", about.records.len());
+    for Record { kind, skippable, length, depends } in &about.records {
+        say!("  kind {kind}, {length} bytes{}", if *skippable { ", skippable" } else { "" });
+        for needed in depends {
+            say!("    calls {needed}");
+        }
+    }
+    if !about.parameters.is_empty() {
+        say!("\nParameters: {}", about.parameters.len());
+    }
+    for DeclaredParameter { name, admitted, default, description, .. } in &about.parameters {
+        say!("  {name}: {admitted}; {default} if not set");
+        if !description.is_empty() {
+            say!("    {description}");
+        }
+    }
+    if !about.imports.is_empty() || !about.exports.is_empty() {
+        say!("\nInterfaces: {}", about.imports.len() + about.exports.len());
+        listing::show(&about.imports, &about.exports);
+    }
+    events::show(&about.events);
 }
 
 fn show_segments(CodeParts { segments, fixups, .. }: &CodeParts) {

@@ -6,7 +6,7 @@ use bareflow_abi::events::{BadEvent, MAX_EVENTS};
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_SELECTOR};
 use bareflow_abi::parameters::BadParameter;
-use bareflow_abi::portable::{IMPORT_MODULE, IMPORTS};
+use bareflow_abi::portable::{ENTRY, IMPORT_MODULE, IMPORTS, RUN};
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 
 /// The reason for which a module can't be packed.
@@ -56,6 +56,9 @@ pub enum PackError {
         /// Its name.
         name: String,
     },
+    /// The file exports no function that an engine calls.
+    #[error("nothing to call: it exports neither {ENTRY} nor {RUN}; export the latter")]
+    NothingExported,
     /// The module uses memory that others have, too, and is to be portable.
     #[error(
         "imports {interface}: shared memory lies outside of the memory of a portable module, which can't reach it; build it as \

@@ -26,7 +26,7 @@ use bareflow_abi::header::{HEADER_SIZE, Header, MACHINE_X86_64, checksum_of};
 use elf::Elf;
 pub use elf::{Collection, collections};
 pub use error::PackError;
-pub use portable::pack_portable;
+pub use portable::{check_portable, pack_portable};
 pub use rustc_demangle::demangle;
 use stamp::Identity;
 pub use uses::{Uses, portable_uses, undefined_among, uses};

@@ -48,6 +48,20 @@ pub fn pack_portable(wasm: &[u8], settings: &Settings) -> Result<Vec<u8>, PackEr
     Ok(writer.end())
 }
 
+/// Checks that an engine provides the imports of a file, and has a function to call: any file, not only what is packed here.
+///
+/// # Errors
+/// The reason for which no engine would take it.
+pub fn check_portable(wasm: &Wasm<'_>) -> Result<(), PackError> {
+    if let Some(Import { module, name, .. }) = wasm.imports.iter().find(|import| !is_provided(import)) {
+        return Err(PackError::NotProvided { module: (*module).to_owned(), name: (*name).to_owned() });
+    }
+    match [portable::ENTRY, portable::RUN].iter().any(|name| wasm.exported_function(name).is_some()) {
+        true => Ok(()),
+        false => Err(PackError::NothingExported),
+    }
+}
+
 /// Returns the content of the section that describes the module.
 fn described(header: Header, records: &[u8]) -> Vec<u8> {
     [&header.to_bytes()[..], records].concat()
@@ -119,3 +133,7 @@ fn with_maximum(memory: Memory, wasm: &Wasm<'_>, description: &Description, sett
     let heap = if allocates { settings.heap_size.div_ceil(PAGE_SIZE) } else { 0 };
     Memory { maximum: Some(memory.initial.saturating_add(lent + heap).min(PAGE_SIZE)), ..memory }
 }
+
+#[cfg(test)]
+#[path = "portable_tests.rs"]
+mod tests;
