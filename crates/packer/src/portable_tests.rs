@@ -20,7 +20,12 @@ struct File {
 fn file() -> File {
     File {
         import: ("bareflow", "log"),
-        descriptor: Some(Descriptor { abi_fingerprint: 7, abi_major: ABI_MAJOR, abi_minor: ABI_MINOR, flags: FLAG_INIT }),
+        descriptor: Some(Descriptor {
+            abi_fingerprint: 7,
+            abi_major: ABI_MAJOR,
+            abi_minor: ABI_MINOR,
+            flags: FLAG_INIT,
+        }),
         export: ENTRY_SYMBOL,
         function_name: "_ZN3one3two17h0123456789abcdefE",
         bindings: Vec::new(),
