@@ -25,14 +25,14 @@ pub(crate) type EngineBlob = (String, Vec<u8>);
 /// # Errors
 /// When there are none and none can be built.
 pub(crate) fn find(options: &PortableOptions) -> Result<Vec<EngineBlob>> {
-    find_for(&options.engines, options.tier.tier)
+    find_for(&options.engines, options.portable().tier)
 }
 
 /// Returns the engines that modules of `tier` take, from the folder that `options` name, or else from that of a build.
 ///
 /// # Errors
 /// When there are none and none can be built.
-pub(crate) fn find_for(options: &EngineOptions, tier: Option<Tier>) -> Result<Vec<EngineBlob>> {
+pub(crate) fn find_for(options: &EngineOptions, tier: Tier) -> Result<Vec<EngineBlob>> {
     let folder = options.folder.as_deref();
     let built = if folder.is_none() { built()? } else { Vec::new() };
     let get = |name: &str| match folder {
@@ -40,10 +40,9 @@ pub(crate) fn find_for(options: &EngineOptions, tier: Option<Tier>) -> Result<Ve
         None => build(name, &built),
     };
     let found: Vec<_> = match tier {
-        Some(Tier::Interpreted) => get(INTERPRETER)?.into_iter().collect(),
-        Some(Tier::Quick | Tier::Fast) => get(COMPILER)?.into_iter().collect(),
-        Some(Tier::Auto) => [get(INTERPRETER)?, get(COMPILER)?].into_iter().flatten().collect(),
-        None => get(COMPILER)?.map_or_else(|| get(INTERPRETER), |engine| Ok(Some(engine)))?.into_iter().collect(),
+        Tier::Interpreted => get(INTERPRETER)?.into_iter().collect(),
+        Tier::Quick | Tier::Fast => get(COMPILER)?.into_iter().collect(),
+        Tier::Auto => [get(INTERPRETER)?, get(COMPILER)?].into_iter().flatten().collect(),
     };
     if found.is_empty() {
         let (place, wanted) = (folder.map_or("the workspace `engines`".to_owned(), label), wanted(tier));
@@ -54,11 +53,11 @@ pub(crate) fn find_for(options: &EngineOptions, tier: Option<Tier>) -> Result<Ve
     Ok(found)
 }
 
-fn wanted(tier: Option<Tier>) -> String {
+fn wanted(tier: Tier) -> String {
     match tier {
-        Some(Tier::Interpreted) => format!("{INTERPRETER}.mod"),
-        Some(Tier::Quick | Tier::Fast) => format!("{COMPILER}.mod"),
-        None | Some(Tier::Auto) => format!("{COMPILER}.mod or {INTERPRETER}.mod"),
+        Tier::Interpreted => format!("{INTERPRETER}.mod"),
+        Tier::Quick | Tier::Fast => format!("{COMPILER}.mod"),
+        Tier::Auto => format!("{COMPILER}.mod or {INTERPRETER}.mod"),
     }
 }
 

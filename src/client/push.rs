@@ -89,7 +89,7 @@ fn provide_engine(client: &mut Client, options: &PushOptions) -> Result<()> {
         "the kernel has no engine for a portable module, and a serial port is too slow to send one; put it on the \
          kernel's disk (`disk create`), or into its boot archive"
     );
-    for (label, engine) in engines::find_for(&options.engines, tier)? {
+    for (label, engine) in engines::find_for(&options.engines, tier.unwrap_or(Tier::Auto))? {
         crate::complain!("the kernel has no engine for a portable module: sending {label}");
         upload(client, &engine, &mut |_, _| ())?;
         let push = Push { label: &label, overrides: LoadOverrides::default(), beside: false, gate: None };

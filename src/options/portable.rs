@@ -21,6 +21,10 @@ pub struct PortableOptions {
     /// The tier.
     #[command(flatten)]
     pub tier: TierOptions,
+    /// With the tier `auto`, leave tier 0 after N calls, and tier 1 after M; by default, a module leaves a tier once it has
+    /// cost as much there as the next one's compilation takes.
+    #[arg(long, value_name = "N,M", value_parser = calls)]
+    pub tiers: Option<[u64; 2]>,
 }
 
 /// The engines of portable modules.
@@ -35,7 +39,7 @@ pub struct EngineOptions {
 /// The tier of portable modules.
 #[derive(Debug, Default, Args)]
 pub struct TierOptions {
-    /// The way in which portable modules run; by default the fastest that the loaded engines have.
+    /// The way in which portable modules run; by default `auto`, or that of the module which is replaced.
     #[arg(long, value_name = "TIER", value_parser = tier())]
     pub tier: Option<Tier>,
 }
@@ -43,9 +47,15 @@ pub struct TierOptions {
 impl PortableOptions {
     /// Returns the options in the form of the protocol.
     #[must_use]
-    pub const fn portable(&self) -> Portable {
-        Portable { tier: self.tier.tier, engine_domain: self.engine_domain }
+    pub fn portable(&self) -> Portable {
+        Portable { tier: self.tier.tier.unwrap_or(Tier::Auto), calls: self.tiers, engine_domain: self.engine_domain }
     }
+}
+
+/// Reads the numbers of calls after which a module leaves its tiers.
+fn calls(text: &str) -> Result<[u64; 2], String> {
+    let numbers = text.split_once(',').and_then(|(first, second)| Some([first.parse().ok()?, second.parse().ok()?]));
+    numbers.ok_or_else(|| format!("\"{text}\" is no pair of numbers, expected N,M as in 1000,10000"))
 }
 
 /// Returns the parser of a tier.
@@ -54,7 +64,7 @@ fn tier() -> impl TypedValueParser<Value = Tier> {
         Tier::Interpreted => "Interpreted: starts at once",
         Tier::Quick => "Compiled quickly",
         Tier::Fast => "Compiled to fast code",
-        Tier::Auto => "As the kernel thinks best, which may change while it runs",
+        Tier::Auto => "Interpreted at first, compiled once that pays",
     };
     let words = PossibleValuesParser::new(Tier::ALL.map(|tier| PossibleValue::new(tier.name()).help(help(tier))));
     words.try_map(|word| Tier::from_name(&word).ok_or("expected one of the words"))

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use bareflow_abi::checksum::crc32c;
 use bareflow_host::HostPlatform;
-use bareflow_loader::{KernelDomain, LoadOptions, ModuleManager, Timing};
+use bareflow_loader::{KernelDomain, ModuleManager, Timing};
 use bareflow_protocol::control::{Called, Envelope, FileList, LoadOverrides, Loaded, MAX_CHUNK, Push, Refusal};
 use bareflow_protocol::{Decoder, Message, Request, Response};
 use bareflow_server::{Server, ServerEnvironment};
 use bareflow_suite::console::{Console, Style};
 use bareflow_suite::fallible::ErrorText;
+use bareflow_suite::load_defaults::LoadDefaults;
 
 /// The server's environment.
 pub struct Memory {
@@ -60,7 +61,7 @@ pub struct Local {
 
 impl Local {
     /// Makes a server without modules that loads them with `options`.
-    pub fn new(options: LoadOptions) -> Local {
+    pub fn new(options: impl Into<LoadDefaults<'static>>) -> Local {
         let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
         let memory = Memory { start: Instant::now(), sent: RefCell::default(), console: RefCell::default() };
         // SAFETY: the tests' blobs are built here; invalid ones are refused.
@@ -96,6 +97,11 @@ impl Local {
         self.server.receive(bytes);
         while self.server.poll() {}
         self.server.environment().sent.take()
+    }
+
+    /// Carries out all that there is to do.
+    pub fn work(&self) {
+        while self.server.poll() {}
     }
 
     /// Sends a request, and waits for the response.

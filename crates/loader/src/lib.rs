@@ -128,6 +128,8 @@ pub use policy::budget::{BadBudget, Budget};
 pub use policy::kernel_domain::KernelDomain;
 pub use policy::permissions::{Permissions, ServiceNames, UnknownPermission};
 pub use policy::{Backoff, Domain, FaultPolicy, LoadOptions, LoadSettings, Placement};
+#[cfg(feature = "portable")]
+pub use portable::Cost;
 pub use printable::Printable;
 pub use profile::counters::Counters;
 pub use profile::peak::PeakUse;

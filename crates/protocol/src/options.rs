@@ -164,7 +164,7 @@ mod tests {
             timing: Timing::Fast,
             repeat: 9,
             load,
-            portable: Portable { tier: Some(Tier::Quick), engine_domain: Domain::Kernel },
+            portable: Portable { tier: Tier::Quick, calls: Some([3, 4]), engine_domain: Domain::Kernel },
             icount: true,
             events_us: 2_000_000,
             ..KernelOptions::default()

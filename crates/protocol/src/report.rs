@@ -163,6 +163,9 @@ pub struct Module {
     /// The tier that a portable module runs in, 0 to 2; absent if it is native.
     #[serde(default)]
     pub tier: Option<u8>,
+    /// The tiers that a portable module left, and the one that it may not go to; absent if there are none.
+    #[serde(default)]
+    pub ascent: Option<Ascent>,
     /// The number of calls.
     pub call_count: u64,
     /// The cycles of all timed calls.
@@ -361,6 +364,36 @@ pub struct Corrected {
     pub p99: Option<u64>,
 }
 
+/// The way of a portable module through its tiers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ascent {
+    /// The switches so far.
+    pub switches: Vec<TierSwitch>,
+    /// The reason for which it stays in its tier.
+    pub refused: Option<String>,
+}
+
+/// A switch to a higher tier. What the module gained is the difference of its cycles for each call, here and since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TierSwitch {
+    /// The tier that it left.
+    pub from: u8,
+    /// The tier that it went to.
+    pub to: u8,
+    /// The number of calls in the tier that it left.
+    pub calls: u64,
+    /// The cycles of these calls.
+    pub cycles: u64,
+    /// The cycles that the compilation took.
+    pub compile_cycles: u64,
+    /// The cycles until the new code was ready, with its instance.
+    pub prepare_cycles: u64,
+    /// The cycles of the switch itself.
+    pub switch_cycles: u64,
+    /// Whether the results were compared before.
+    pub compared: String,
+}
+
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
@@ -484,6 +517,19 @@ mod tests {
             blob_size: 134,
             engine: Some("compiler@0.2.0".into()),
             tier: Some(2),
+            ascent: Some(Ascent {
+                switches: alloc::vec![TierSwitch {
+                    from: 0,
+                    to: 2,
+                    calls: 9,
+                    cycles: 90,
+                    compile_cycles: 80,
+                    prepare_cycles: 70,
+                    switch_cycles: 60,
+                    compared: "results equal".into(),
+                }],
+                refused: Some("no".into()),
+            }),
             call_count: 1,
             total_cycles: None,
             min_cycles: None,

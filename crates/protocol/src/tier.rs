@@ -52,15 +52,18 @@ impl Tier {
 /// The options for portable modules and their engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Portable {
-    /// The tier of portable modules; `None` for the fastest that the loaded engines have.
-    pub tier: Option<Tier>,
+    /// The tier of portable modules.
+    pub tier: Tier,
+    /// The numbers of calls after which a module leaves the tiers 0 and 1, if its tier is [`Tier::Auto`]; `None`: once it has
+    /// cost as much as the next compilation takes.
+    pub calls: Option<[u64; 2]>,
     /// The domain that engines run in.
     pub engine_domain: Domain,
 }
 
 impl Portable {
-    /// The default: the fastest tier, and engines without privileges.
-    pub const DEFAULT: Portable = Portable { tier: None, engine_domain: Domain::User };
+    /// The default: tiers by their cost, and engines without privileges.
+    pub const DEFAULT: Portable = Portable { tier: Tier::Auto, calls: None, engine_domain: Domain::User };
 }
 
 impl Default for Portable {

@@ -5,10 +5,17 @@
 //! The file can be saved, and its blob copied for a comparison with another one.
 
 use alloc::vec::Vec;
+#[cfg(feature = "portable")]
+use core::mem;
 
 use bareflow_loader::{Diagnosis, ModuleId, Platform};
+#[cfg(feature = "portable")]
+use bareflow_protocol::tier::Tier;
 use bareflow_suite::fallible::{self, NoMemory};
 use bareflow_suite::module_file::ModuleFile;
+
+#[cfg(feature = "portable")]
+use crate::tiers::Due;
 
 /// The longest input that is kept, in bytes.
 const MAX_INPUT: usize = 64 << 10;
@@ -64,6 +71,33 @@ impl<'blobs, P: Platform> BlobStore<'blobs, P> {
     fn get_mut(&mut self, id: ModuleId) -> Option<&mut StoredModule<'blobs, P>> {
         let index = self.position(id).ok()?;
         Some(&mut self.0.get_mut(index)?.1)
+    }
+
+    /// Takes the file and the last input of the first module for which `look` finds a tier, to be
+    /// [put back](Self::put_back).
+    #[cfg(feature = "portable")]
+    pub fn take_first(
+        &mut self,
+        look: impl Fn(ModuleId, &ModuleFile<'blobs, P>) -> Option<Tier>,
+    ) -> Option<Due<'blobs, P>> {
+        self.0.iter_mut().find_map(|(id, stored)| {
+            let tier = look(*id, &stored.file)?;
+            Some((*id, tier, mem::take(&mut stored.file), mem::take(&mut stored.input)))
+        })
+    }
+
+    /// Puts a file back, with the last input unless there was another one meanwhile.
+    #[cfg(feature = "portable")]
+    pub fn put_back(&mut self, id: ModuleId, file: ModuleFile<'blobs, P>, input: Vec<u8>) {
+        if self.position(id).is_err() {
+            self.keep(id, ModuleFile::default());
+        }
+        if let Some(stored) = self.get_mut(id) {
+            stored.file = file;
+            if stored.input.is_empty() {
+                stored.input = input;
+            }
+        }
     }
 
     /// Keeps an input, unless it is too long or there is no memory for it.

@@ -51,11 +51,23 @@ impl<P: Platform> Job<P> {
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Restarts a module if that is due, and carries out a slice of the next job. Returns whether there was one.
+    /// Restarts a module if that is due, and carries out a slice of the next job. If there is none, a portable module may be
+    /// compiled for its next tier. Returns whether there was something to do.
     pub fn poll(&self) -> bool {
         self.supervise();
-        let Some(mut job) = self.jobs.borrow_mut().pop_front() else { return false };
-        let Some((slice, cancelled)) = self.run_slice(&mut job) else { return true };
+        let Some(job) = self.jobs.borrow_mut().pop_front() else {
+            #[cfg(feature = "portable")]
+            return self.ascend();
+            #[cfg(not(feature = "portable"))]
+            return false;
+        };
+        self.work_on(job);
+        true
+    }
+
+    /// Carries out a slice of a job, which was taken out of the queue.
+    pub(crate) fn work_on(&self, mut job: Job<P>) {
+        let Some((slice, cancelled)) = self.run_slice(&mut job) else { return };
         match slice {
             Poll::Ready(answer) if cancelled => {
                 self.recycle(answer);
@@ -76,7 +88,6 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             }
         }
         self.log_reaped();
-        true
     }
 
     /// Runs a slice of a job. Returns its state, and whether its client left in the meantime; `None` for a job that

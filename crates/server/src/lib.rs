@@ -28,6 +28,8 @@ mod running;
 mod startup;
 mod supervision;
 mod task;
+#[cfg(feature = "portable")]
+mod tiers;
 mod time_slice;
 mod trace;
 mod uploads;
@@ -50,6 +52,8 @@ use jobs::{JOB_CAPACITY, Job};
 use outputs::Outputs;
 use running::Running;
 use startup::PendingLoad;
+#[cfg(feature = "portable")]
+use tiers::Ascents;
 use trace::Trace;
 use uploads::Uploads;
 
@@ -148,6 +152,8 @@ pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     pending: RefCell<Vec<PendingLoad<'blobs, P>>>,
     ended: Cell<bool>,
     running: Running,
+    #[cfg(feature = "portable")]
+    ascents: Ascents,
     /// The last trace, unless its client has left.
     trace: Cell<Option<Trace>>,
 }
@@ -185,6 +191,8 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             pending: RefCell::new(Vec::new()),
             ended: Cell::new(false),
             running: Running::default(),
+            #[cfg(feature = "portable")]
+            ascents: Ascents::new(),
             trace: Cell::new(None),
         })
     }

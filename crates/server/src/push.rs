@@ -112,7 +112,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     /// Compiles a portable module.
     fn compile(&self, file: &mut ModuleFile<'_, P>, wanted: &Wanted) -> Result<(), Refusal> {
         let limits = wanted.limits.map(|limits| limits.within(&self.defaults.load.limits));
-        let compiled = file.compile(self.unborrowed(), &wanted.label, &self.defaults, wanted.tier, limits);
+        let compile = || file.compile(self.unborrowed(), &wanted.label, &self.defaults, wanted.tier, limits);
+        #[cfg(feature = "portable")]
+        let compiled = self.ascents.compiling(compile);
+        #[cfg(not(feature = "portable"))]
+        let compiled = compile();
         compiled.map_err(|refusal| {
             let code = refusal.code();
             let text = self.explain_compile(refusal);

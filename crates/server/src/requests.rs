@@ -148,7 +148,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         // Scanning stacks takes time, so it is not done for a list of thousands.
         let peak = |id| if with_faults { self.manager.peak_use(id) } else { PeakUse::default() };
         collect(profiles.map(|(id, profile)| {
-            with_details(&self.manager, id, bareflow_suite::module(&profile, peak(id), diagnosis(id))?)
+            let module = with_details(&self.manager, id, bareflow_suite::module(&profile, peak(id), diagnosis(id))?)?;
+            match store.get(id) {
+                Some(stored) => stored.file.with_ascent(module),
+                None => Ok(module),
+            }
         }))
     }
 

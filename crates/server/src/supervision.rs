@@ -42,6 +42,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Restarts a module, unless a call of it is running.
     pub(crate) fn try_restart(&self, id: ModuleId, waited: u64) -> Poll {
+        #[cfg(feature = "portable")]
+        if self.ascents.has_taken(id) && waited < UNLOAD_TIMEOUT_MS {
+            return Poll::Pending(0, 1);
+        }
         // A copy, since the store may change during the module's `init`.
         let is_kept = self.manager.with_blob(id, |_| ()).is_some();
         let store = self.store.borrow();

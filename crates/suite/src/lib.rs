@@ -28,6 +28,8 @@ pub mod portable;
 mod report;
 mod statistics;
 mod tests_four;
+#[cfg(feature = "portable")]
+pub mod tiers;
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -46,6 +48,7 @@ use bareflow_protocol::Report;
 use bareflow_protocol::report::{Environment, Refusal, Test};
 use compile_refusal::CompileRefusal;
 use console::{Console, Style, explain_refusal, explain_unused, show_fault, unused_parameters};
+use core::mem;
 use dependency_cycles::DependencyGraph;
 use fallible::ErrorText;
 use load_defaults::LoadDefaults;
@@ -120,6 +123,8 @@ struct Run<'run, P: Platform, C> {
     diagnoses: Vec<(ModuleId, Diagnosis)>,
     /// The clock right before the first call.
     first_call: Option<u64>,
+    #[cfg(feature = "portable")]
+    rates: tiers::Rates,
 }
 
 /// A file that is to be loaded.
@@ -147,29 +152,44 @@ const fn missing_cpu_level(error: &LoadError) -> Option<u8> {
 }
 
 /// A module that is run after the four.
-struct Further {
+struct Further<'run, P: Platform> {
     label: String,
     id: ModuleId,
     expected: Option<i32>,
+    file: ModuleFile<'run, P>,
 }
 
 /// Carries out `plan`. Returns the report.
 pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &impl Console) -> Report {
     let (tests, refused, diagnoses) = (Vec::new(), Vec::new(), Vec::new());
-    let mut run = Run { manager, console, plan, tests, refused, diagnoses, first_call: None };
+    let mut run = Run {
+        manager,
+        console,
+        plan,
+        tests,
+        refused,
+        diagnoses,
+        first_call: None,
+        #[cfg(feature = "portable")]
+        rates: tiers::Rates::MEASURED_ELSEWHERE,
+    };
     console::greet(run.console);
-    let further = run.load_all(plan);
+    let mut further = run.load_all(plan);
     run.run_the_four();
-    for module in &further {
+    for module in &mut further {
         run.run_further(module, plan);
     }
     run.run_events();
     let environment = report::environment(manager, plan);
-    let (mut modules, mut undescribed) = report::modules(manager, &run.diagnoses, &[]);
+    let with_ascent = |id, module| match further.iter().find(|one| one.id == id) {
+        Some(one) => one.file.with_ascent(module),
+        None => Ok(module),
+    };
+    let (mut modules, mut undescribed) = report::modules(manager, &run.diagnoses, &[], with_ascent);
     statistics::show(run.console, &environment, &modules);
     if plan.batch {
         let batches = run.measure_batches(plan);
-        (modules, undescribed) = report::modules(manager, &run.diagnoses, &batches);
+        (modules, undescribed) = report::modules(manager, &run.diagnoses, &batches, with_ascent);
     }
     line!(run.console);
     line!(run.console, Title, "=== ALL MODULE TESTS COMPLETED ===");
@@ -183,7 +203,7 @@ pub fn run<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'_>, console: &i
 
 impl<'run, P: Platform, C: Console> Run<'run, P, C> {
     /// Loads all blobs. Returns the modules to run after the four.
-    fn load_all(&mut self, plan: &'run Plan<'run>) -> Vec<Further> {
+    fn load_all(&mut self, plan: &'run Plan<'run>) -> Vec<Further<'run, P>> {
         line!(self.console, Plain, "[INIT] Loading embedded modules...");
         let mut further = Vec::new();
         // A file with the same bytes as an embedded blob is left out, since the embedded one runs anyway.
@@ -206,7 +226,8 @@ impl<'run, P: Platform, C: Console> Run<'run, P, C> {
                         let does = if has_events(blob) { "handles events" } else { "exports functions" };
                         line!(self.console, Plain, "     {name} only {does}, so no test calls it");
                     } else if !tests_four::NAMES.contains(&name.as_str()) {
-                        further.push(Further { label: name, id, expected: expected_result(blob) });
+                        let (expected, file) = (expected_result(blob), mem::take(&mut one.file));
+                        further.push(Further { label: name, id, expected, file });
                     }
                     false
                 }
@@ -306,7 +327,7 @@ impl<'run, P: Platform, C: Console> Run<'run, P, C> {
     }
 
     /// Runs a module that is not one of the four.
-    fn run_further(&mut self, module: &Further, plan: &Plan<'_>) {
+    fn run_further(&mut self, module: &mut Further<'_, P>, plan: &Plan<'_>) {
         let number = self.tests.len() + 1;
         line!(self.console, Heading, "[TEST {number}] {} Module", module.label);
         let mut output = alloc::vec![0; OUTPUT_CAPACITY];
@@ -314,6 +335,8 @@ impl<'run, P: Platform, C: Console> Run<'run, P, C> {
         let mut passed = true;
         self.note_first_call();
         for _ in 0..plan.repeat.max(1) {
+            #[cfg(feature = "portable")]
+            self.ascend(module, plan);
             // Clears the previous call's output, which must not be taken for this call's.
             let before = last.map_or(0, |last: bareflow_loader::CallOutcome| last.output_length);
             output.iter_mut().take(before).for_each(|byte| *byte = 0);
@@ -346,6 +369,17 @@ impl<'run, P: Platform, C: Console> Run<'run, P, C> {
         let written = last.and_then(|outcome| output.get(..outcome.output_length));
         if let Some(test) = self.tests.last_mut() {
             test.output_checksum = written.map(|written| crc32c(&[written]));
+        }
+    }
+
+    /// Compiles a portable module for its next tier, if it has cost enough: no one waits for the next call.
+    #[cfg(feature = "portable")]
+    fn ascend(&mut self, module: &mut Further<'_, P>, plan: &Plan<'_>) {
+        if let Some(tier) = module.file.next_tier(self.manager, module.id, &self.rates)
+            && let Some(reloaded) =
+                module.file.ascend(self.manager, self.console, module.id, tier, plan.input, &mut self.rates)
+        {
+            module.id = reloaded.id;
         }
     }
 
@@ -419,7 +453,7 @@ impl<'run, P: Platform, C: Console> Run<'run, P, C> {
 }
 
 /// Returns whether a blob's module has a `run`.
-fn has_run(blob: &[u8]) -> bool {
+pub(crate) fn has_run(blob: &[u8]) -> bool {
     blob.first_chunk().is_some_and(|header| Header::from_bytes(header).flags & FLAG_NO_RUN == 0)
 }
 

@@ -7,18 +7,26 @@ use core::marker::PhantomData;
 #[cfg(feature = "portable")]
 use bareflow_loader::portable::Compiled;
 use bareflow_loader::{Budget, LoadError, LoadSettings, ModuleId, ModuleManager, Platform, Reloaded};
+use bareflow_protocol::report::Module;
 use bareflow_protocol::tier::Tier;
 
 use crate::compile_refusal::CompileRefusal;
+#[cfg(feature = "portable")]
+use crate::console::{Console, Style};
+use crate::fallible::NoMemory;
 use crate::load_defaults::LoadDefaults;
 #[cfg(feature = "portable")]
 use crate::portable;
+#[cfg(feature = "portable")]
+use crate::tiers::{Ascent, Rates, Refused, Rule, upgrade};
 
 /// A module's file: a blob, or WebAssembly, which is [compiled](ModuleFile::compile) before it is loaded.
 pub struct ModuleFile<'bytes, P: Platform> {
     bytes: Cow<'bytes, [u8]>,
     #[cfg(feature = "portable")]
     compiled: Option<Compiled<P::Alloc>>,
+    #[cfg(feature = "portable")]
+    ascent: Ascent,
     #[cfg(not(feature = "portable"))]
     compiled: PhantomData<fn() -> P>,
 }
@@ -37,6 +45,8 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
             bytes,
             #[cfg(feature = "portable")]
             compiled: None,
+            #[cfg(feature = "portable")]
+            ascent: Ascent::new(Rule::Never),
             #[cfg(not(feature = "portable"))]
             compiled: PhantomData,
         }
@@ -61,6 +71,89 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         false
     }
 
+    /// Returns the file's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns what an engine made of it, if it did.
+    #[cfg(feature = "portable")]
+    #[must_use]
+    pub const fn compiled(&self) -> Option<&Compiled<P::Alloc>> {
+        self.compiled.as_ref()
+    }
+
+    /// Returns the tier that its blob is of; `None` if no engine made it.
+    #[cfg(feature = "portable")]
+    #[must_use]
+    pub fn tier(&self) -> Option<Tier> {
+        Some(portable::tier_of(self.compiled.as_ref()?.provenance()))
+    }
+
+    /// Takes what an engine made of it for its blob.
+    #[cfg(feature = "portable")]
+    pub(crate) fn set_compiled(&mut self, compiled: Compiled<P::Alloc>) {
+        self.compiled = Some(compiled);
+    }
+
+    /// Returns its way through the tiers.
+    #[cfg(feature = "portable")]
+    #[must_use]
+    pub const fn ascent(&self) -> &Ascent {
+        &self.ascent
+    }
+
+    /// Adds its way through the tiers to what is said of its module.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn with_ascent(&self, module: Module) -> Result<Module, NoMemory> {
+        #[cfg(feature = "portable")]
+        let module = Module { ascent: self.ascent.report()?, ..module };
+        Ok(module)
+    }
+
+    /// Returns the tier for which its module `id` should be compiled now, if any.
+    #[cfg(feature = "portable")]
+    #[must_use]
+    pub fn next_tier(&self, manager: &ModuleManager<P>, id: ModuleId, rates: &Rates) -> Option<Tier> {
+        self.ascent.next(manager, id, self, rates)
+    }
+
+    /// Takes its module `id` to the tier `to`, and says on the console what came of it. `input` is that of the last call.
+    ///
+    /// Returns what replaced the module, unless it stays as it is.
+    #[cfg(feature = "portable")]
+    pub fn ascend(
+        &mut self,
+        manager: &ModuleManager<P>,
+        console: &impl Console,
+        id: ModuleId,
+        to: Tier,
+        input: &[u8],
+        rates: &mut Rates,
+    ) -> Option<Reloaded> {
+        let name = manager.load_of(id).map(|(name, _)| name)?;
+        match upgrade(manager, console, (id, self), to, input) {
+            Ok((reloaded, upgrade)) => {
+                rates.note(to, self.bytes.len(), upgrade.compile_cycles);
+                console.show(Style::Good, format_args!("[OK]"));
+                line!(console, Plain, " {name}: {upgrade}");
+                self.ascent.note(Ok(upgrade));
+                Some(reloaded)
+            }
+            Err(refused) => {
+                if let Refused::For(reason) = &refused {
+                    console.show(Style::Warning, format_args!("[WARN]"));
+                    line!(console, Plain, " {name} does not go to tier {}: {reason}", to.name());
+                }
+                self.ascent.note(Err(refused));
+                None
+            }
+        }
+    }
+
     /// Compiles WebAssembly, unless that was done before. `label` names the file; the tier and the limits are those of
     /// `defaults` unless others are given.
     ///
@@ -79,8 +172,10 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         #[cfg(feature = "portable")]
         if self.compiled.is_none() && self.is_portable() {
             let limits = limits.unwrap_or_else(|| defaults.limits_of(portable::name_of_file(label)));
-            let tier = tier.or(defaults.portable.tier);
+            let tier = tier.unwrap_or(defaults.portable.tier);
             self.compiled = Some(portable::compile(manager, label, &self.bytes, tier, &limits)?);
+            let rule = if tier == Tier::Auto { Rule::new(defaults.portable.calls) } else { Rule::Never };
+            self.ascent = Ascent::new(rule);
         }
         #[cfg(not(feature = "portable"))]
         let _ = (manager, label, defaults, tier, limits);

@@ -1,7 +1,7 @@
 //! The statistics of a module as text, in the layout of the C system.
 
 use bareflow_loader::Budget;
-use bareflow_protocol::report::{Environment, Event, Events, Fault, Function, Module, Supervision};
+use bareflow_protocol::report::{Ascent, Environment, Event, Events, Fault, Function, Module, Supervision, TierSwitch};
 
 use crate::console::{Console, Style};
 use crate::figures::{Hundredths, Microseconds, OrDash};
@@ -30,6 +30,7 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
     line!(console, Plain, "  Domain:        {domain}, within {time_us} us, stack {stack}, heap {heap} bytes");
     if let Some(engine) = &module.engine {
         line!(console, Plain, "  Engine:        {engine}, tier {}", OrDash(module.tier));
+        module.ascent.iter().for_each(|ascent| show_ascent(console, ascent));
     }
     if !module.parameters.is_empty() {
         console.show(Style::Plain, format_args!("  Parameters:   "));
@@ -60,6 +61,21 @@ pub fn show_module(console: &impl Console, module: &Module, environment: Option<
         let function = fault.function.clone().filter(|_| environment.is_none());
         line!(console, Error, "  Fault:         {}", Fault { function, ..fault.clone() });
         line!(console, Error, "  Faults:        {}, restarts {}", module.faults, module.restarts);
+    }
+}
+
+fn show_ascent(console: &impl Console, Ascent { switches, refused }: &Ascent) {
+    for TierSwitch { from, to, calls, cycles, compile_cycles, prepare_cycles, switch_cycles, compared } in switches {
+        let mean = *cycles as f64 / (*calls).max(1) as f64;
+        line!(console, Plain, "    tier {from} -> {to} after {calls} calls of {} cycles on average;", Hundredths(mean));
+        line!(
+            console,
+            Plain,
+            "      compiled in {compile_cycles}, prepared in {prepare_cycles}, switched in {switch_cycles} cycles; {compared}"
+        );
+    }
+    if let Some(refused) = refused {
+        line!(console, Warning, "    stays in its tier: {refused}");
     }
 }
 

@@ -49,17 +49,14 @@ pub fn tier_of(provenance: &Provenance) -> Tier {
     }
 }
 
-/// Returns the tier in which a portable module starts. `None` asks for the fastest that the loaded engines have.
-///
-/// With [`Tier::Auto`], it starts in the first one that there is; whoever changes it later compiles it once more.
+/// Returns the tier in which a portable module starts: with [`Tier::Auto`], the first for which there is an engine.
 #[must_use]
-pub fn first_tier<P: Platform>(manager: &ModuleManager<P>, wanted: Option<Tier>) -> Tier {
+pub fn first_tier<P: Platform>(manager: &ModuleManager<P>, wanted: Tier) -> Tier {
     let is_loaded = |engine| manager.find(engine).is_some();
     match wanted {
-        None if is_loaded(COMPILER) => Tier::Fast,
-        Some(Tier::Auto) if !is_loaded(INTERPRETER) => Tier::Quick,
-        None | Some(Tier::Auto) => Tier::Interpreted,
-        Some(tier) => tier,
+        Tier::Auto if is_loaded(COMPILER) && !is_loaded(INTERPRETER) => Tier::Fast,
+        Tier::Auto => Tier::Interpreted,
+        tier => tier,
     }
 }
 
@@ -74,7 +71,7 @@ pub const fn engine_of(tier: Tier) -> (&'static str, u32) {
 }
 
 /// Returns whether the engine of a tier is loaded.
-pub(crate) fn has_engine<P: Platform>(manager: &ModuleManager<P>, wanted: Option<Tier>) -> bool {
+pub(crate) fn has_engine<P: Platform>(manager: &ModuleManager<P>, wanted: Tier) -> bool {
     let (engine, _) = engine_of(first_tier(manager, wanted));
     manager.find(engine).is_some()
 }
@@ -93,7 +90,7 @@ pub(crate) fn compile<P: Platform>(
     manager: &ModuleManager<P>,
     label: &str,
     wasm: &[u8],
-    wanted: Option<Tier>,
+    wanted: Tier,
     limits: &Budget,
 ) -> Result<Compiled<P::Alloc>, CompileRefusal> {
     let (engine, optimization) = engine_of(first_tier(manager, wanted));
@@ -107,12 +104,21 @@ pub(crate) fn compile<P: Platform>(
     manager.compile(engine, &options, name_of_file(label), wasm).map_err(|error| refusal(manager, wanted, error))
 }
 
-/// Returns the refusal for an error of a compilation.
-fn refusal<P: Platform>(
+/// Has the engine of the tier `to` compile `wasm` as it was compiled before, for the module `name`.
+pub(crate) fn compile_again<P: Platform>(
     manager: &ModuleManager<P>,
-    wanted: Option<Tier>,
-    error: CompileError<P::Alloc>,
-) -> CompileRefusal {
+    before: &Compiled<P::Alloc>,
+    name: &str,
+    wasm: &[u8],
+    to: Tier,
+) -> Result<Compiled<P::Alloc>, CompileRefusal> {
+    let (engine, optimization) = engine_of(to);
+    let options = Options { optimization, ..before.provenance().options };
+    manager.compile(engine, &options, name, wasm).map_err(|error| refusal(manager, to, error))
+}
+
+/// Returns the refusal for an error of a compilation.
+fn refusal<P: Platform>(manager: &ModuleManager<P>, wanted: Tier, error: CompileError<P::Alloc>) -> CompileRefusal {
     match error {
         CompileError::NoEngine { engine, error: BindError::NotLoaded } => {
             CompileRefusal::NoEngine(no_engine(engine.as_str(), wanted))
@@ -132,14 +138,14 @@ fn refusal<P: Platform>(
     }
 }
 
-fn no_engine(engine: &str, wanted: Option<Tier>) -> ErrorText {
+fn no_engine(engine: &str, wanted: Tier) -> ErrorText {
     let what_to_do =
         "`bareflow build --engines` makes them, `--engines FOLDER` takes them along, or put them on the disk";
     match wanted {
-        Some(Tier::Interpreted | Tier::Quick | Tier::Fast) => {
+        Tier::Interpreted | Tier::Quick | Tier::Fast => {
             error_text!("WebAssembly, and no engine {engine} is loaded, which `--tier` asks for; {what_to_do}")
         }
-        None | Some(Tier::Auto) => {
+        Tier::Auto => {
             error_text!("WebAssembly, and no engine is loaded, expected {COMPILER} or {INTERPRETER}; {what_to_do}")
         }
     }

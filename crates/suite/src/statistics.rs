@@ -89,6 +89,7 @@ mod tests {
             blob_size: 136,
             engine: None,
             tier: None,
+            ascent: None,
             call_count: cycles.map_or(0, |_| 1),
             total_cycles: cycles,
             min_cycles: cycles,

@@ -1,6 +1,7 @@
 //! The kernel's work that does not wait for the end of the module that runs: it polls clients, and runs events.
 //!
-//! The clients' requests may load, replace and list modules then; calls wait until the running one has ended.
+//! The clients' requests may load, replace and list modules then; calls wait until the running one has ended, unless that is
+//! an engine's.
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -26,6 +27,7 @@ pub fn is_due() -> bool {
     channel_queue::has_bytes()
         || timer::milliseconds().is_multiple_of(POLL_INTERVAL_MS)
         || server.manager().has_due_events()
+        || has_calls(server)
 }
 
 /// Receives the clients' bytes, checks the clock, and runs events.
@@ -37,6 +39,19 @@ pub fn run_deferred_work() {
         // The innermost work is for clients, who are heard during events, too.
         if may_run_modules() {
             server.run_events(true);
+            #[cfg(feature = "portable")]
+            server.call_meanwhile();
         }
+    }
+}
+
+/// Returns whether clients wait for calls that are made now.
+fn has_calls(server: &KernelServer) -> bool {
+    #[cfg(feature = "portable")]
+    return server.has_calls_meanwhile();
+    #[cfg(not(feature = "portable"))]
+    {
+        let _ = server;
+        false
     }
 }

@@ -70,6 +70,7 @@ pub(super) mod tests {
             blob_size: 134,
             engine: None,
             tier: None,
+            ascent: None,
             call_count: 3,
             total_cycles: Some(70),
             min_cycles: Some(20),

@@ -75,6 +75,8 @@ impl<P: Platform> ModuleManager<P> {
         if new.placement.budget.memory_bytes > 0 {
             return self.grow_to(new, words, length);
         }
+        let (start, before) = (self.word(new, words)?, self.word(new, words + 8)?);
+        self.clear(new, start.wrapping_add(length), before.saturating_sub(length))?;
         let mut bytes = length.to_le_bytes().into_iter();
         let mut set = |piece: &mut [u8]| piece.iter_mut().zip(&mut bytes).for_each(|(target, byte)| *target = byte);
         self.platform.reach(&new.placed.image, words + 8, 8, &mut set).then_some(()).ok_or(UNREACHABLE)
@@ -88,6 +90,13 @@ impl<P: Platform> ModuleManager<P> {
         };
         let before = self.platform.grow_memory(&new.placed.image, more / MEMORY_PAGE_SIZE);
         if before == CANNOT_GROW { Err(LoadError::NoMemoryForState) } else { Ok(()) }
+    }
+
+    /// Clears bytes of a memory that had grown beyond its length: it may grow there once more, and finds zeros.
+    fn clear(&self, new: &Module<P>, address: u64, length: u64) -> Result<(), LoadError> {
+        let clear = |bytes: &mut [u8]| bytes.fill(0);
+        let done = length == 0 || self.platform.reach(&new.placed.image, address, length, &mut { clear });
+        done.then_some(()).ok_or(UNREACHABLE)
     }
 
     /// Copies bytes from one image to another, if `is_right` says so of each piece.

@@ -141,9 +141,16 @@ fn a_candidate_takes_over_what_there_is_by_then() {
     let next = compiled(&blob_with(0, 8, &areas(8)), "fast", b"wasm");
     let id = manager.load_compiled_candidate(&next, &LoadOptions::DEFAULT).unwrap();
     assert_eq!(instance(&manager, id, 8).0, instance(&manager, old, 0).0);
+    // The candidate was tried out, and its memory has grown meanwhile.
+    manager.with_image(id, |image| {
+        image.data.borrow_mut()[48..56].copy_from_slice(&60_u64.to_le_bytes());
+        image.data.borrow_mut()[56..116].fill(0xdd);
+    });
     manager.with_image(old, |image| image.data.borrow_mut()[..16].fill(0xcc)).unwrap();
     assert_eq!(manager.promote(id).unwrap().state, StateTransfer::Carried);
-    assert_eq!(instance(&manager, id, 8).0[..16], [0xcc; 16]);
+    let (areas, memory) = instance(&manager, id, 8);
+    assert_eq!((&areas[..16], &memory[..48]), (&[0xcc; 16][..], &[0xbb; 48][..]));
+    assert_eq!(memory[48..], [0; 24]);
     assert_eq!(platform.reasons.take(), []);
 }
 

@@ -13,6 +13,7 @@ use bareflow_protocol::report::{DomainCost, Environment, Module, Refusal, SCHEMA
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 
 use crate::Plan;
+use crate::fallible::NoMemory;
 pub use details::with_details;
 pub use faults::fault;
 pub use module::module;
@@ -42,11 +43,13 @@ pub(crate) fn environment<P: Platform>(manager: &ModuleManager<P>, plan: &Plan<'
     }
 }
 
-/// Describes all modules. Those that there is no memory to describe count as refused.
+/// Describes all modules; `with_ascent` adds what only their files tell. Those that there is no memory to describe count as
+/// refused.
 pub(crate) fn modules<P: Platform>(
     manager: &ModuleManager<P>,
     diagnoses: &[(ModuleId, Diagnosis)],
     batches: &[(ModuleId, BatchTiming)],
+    with_ascent: impl Fn(ModuleId, Module) -> Result<Module, NoMemory>,
 ) -> (Vec<Module>, Vec<Refusal>) {
     let (mut modules, mut refused) = (Vec::new(), Vec::new());
     for id in manager.ids() {
@@ -54,7 +57,8 @@ pub(crate) fn modules<P: Platform>(
         let found = diagnoses.iter().rfind(|(of, _)| *of == id).map(|(_, found)| found);
         let batch = batches.iter().find(|(of, _)| *of == id).map(|(_, batched)| module::batch(batched));
         let described = module(&profile, manager.peak_use(id), found);
-        match described.and_then(|module| with_details(manager, id, Module { batch, ..module })) {
+        let described = described.and_then(|module| with_details(manager, id, Module { batch, ..module }));
+        match described.and_then(|module| with_ascent(id, module)) {
             Ok(module) => modules.push(module),
             Err(error) => refused.push(Refusal::new(profile.name.to_string(), error.to_string())),
         }

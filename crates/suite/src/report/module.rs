@@ -36,6 +36,7 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         blob_size: profile.blob_size,
         engine: None,
         tier: None,
+        ascent: None,
         call_count: profile.call_count,
         total_cycles: cycles.map(|_| profile.total_cycles),
         min_cycles: cycles.map(|cycles| cycles.min),

@@ -62,6 +62,15 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Returns the rule of modules that choose their tier: by these numbers of calls, or by their cost.
+    #[must_use]
+    pub const fn new(calls: Option<[u64; 2]>) -> Rule {
+        match calls {
+            Some(calls) => Rule::Calls(calls),
+            None => Rule::Cost,
+        }
+    }
+
     /// Returns the tier to which a module of `bytes` should go, if any: it has spent so much in the tier `now`.
     #[must_use]
     pub fn next(&self, now: Tier, spent: Spent, bytes: usize, rates: &Rates) -> Option<Tier> {

@@ -1,0 +1,9 @@
+//! The tiers of portable modules: when a module leaves one, and how it gets to the next.
+
+mod ascent;
+mod rule;
+mod upgrade;
+
+pub use ascent::Ascent;
+pub use rule::{Rates, Rule, Spent};
+pub use upgrade::{Compared, Refused, Upgrade, upgrade};

@@ -1,0 +1,190 @@
+//! An upgrade: a module goes on in the code of a higher tier.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use bareflow_abi::header::SERVICE_GROW;
+use bareflow_loader::ab_test::{AbTestError, Difference};
+use bareflow_loader::portable::Compiled;
+use bareflow_loader::{AbTest, Callee, Cost, LoadError, LoadOptions, ModuleId, ModuleManager, Platform, Reloaded};
+use bareflow_protocol::tier::Tier;
+
+use crate::console::Console;
+use crate::fallible::{ErrorText, NO_MEMORY};
+use crate::module_file::ModuleFile;
+use crate::{OUTPUT_CAPACITY, error_text, portable};
+
+/// An upgrade that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Upgrade {
+    /// The tier that the module left.
+    pub from: Tier,
+    /// The tier that it is in.
+    pub to: Tier,
+    /// The cost of its calls in the tier that it left.
+    pub cost: Cost,
+    /// The cycles that the compilation took.
+    pub compile_cycles: u64,
+    /// The cycles until the new code was ready.
+    pub prepare_cycles: u64,
+    /// The cycles of the switch, between two calls.
+    pub switch_cycles: u64,
+    /// What the results were compared by.
+    pub compared: Compared,
+}
+
+impl fmt::Display for Upgrade {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Upgrade { from, to, cost, compile_cycles, prepare_cycles, switch_cycles, compared } = self;
+        let (calls, compared) = (cost.calls, compared.name());
+        write!(
+            out,
+            "tier {} -> {} after {calls} calls that took {} cycles (compile {compile_cycles}, prepare {prepare_cycles}, \
+             switch {switch_cycles}; {compared})",
+            from.name(),
+            to.name(),
+            cost.cycles,
+        )
+    }
+}
+
+/// The comparison of results before a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// Copies of both gave the same result and output for the last input.
+    Equal,
+    /// The module uses services, so a copy's call would be seen by others, or depend on the time.
+    UsesServices,
+    /// The module has no `run`.
+    HasNoRun,
+}
+
+impl Compared {
+    /// Returns the words in messages and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Compared::Equal => "results equal",
+            Compared::UsesServices => "results not compared: it uses services",
+            Compared::HasNoRun => "results not compared: it has no run",
+        }
+    }
+}
+
+/// The reason for which there was no upgrade.
+#[derive(Debug)]
+pub enum Refused {
+    /// A call of the module is running.
+    Busy,
+    /// Any other reason, which holds for good.
+    For(ErrorText),
+}
+
+/// Takes the module `id` of `file` to the tier `to`. `input` is that of its last call.
+///
+/// The module goes on in its tier meanwhile. Its instance is carried over at the end, between two calls.
+///
+/// # Errors
+/// The reason for which the module stays as it is.
+pub fn upgrade<P: Platform>(
+    manager: &ModuleManager<P>,
+    console: &impl Console,
+    (id, file): (ModuleId, &mut ModuleFile<'_, P>),
+    to: Tier,
+    input: &[u8],
+) -> Result<(Reloaded, Upgrade), Refused> {
+    let gone = || Refused::For("it was unloaded meanwhile".into());
+    let (from, old) = file.tier().zip(file.compiled()).ok_or_else(gone)?;
+    let profile = manager.stats(id).ok_or_else(gone)?;
+    let clock = || manager.platform().clock_fenced();
+    let start = clock();
+    let compiled = portable::compile_again(manager, old, profile.name.as_str(), file.bytes(), to)
+        .map_err(|refusal| Refused::For(refusal.explain(manager, console, |_, _| ())))?;
+    let compile_cycles = clock().saturating_sub(start);
+    let options = manager.options(id).ok_or_else(gone)?;
+    let refused = |error: LoadError| match error {
+        LoadError::StateBusy => Refused::Busy,
+        error => Refused::For(error_text!("{error}")),
+    };
+    let compared = compare(manager, (id, old), &compiled, input)?;
+    if manager.find(profile.name.as_str()) != Some(id) {
+        return Err(gone());
+    }
+    let cost = manager.cost(id).unwrap_or_default();
+    let reloaded = manager.replace_compiled(&compiled, &options).map_err(refused)?;
+    file.set_compiled(compiled);
+    let Reloaded { prepare_cycles, switch_cycles, .. } = reloaded;
+    Ok((reloaded, Upgrade { from, to, cost, compile_cycles, prepare_cycles, switch_cycles, compared }))
+}
+
+/// Compares what copies of the module in its old and its new code do with `input`. Both begin with the module's instance, and
+/// are gone afterwards.
+fn compare<P: Platform>(
+    manager: &ModuleManager<P>,
+    (id, old): (ModuleId, &Compiled<P::Alloc>),
+    new: &Compiled<P::Alloc>,
+    input: &[u8],
+) -> Result<Compared, Refused> {
+    let (Some(profile), Some(options)) = (manager.stats(id), manager.options(id)) else { return Err(Refused::Busy) };
+    if profile.services & !SERVICE_GROW != 0 {
+        return Ok(Compared::UsesServices);
+    }
+    if !crate::has_run(old.blob()) {
+        return Ok(Compared::HasNoRun);
+    }
+    let shadow = copy_of(manager, old, &options)?;
+    let compared = copy_of(manager, new, &options).and_then(|candidate| {
+        let compared = call_both(manager, [shadow, candidate], input);
+        discard(manager, candidate);
+        compared
+    });
+    discard(manager, shadow);
+    compared.map(|()| Compared::Equal)
+}
+
+/// Loads a copy that nobody else calls.
+fn copy_of<P: Platform>(
+    manager: &ModuleManager<P>,
+    compiled: &Compiled<P::Alloc>,
+    options: &LoadOptions,
+) -> Result<ModuleId, Refused> {
+    manager.load_compiled_candidate(compiled, options).map_err(|error| match error {
+        LoadError::StateBusy => Refused::Busy,
+        error => Refused::For(error_text!("no copy of it to compare results: {error}")),
+    })
+}
+
+/// Calls both copies, and compares their results and outputs.
+fn call_both<P: Platform>(manager: &ModuleManager<P>, copies: [ModuleId; 2], input: &[u8]) -> Result<(), Refused> {
+    let mut outputs = [Vec::new(), Vec::new()];
+    for output in &mut outputs {
+        output.try_reserve_exact(OUTPUT_CAPACITY).map_err(|_| Refused::For(NO_MEMORY.into()))?;
+        output.resize(OUTPUT_CAPACITY, 0);
+    }
+    let [first, second] = &mut outputs;
+    let mut test = AbTest::new(manager, copies.map(Callee::Run), 1).map_err(explain)?;
+    while !test.step(manager, input, [first, second]).map_err(explain)? {}
+    let Some(difference) = test.difference() else { return Ok(()) };
+    Err(Refused::For(match difference {
+        Difference::Results([old, new]) => error_text!("results differ: {old} and {new} in the new tier"),
+        Difference::Lengths([old, new]) => error_text!("outputs of {old} and {new} bytes in the new tier"),
+        Difference::Bytes { at, found: [old, new] } => {
+            error_text!("byte {at} of the output is {old:#04x}, and {new:#04x} in the new tier")
+        }
+    }))
+}
+
+fn explain(error: AbTestError) -> Refused {
+    let which = |arm| if arm == 0 { "a copy of it" } else { "the code of the new tier" };
+    Refused::For(match error {
+        AbTestError::Faulted(arm, fault) => error_text!("{} faulted on the last input: {fault}", which(arm)),
+        AbTestError::Refused(arm, error) => error_text!("{}: {error}", which(arm)),
+        AbTestError::NoMemory => NO_MEMORY.into(),
+    })
+}
+
+/// Unloads a copy that nobody else calls: nothing keeps it.
+fn discard<P: Platform>(manager: &ModuleManager<P>, copy: ModuleId) {
+    let unloaded = manager.unload(copy);
+    debug_assert!(unloaded.is_ok(), "{unloaded:?}");
+}
