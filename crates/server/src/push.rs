@@ -113,11 +113,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     fn compile(&self, file: &mut ModuleFile<'_, P>, wanted: &Wanted) -> Result<(), Refusal> {
         let limits = wanted.limits.map(|limits| limits.within(&self.defaults.load.limits));
         let compile = || file.compile(self.unborrowed(), &wanted.label, &self.defaults, wanted.tier, limits);
-        #[cfg(feature = "portable")]
-        let compiled = self.ascents.compiling(compile);
-        #[cfg(not(feature = "portable"))]
-        let compiled = compile();
-        compiled.map_err(|refusal| {
+        self.compiling(compile).map_err(|refusal| {
             let code = refusal.code();
             let text = self.explain_compile(refusal);
             self.log_refusal(&wanted.label, &text);
@@ -128,6 +124,14 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             room()?;
         }
         Ok(())
+    }
+
+    /// Lets `compile` call an engine, if there are any.
+    fn compiling<T>(&self, compile: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "portable")]
+        return self.ascents.compiling(compile);
+        #[cfg(not(feature = "portable"))]
+        compile()
     }
 
     /// Returns the reason for which a file was not compiled, and keeps the diagnosis of a fault.
