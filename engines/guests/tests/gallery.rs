@@ -20,8 +20,7 @@ const SHARED: &str = "imports regions: shared memory lies outside of the memory 
 
 /// Modules whose examples need a loader or a kernel: events, supervision, other modules, values on a disk; or JSON for the
 /// arguments of methods.
-const WITHOUT_EXAMPLES_HERE: [&str; 7] =
-    ["aes-cipher", "chacha-cipher", "cron", "keeper", "store", "ticker", "vault"];
+const WITHOUT_EXAMPLES_HERE: [&str; 7] = ["aes-cipher", "chacha-cipher", "cron", "keeper", "store", "ticker", "vault"];
 
 fn folders() -> Vec<String> {
     let entries = std::fs::read_dir(root().join("examples/gallery")).unwrap();

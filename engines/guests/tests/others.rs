@@ -13,7 +13,7 @@ fn wordcount(folder: &Path) -> Vec<u8> {
     let source = root().join("examples/portable-c/wordcount.c");
     let text = std::fs::read_to_string(&source).unwrap();
     let command: Vec<_> =
-        text.lines().skip(3).take_while(|line| line.len() > 2).flat_map(str::split_whitespace).collect();
+        text.lines().skip(3).take_while(|line| line.trim() != "*/").flat_map(str::split_whitespace).collect();
     let words: Vec<_> = command.into_iter().filter(|word| !["*", "\\"].contains(word)).collect();
     let (program, words) = words.split_first().unwrap();
     assert_eq!(*program, "clang");
