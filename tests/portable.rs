@@ -1,5 +1,5 @@
-//! Portable modules, from a file to a call: in a process, in a kernel, pushed, and on a disk. The engine is a test module
-//! that makes of a file what that says.
+//! Portable modules, from a file to a call: in a process, in a kernel, pushed, and on a disk. The engine is the test module
+//! that does what a file says, under the name of the compiler.
 
 mod common;
 
@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bareflow::client::{Client, upload};
+use bareflow::embedded::KERNEL;
 use bareflow::options::Options;
 use bareflow_loader::portable::engine::WASM_MARK;
 use bareflow_protocol::control::{LoadOverrides, Push, RefusalCode};
@@ -15,13 +16,20 @@ use bareflow_protocol::tier::Tier;
 use bareflow_protocol::{Request, Response};
 use clap::Parser;
 use common::kernel::{call, push_with, with_kernel};
+use common::mutate::renamed;
 use common::{assert_code, bareflow, errors, test_blob, text};
 use serde_json::Value;
+use sham_engine::{EXHAUSTS, HONEST, PANICS, REFUSES, SPINS};
 use tempfile::TempDir;
 
 /// Returns a file that the engine makes the blob of `module` of.
 fn portable(module: &str) -> Vec<u8> {
-    file(b'b', &fs::read(test_blob(module)).unwrap())
+    file(HONEST, &fs::read(test_blob(module)).unwrap())
+}
+
+/// Returns the engine.
+fn engine() -> Vec<u8> {
+    renamed("sham-engine", "compiler", (0, 1, 0))
 }
 
 /// Returns a file that makes the engine do what `word` says.
@@ -37,10 +45,10 @@ impl Files {
         let folder = tempfile::tempdir().unwrap();
         let files = [
             ("echo.wasm", portable("echo")),
-            ("refused.wasm", file(b'r', b"")),
-            ("panics.wasm", file(b'p', b"")),
-            ("loops.wasm", file(b'l', b"")),
-            ("hungry.wasm", file(b'h', b"")),
+            ("refused.wasm", file(REFUSES, b"")),
+            ("panics.wasm", file(PANICS, b"")),
+            ("loops.wasm", file(SPINS, b"")),
+            ("hungry.wasm", file(EXHAUSTS, b"")),
             ("cut.wasm", WASM_MARK[..7].to_vec()),
             ("empty.wasm", WASM_MARK.to_vec()),
         ];
@@ -48,7 +56,7 @@ impl Files {
             fs::write(folder.path().join(name), bytes).unwrap();
         }
         fs::create_dir(folder.path().join("engines")).unwrap();
-        fs::copy(test_blob("compiler"), folder.path().join("engines/compiler.mod")).unwrap();
+        fs::write(folder.path().join("engines/compiler.mod"), engine()).unwrap();
         Files(folder)
     }
 
@@ -63,12 +71,12 @@ impl Files {
 
 /// What is refused, and a part of the reason.
 const REFUSED: [(&str, &str); 6] = [
-    ("refused.wasm", "engine compiler: import env.print, expected imports from bareflow; leave it out"),
+    ("refused.wasm", "engine compiler: function 7 is not to its taste"),
     ("panics.wasm", "the engine compiler faulted: panic"),
     ("loops.wasm", "the engine compiler faulted: time_budget"),
     ("hungry.wasm", "the engine compiler faulted: heap_budget"),
     ("cut.wasm", "too short"),
-    ("empty.wasm", "engine compiler: import env.print"),
+    ("empty.wasm", "engine compiler: "),
 ];
 
 /// Runs a command that is given all files, of which one runs and the others are refused. Returns the report.
@@ -166,7 +174,7 @@ fn memory(client: &mut Client) -> (u64, u64, u64) {
 
 #[test]
 fn a_served_kernel_takes_files_and_loses_nothing() {
-    let (echo, engine) = (portable("echo"), fs::read(test_blob("compiler")).unwrap());
+    let (echo, engine) = (portable("echo"), engine());
     let native = fs::read(test_blob("echo")).unwrap();
     with_kernel(
         |_| (),
@@ -200,7 +208,8 @@ fn a_served_kernel_takes_files_and_loses_nothing() {
             };
             assert_eq!(receipt.table_bytes_held, receipt.table_bytes_returned);
             let mut fail = || {
-                for (word, expected) in [(b'r', "import env.print"), (b'p', "faulted: panic"), (b'h', "heap_budget")] {
+                for (word, expected) in [(REFUSES, "function 7"), (PANICS, "faulted: panic"), (EXHAUSTS, "heap_budget")]
+                {
                     let error = push(client, &file(word, b""), LoadOverrides::default()).unwrap_err();
                     assert!(error.contains(expected), "{error}");
                 }
@@ -212,7 +221,7 @@ fn a_served_kernel_takes_files_and_loses_nothing() {
             // What it makes is checked as any blob is.
             let mut wrong = native.clone();
             wrong[200] ^= 1;
-            let error = push(client, &file(b'b', &wrong), LoadOverrides::default()).unwrap_err();
+            let error = push(client, &file(HONEST, &wrong), LoadOverrides::default()).unwrap_err();
             assert!(error.contains("checksum mismatch"), "{error}");
             let Ok(Response::Modules(found)) = client.ask(Request::Stats { module: Some("compiler") }) else {
                 panic!("no modules")
@@ -311,5 +320,15 @@ fn tiers_have_the_names_that_options_take() {
         let options = Options::try_parse_from(["bareflow", "push", "x.wasm", "--tier", name]).unwrap();
         let bareflow::options::Command::Push(options) = options.command else { panic!("no push") };
         assert_eq!(options.overrides.overrides("").tier, Some(tier));
+    }
+}
+
+#[test]
+fn the_kernel_has_no_engine_in_it() {
+    let has = |name: &str| KERNEL.windows(name.len()).any(|window| window == name.as_bytes());
+    // The names in its symbols are those of crates.
+    assert!(has("bareflow_suite") && has("bareflow_loader"));
+    for library in ["wasmparser", "cranelift", "regalloc2", "wasmi"] {
+        assert!(!has(library), "{library}");
     }
 }

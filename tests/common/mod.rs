@@ -40,7 +40,6 @@ pub fn test_blob(name: &str) -> PathBuf {
             "all-in-one",
             "bad-frames",
             "bad-task",
-            "compiler",
             "counter",
             "counter-next",
             "counter-other",

@@ -40,6 +40,8 @@ pub const BOASTS: u8 = 5;
 pub const IS_SILENT: u8 = 6;
 /// Hands one of two blobs over: the length of the first one is 4 bytes before it, and it is that for quick code.
 pub const BY_OPTIMIZATION: u8 = 7;
+/// Allocates more than its heap has.
+pub const EXHAUSTS: u8 = 8;
 
 impl Engine for Sham {
     fn describe(&self, into: &mut Description) -> Result<(), EngineError> {
@@ -72,6 +74,7 @@ impl Engine for Sham {
             SPINS => loop {
                 core::hint::spin_loop();
             },
+            EXHAUSTS => Ok(core::hint::black_box(Vec::<u8>::with_capacity(64 << 20)).capacity() as u64),
             _ => Ok(u64::MAX),
         }
     }

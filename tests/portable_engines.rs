@@ -1,0 +1,171 @@
+//! WebAssembly in the engines of this repository: what runs in all places, and what is refused in all ways.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bareflow::client::{Client, upload};
+use bareflow_builder::build_module;
+use bareflow_builder::discover::engines;
+use bareflow_loader::Budget;
+use bareflow_protocol::control::{LoadOverrides, Push};
+use bareflow_protocol::report::Report;
+use bareflow_protocol::{Request, Response};
+use common::kernel::{call, with_kernel};
+use common::{assert_code, bareflow, root};
+use tempfile::TempDir;
+
+/// The program of the gallery's `wasmi`, which counts primes, with the entry `run: () -> i32` that counts those below 1000.
+const SIEVE: &[u8] = b"\0asm\x01\0\0\0\
+    \x01\x0a\x02\x60\x01\x7f\x01\x7f\x60\0\x01\x7f\
+    \x03\x03\x02\0\x01\
+    \x07\x07\x01\x03run\0\x01\
+    \x0a\x59\x02\x4f\x01\x03\x7f\x41\x02\x21\x01\x02\x40\x03\x40\x20\x01\x20\0\x4f\x0d\x01\x41\x02\x21\x02\x02\x40\x03\x40\x20\x02\
+    \x20\x02\x6c\x20\x01\x4b\x04\x40\x20\x03\x41\x01\x6a\x21\x03\x0c\x02\x0b\x20\x01\x20\x02\x70\x45\x0d\x01\x20\x02\x41\x01\x6a\
+    \x21\x02\x0c\0\x0b\x0b\x20\x01\x41\x01\x6a\x21\x01\x0c\0\x0b\x0b\x20\x03\x0b\
+    \x07\0\x41\xe8\x07\x10\0\x0b";
+
+/// A module that imports `env.print`.
+const PRINTS: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x0d\x01\x03env\x05print\0\0";
+
+/// The engines that this repository has, each with a tier of its own.
+const ENGINES: [(&str, &str); 2] = [("interpreter", "0"), ("compiler", "2")];
+
+/// A folder with engines, which is where `build --engines` puts them, and one with files.
+struct Files {
+    engines: PathBuf,
+    files: TempDir,
+}
+
+impl Files {
+    fn new() -> Files {
+        let workspace = engines(&root().join("Cargo.toml")).unwrap();
+        let engines = workspace.target.join("engines");
+        let modules: Vec<_> =
+            workspace.modules.iter().filter(|module| ENGINES.iter().any(|(name, _)| *name == module.name)).collect();
+        assert!(!modules.is_empty());
+        for module in modules {
+            build_module(module, &engines).unwrap_or_else(|error| panic!("{error}"));
+        }
+        let files = tempfile::tempdir().unwrap();
+        fs::write(files.path().join("sieve.wasm"), SIEVE).unwrap();
+        Files { engines, files }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    /// Returns the engines that were built, with their tiers and their files.
+    fn engines(&self) -> impl Iterator<Item = (&'static str, &'static str, PathBuf)> {
+        let file =
+            |(name, tier): (&'static str, &'static str)| (name, tier, self.engines.join(name).with_extension("mod"));
+        ENGINES.map(file).into_iter().filter(|(_, _, file)| file.is_file())
+    }
+}
+
+/// Checks the report of a run of the sieve.
+#[track_caller]
+fn check(json: &Path, engine: &str, tier: &str, domain: &str) {
+    let report: Report = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    let test = report.tests.iter().find(|test| test.module == "sieve").unwrap();
+    assert_eq!(test.result, Some(168), "{engine}");
+    let of = |name: &str| report.modules.iter().find(|module| module.name == name).unwrap();
+    assert!(of("sieve").engine.as_ref().is_some_and(|found| found.starts_with(&format!("{engine}@"))), "{engine}");
+    assert_eq!((of("sieve").tier.unwrap().to_string().as_str(), &*of("sieve").domain), (tier, domain));
+    assert_eq!((&*of(engine).domain, of(engine).faults), ("user", 0));
+}
+
+#[test]
+fn the_sieve_runs_in_processes_in_archives_and_on_disks() {
+    let files = Files::new();
+    let (json, sieve, image) = (files.path("report.json"), files.path("sieve.wasm"), files.path("disk.img"));
+    let folder = files.engines.display().to_string();
+    for (engine, tier, file) in files.engines() {
+        for (command, domain) in [("host", "kernel"), ("host", "user"), ("boot", "kernel"), ("boot", "user")] {
+            let options =
+                [command, "--domain", domain, "--tier", tier, "--engines", &folder, "--json"].map(PathBuf::from);
+            assert_code(&bareflow(options.iter().chain([&json, &sieve])), 0);
+            check(&json, engine, tier, domain);
+        }
+        let create = ["disk", "create", "--force"].map(PathBuf::from);
+        assert_code(&bareflow(create.iter().chain([&image, &sieve, &file])), 0);
+        let boot = ["boot", "--tier", tier, "--disk"].map(PathBuf::from);
+        assert_code(&bareflow(boot.iter().chain([&image, &"--json".into(), &json])), 0);
+        check(&json, engine, tier, "kernel");
+    }
+}
+
+fn push(client: &mut Client, bytes: &[u8], overrides: LoadOverrides<'_>) -> Result<(), String> {
+    upload(client, bytes, &mut |_, _| ()).unwrap();
+    let push = Push { label: "sieve.wasm", overrides, beside: false, gate: None };
+    client.ask(Request::Push(push)).map(drop).map_err(|error| error.to_string())
+}
+
+fn memory(client: &mut Client) -> Response {
+    client.ask(Request::Memory).unwrap()
+}
+
+/// Returns WebAssembly of so many bytes besides the sieve's.
+fn padded(bytes: usize) -> Vec<u8> {
+    let mut size = Vec::new();
+    bareflow_abi::leb128::write(bytes as u64 + 4, &mut |part| size.extend_from_slice(part));
+    [SIEVE, b"\0", &size, b"\x03pad", &vec![0; bytes]].concat()
+}
+
+#[test]
+fn what_is_hostile_is_refused_and_nothing_is_lost() {
+    let files = Files::new();
+    for (engine, _, file) in files.engines() {
+        let blob = fs::read(file).unwrap();
+        let budget = |text: &str| Some(Budget { heap_bytes: 64 << 20, ..Budget::LIMITS }.parse(text).unwrap());
+        with_kernel(
+            |machine| machine.memory_megabytes = 1024,
+            |client| {
+                push(client, &blob, LoadOverrides::default()).unwrap();
+                assert_eq!(push(client, SIEVE, LoadOverrides::default()), Ok(()), "{engine}");
+                assert_eq!(call(client, "sieve", b"").result, 168);
+                push(client, &padded(8 << 20), LoadOverrides::default())
+                    .unwrap_or_else(|error| panic!("{engine}: {error}"));
+                push(client, SIEVE, LoadOverrides::default()).unwrap();
+                let attack = |client: &mut Client| {
+                    for length in (8..SIEVE.len()).step_by(7) {
+                        let error = push(client, &SIEVE[..length], LoadOverrides::default()).unwrap_err();
+                        assert!(error.starts_with(&format!("engine {engine}: ")), "{length}: {error}");
+                    }
+                    for at in (8..SIEVE.len()).step_by(5) {
+                        let mut damaged = SIEVE.to_vec();
+                        damaged[at] ^= 0x55;
+                        // Whatever comes of it; it may be a program that does something else.
+                        let _ = push(client, &damaged, LoadOverrides::default());
+                    }
+                    let error = push(client, PRINTS, LoadOverrides::default()).unwrap_err();
+                    assert!(error.contains("env") && error.contains("print"), "{error}");
+                    push(client, SIEVE, LoadOverrides::default()).unwrap();
+                    memory(client)
+                };
+                let before = attack(client);
+                assert_eq!(attack(client), before, "{engine}");
+                // An engine that has too little is restarted, and does the next module.
+                for (limits, fault) in [("time=200us", "time_budget"), ("heap=32K", "")] {
+                    push(client, &blob, LoadOverrides { budget: budget(limits), ..LoadOverrides::default() }).unwrap();
+                    for _ in 0..2 {
+                        let error = push(client, &padded(1 << 20), LoadOverrides::default()).unwrap_err();
+                        assert!(error.contains(&format!("engine {engine}")) && error.contains(fault), "{error}");
+                    }
+                }
+                push(client, &blob, LoadOverrides { budget: budget("time=60s"), ..LoadOverrides::default() }).unwrap();
+                push(client, SIEVE, LoadOverrides::default()).unwrap();
+                assert_eq!(call(client, "sieve", b"").result, 168);
+                let Ok(Response::Unloaded(receipt)) = client.ask(Request::Unload { module: "sieve" }) else {
+                    panic!("it is loaded")
+                };
+                assert_eq!(
+                    (receipt.pages_held, receipt.table_bytes_held),
+                    (receipt.pages_returned, receipt.table_bytes_returned)
+                );
+            },
+        );
+    }
+}
