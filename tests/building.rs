@@ -310,7 +310,8 @@ fn engines_are_the_modules_of_their_workspace() {
     assert_code(&without, 2);
     assert!(errors(&without).contains("expected the folder `engines` of BareFlow"), "{}", errors(&without));
     let engines = folder.path().join("engines");
-    write_crate(&engines.join("compiler"), "", "[package.metadata.bareflow]\nexpect = 7", SEVEN);
+    let settings = "[package.metadata.bareflow]\nexpect = 7\ntime = \"2min\"";
+    write_crate(&engines.join("compiler"), "", settings, SEVEN);
     // What engines are made of is no module.
     write_crate(&engines.join("parts"), "", "", "");
     let module = folder.path().join("modules/seven");
@@ -329,6 +330,8 @@ fn engines_are_the_modules_of_their_workspace() {
         text(&built)
     );
     assert!(folder.path().join("target/engines/compiler.mod").is_file());
+    // An engine's limits are its own.
+    assert!(!errors(&built).contains("above the limit"), "{}", errors(&built));
     let wrong = run(folder.path(), &["build", "--engines", "parts"]);
     assert_code(&wrong, 2);
     assert!(errors(&wrong).contains("compiler"), "{}", errors(&wrong));

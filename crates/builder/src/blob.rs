@@ -30,7 +30,7 @@ pub struct Blob {
 
 /// Returns the warnings to the module's author.
 pub(crate) fn warnings(module: &ModuleCrate, uses: Uses, settings: &Settings) -> Vec<String> {
-    let mut warnings = module.settings.doubts();
+    let mut warnings = module.settings.doubts(module.is_engine);
     if uses.heap && settings.heap_size == 0 {
         warnings
             .push("it allocates and declares no heap: set heap = \"64K\" in [package.metadata.bareflow]".to_owned());

@@ -29,6 +29,8 @@ pub struct ModuleCrate {
     pub abi: Option<PathBuf>,
     /// The folders of the crate's path dependencies; a change there affects the crate, too.
     pub beside: Vec<PathBuf>,
+    /// Whether it is an engine, which is loaded within limits of its own.
+    pub is_engine: bool,
     /// The checks to compile with, in addition to those that the crate's own files ask for.
     pub checks: Checks,
 }
@@ -108,7 +110,9 @@ pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
 /// # Errors
 /// When cargo can't read it, or a module's settings are wrong.
 pub fn engines(manifest: &Path) -> Result<Workspace, BuildError> {
-    enclosed(manifest, ENGINES, |package| package.metadata.get("bareflow").is_some())
+    let mut workspace = enclosed(manifest, ENGINES, |package| package.metadata.get("bareflow").is_some())?;
+    workspace.modules.iter_mut().for_each(|module| module.is_engine = true);
+    Ok(workspace)
 }
 
 /// The workspace of the gallery, and the one of the engines, in that of BareFlow.
@@ -258,6 +262,7 @@ fn module_crate(package: &Package, metadata: &Metadata) -> Result<ModuleCrate, B
         root: metadata.workspace_root.clone().into_std_path_buf(),
         abi: abi_of(package).and_then(|abi| abi.path.clone()).map(Into::into),
         beside,
+        is_engine: false,
         checks: Checks::default(),
         name,
     })

@@ -157,9 +157,10 @@ impl ModuleSettings {
         amount("time", self.time.as_ref(), &TIME)
     }
 
-    /// Returns warnings about settings that will not take full effect, or are probably mistakes.
+    /// Returns warnings about settings that will not take full effect, or are probably mistakes. The default limits are not
+    /// those of an engine.
     #[must_use]
-    pub fn doubts(&self) -> Vec<String> {
+    pub fn doubts(&self, is_engine: bool) -> Vec<String> {
         let mut doubts = Vec::new();
         if self.portable && !(self.variants.is_empty() && self.profile.is_none()) {
             doubts.push(
@@ -172,7 +173,7 @@ impl ModuleSettings {
         for ((key, limit, shown), (amount, found)) in LIMITS.into_iter().zip(wishes) {
             let (Some(amount), Ok(found)) = (amount, found) else { continue };
             let found = u64::from(found);
-            if found > limit {
+            if found > limit && !is_engine {
                 doubts.push(format!(
                     "{key} = {amount} is above the limit of {shown}, which is what it gets unless it is loaded with \
                      `--budget {key}=..`"
@@ -318,7 +319,7 @@ mod tests {
 
     #[test]
     fn doubts_wishes_above_the_limits_and_numbers_without_units() {
-        let doubts = read(json!({ "stack": "2M", "heap": "64M", "time": "2min" })).doubts();
+        let doubts = read(json!({ "stack": "2M", "heap": "64M", "time": "2min" })).doubts(false);
         let starts = [
             "stack = \"2M\" is above the limit of 1M",
             "heap = \"64M\" is above the limit of 16M",
@@ -326,7 +327,7 @@ mod tests {
         ];
         assert_eq!(doubts.len(), starts.len(), "{doubts:?}");
         assert!(doubts.iter().zip(starts).all(|(doubt, start)| doubt.starts_with(start)), "{doubts:?}");
-        let doubts = read(json!({ "heap": 256, "time": 10, "stack": 65536 })).doubts();
+        let doubts = read(json!({ "heap": 256, "time": 10, "stack": 65536 })).doubts(false);
         assert_eq!(
             doubts,
             [
@@ -334,7 +335,8 @@ mod tests {
                 "time = 10 is so many microseconds; is \"10ms\" meant?"
             ]
         );
-        assert!(read(json!({ "stack": "1M", "heap": "16M", "time": "60s" })).doubts().is_empty());
+        assert!(read(json!({ "stack": "1M", "heap": "16M", "time": "60s" })).doubts(false).is_empty());
+        assert!(read(json!({ "heap": "64M" })).doubts(true).is_empty());
     }
 
     #[test]
