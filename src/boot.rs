@@ -16,7 +16,7 @@ use crate::{Exit, disk, embedded, engines, output};
 
 /// Runs the command.
 pub fn boot(options: &BootOptions) -> Result<Exit> {
-    let files = InputFiles::read(&options.run)?;
+    let files = engines::go_along(InputFiles::read(&options.run)?, &options.run.loading.portable)?;
     ensure!(
         options.record.is_none() || !files.has_portable(),
         "--record: there is a portable module among the files, expected native ones: a recording holds no code that was \

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use bareflow_builder::discover::{ModuleCrate, engines, has_engines};
 use bareflow_builder::{BuildError, build_module};
-use bareflow_loader::RawModule;
 use bareflow_protocol::tier::Tier;
-use bareflow_suite::portable::{COMPILER, INTERPRETER, is_engine};
+use bareflow_suite::portable::{COMPILER, INTERPRETER};
 
 use crate::build_command::ENGINES;
-use crate::input_files::{label, read_blob};
+use crate::input_files::{InputFiles, label, read_blob};
 use crate::options::{EngineOptions, PortableOptions};
 use crate::workspace;
 
@@ -19,6 +18,17 @@ pub(crate) const MEMORY_MEGABYTES: u32 = 1024;
 
 /// The name and the blob of an engine.
 pub(crate) type EngineBlob = (String, Vec<u8>);
+
+/// Puts the engines before the files that need them: a portable module does, if no engine is among the files.
+///
+/// # Errors
+/// When there are none and none can be built.
+pub(crate) fn go_along(mut files: InputFiles, options: &PortableOptions) -> Result<InputFiles> {
+    if options.engines.folder.is_some() || (files.has_portable() && !files.has_engine()) {
+        files.blobs.splice(0..0, find(options)?);
+    }
+    Ok(files)
+}
 
 /// Returns the engines that `options` ask for.
 ///
@@ -59,11 +69,6 @@ fn wanted(tier: Tier) -> String {
         Tier::Quick | Tier::Fast => format!("{COMPILER}.mod"),
         Tier::Auto => format!("{COMPILER}.mod or {INTERPRETER}.mod"),
     }
-}
-
-/// Returns whether one of these blobs is an engine's.
-pub(crate) fn has_engine<'blob>(blobs: impl IntoIterator<Item = &'blob [u8]>) -> bool {
-    blobs.into_iter().any(|blob| RawModule::parse(blob).is_ok_and(|raw| is_engine(&raw)))
 }
 
 /// Reads an engine from a file, if there is one.

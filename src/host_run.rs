@@ -18,7 +18,7 @@ use crate::options::HostOptions;
 use crate::output::Terminal;
 use crate::replay::replay;
 use crate::report::finish;
-use crate::{Exit, embedded, output_file, say};
+use crate::{Exit, embedded, engines, output_file, say};
 
 /// Standard output, and the last output of a module.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         let made = std::fs::create_dir_all(folder);
         made.with_context(|| format!("can't make the folder {}", folder.display()))?;
     }
-    let files = InputFiles::read(options)?;
+    let files = engines::go_along(InputFiles::read(options)?, &options.loading.portable)?;
     let manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,

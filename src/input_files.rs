@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use bareflow_loader::RawModule;
 use bareflow_protocol::report::Refusal;
 
 use bareflow_protocol::control::MAX_BLOB;
-use bareflow_suite::portable::is_wasm;
+use bareflow_suite::portable::{is_engine, is_wasm};
 
-use crate::engines;
 use crate::input::{read_at_most, read_input};
 use crate::options::{LoadingOptions, RunOptions};
 use crate::output::{report_refused, write_out};
@@ -34,25 +34,17 @@ impl InputFiles {
     /// read.
     ///
     /// # Errors
-    /// When the input can't be read, or there is no engine for a portable module.
+    /// When the input can't be read.
     pub fn read(options: &RunOptions) -> Result<InputFiles> {
         let input = read_input(options.input.as_deref())?;
-        Ok(InputFiles { input, ..InputFiles::to_load(&options.files, &options.loading)? })
+        Ok(InputFiles { input, ..InputFiles::to_load(&options.files, &options.loading) })
     }
 
-    /// Reads the files that are loaded as `loading` says, and what that needs: engines before portable modules.
-    ///
-    /// # Errors
-    /// When there is no engine for a portable module.
-    pub fn to_load(paths: &[PathBuf], loading: &LoadingOptions) -> Result<InputFiles> {
+    /// Reads the files that are loaded as `loading` says.
+    #[must_use]
+    pub fn to_load(paths: &[PathBuf], loading: &LoadingOptions) -> InputFiles {
         let (parameters, limits) = (loading.assignments.lines(), loading.module_limits().to_owned());
-        let mut files = InputFiles { parameters, limits, ..InputFiles::blobs(paths) };
-        let asked = loading.portable.engines.folder.is_some();
-        if asked || (files.has_portable() && !files.has_engine()) {
-            let engines = engines::find(&loading.portable)?;
-            files.blobs.splice(0..0, engines);
-        }
-        Ok(files)
+        InputFiles { parameters, limits, ..InputFiles::blobs(paths) }
     }
 
     /// Returns whether there is a portable module among the files.
@@ -64,7 +56,7 @@ impl InputFiles {
     /// Returns whether there is an engine among the files.
     #[must_use]
     pub fn has_engine(&self) -> bool {
-        engines::has_engine(self.blobs.iter().map(|(_, bytes)| bytes.as_slice()))
+        self.blobs.iter().any(|(_, bytes)| RawModule::parse(bytes).is_ok_and(|raw| is_engine(&raw)))
     }
 
     /// Reads blobs. A file that can't be read is reported at once, and the others are still read.

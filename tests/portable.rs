@@ -69,7 +69,7 @@ impl Files {
     }
 }
 
-/// What is refused, and a part of the reason.
+/// Files that are refused, each with a part of the reason.
 const REFUSED: [(&str, &str); 6] = [
     ("refused.wasm", "engine compiler: function 7 is not to its taste"),
     ("panics.wasm", "the engine compiler faulted: panic"),

@@ -11,6 +11,7 @@ use bareflow_builder::discover::engines;
 use bareflow_loader::Budget;
 use bareflow_protocol::control::{LoadOverrides, Push};
 use bareflow_protocol::report::Report;
+use bareflow_protocol::tier::Tier;
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, with_kernel};
 use common::{assert_code, bareflow, root};
@@ -117,32 +118,32 @@ fn padded(bytes: usize) -> Vec<u8> {
 #[test]
 fn what_is_hostile_is_refused_and_nothing_is_lost() {
     let files = Files::new();
-    for (engine, _, file) in files.engines() {
+    for (engine, tier, file) in files.engines() {
         let blob = fs::read(file).unwrap();
+        let own = LoadOverrides { tier: Tier::from_name(tier), ..LoadOverrides::default() };
         let budget = |text: &str| Some(Budget { heap_bytes: 64 << 20, ..Budget::LIMITS }.parse(text).unwrap());
         with_kernel(
             |machine| machine.memory_megabytes = 1024,
             |client| {
-                push(client, &blob, LoadOverrides::default()).unwrap();
-                assert_eq!(push(client, SIEVE, LoadOverrides::default()), Ok(()), "{engine}");
+                push(client, &blob, own).unwrap();
+                assert_eq!(push(client, SIEVE, own), Ok(()), "{engine}");
                 assert_eq!(call(client, "sieve", b"").result, 168);
-                push(client, &padded(8 << 20), LoadOverrides::default())
-                    .unwrap_or_else(|error| panic!("{engine}: {error}"));
-                push(client, SIEVE, LoadOverrides::default()).unwrap();
+                push(client, &padded(8 << 20), own).unwrap_or_else(|error| panic!("{engine}: {error}"));
+                push(client, SIEVE, own).unwrap();
                 let attack = |client: &mut Client| {
                     for length in (8..SIEVE.len()).step_by(7) {
-                        let error = push(client, &SIEVE[..length], LoadOverrides::default()).unwrap_err();
+                        let error = push(client, &SIEVE[..length], own).unwrap_err();
                         assert!(error.starts_with(&format!("engine {engine}: ")), "{length}: {error}");
                     }
                     for at in (8..SIEVE.len()).step_by(5) {
                         let mut damaged = SIEVE.to_vec();
                         damaged[at] ^= 0x55;
                         // Whatever comes of it; it may be a program that does something else.
-                        let _ = push(client, &damaged, LoadOverrides::default());
+                        let _ = push(client, &damaged, own);
                     }
-                    let error = push(client, PRINTS, LoadOverrides::default()).unwrap_err();
+                    let error = push(client, PRINTS, own).unwrap_err();
                     assert!(error.contains("env") && error.contains("print"), "{error}");
-                    push(client, SIEVE, LoadOverrides::default()).unwrap();
+                    push(client, SIEVE, own).unwrap();
                     memory(client)
                 };
                 let before = attack(client);
@@ -151,12 +152,12 @@ fn what_is_hostile_is_refused_and_nothing_is_lost() {
                 for (limits, fault) in [("time=200us", "time_budget"), ("heap=32K", "")] {
                     push(client, &blob, LoadOverrides { budget: budget(limits), ..LoadOverrides::default() }).unwrap();
                     for _ in 0..2 {
-                        let error = push(client, &padded(1 << 20), LoadOverrides::default()).unwrap_err();
+                        let error = push(client, &padded(1 << 20), own).unwrap_err();
                         assert!(error.contains(&format!("engine {engine}")) && error.contains(fault), "{error}");
                     }
                 }
                 push(client, &blob, LoadOverrides { budget: budget("time=60s"), ..LoadOverrides::default() }).unwrap();
-                push(client, SIEVE, LoadOverrides::default()).unwrap();
+                push(client, SIEVE, own).unwrap();
                 assert_eq!(call(client, "sieve", b"").result, 168);
                 let Ok(Response::Unloaded(receipt)) = client.ask(Request::Unload { module: "sieve" }) else {
                     panic!("it is loaded")

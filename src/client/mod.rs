@@ -1,11 +1,13 @@
 //! The commands that talk to a running kernel.
 //!
-//! [`Client`] sends requests and waits for responses, `connection` is the transport, `push` sends blobs, `call` calls, `trace` traces,
-//! `commands` has the other commands, and `show` turns responses into text.
+//! [`Client`] sends requests and waits for responses, `connection` is the transport, `push` sends blobs (by `upload`) and
+//! `engine` the engines that they need, `call` calls, `trace` traces, `commands` has the other commands, and `show` turns
+//! responses into text.
 
 mod call;
 mod commands;
 pub mod connection;
+mod engine;
 pub mod error;
 mod push;
 mod retry_policy;
@@ -13,11 +15,13 @@ mod run_command;
 mod session;
 pub mod show;
 mod trace;
+mod upload;
 
 pub(crate) use call::call;
 pub(crate) use commands::{activate, compare, interfaces, load, log, ls, ps, restart, save, shutdown, stats, unload};
+pub(crate) use engine::provide_engine;
 pub(crate) use push::push;
-pub use push::upload;
 pub use session::Client;
 pub(crate) use session::unexpected;
 pub(crate) use trace::trace;
+pub use upload::upload;

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use bareflow_disk::Disk;
-use bareflow_suite::portable::{COMPILER, INTERPRETER};
+use bareflow_loader::RawModule;
+use bareflow_suite::portable::{COMPILER, INTERPRETER, is_engine};
 
-use crate::{Exit, engines, say};
+use crate::{Exit, say};
 use image::Image;
 use options::DiskCommand;
 
@@ -43,7 +44,7 @@ pub(crate) fn has_engine(path: &Path) -> bool {
             .ok()
             .flatten()
             .is_some_and(|found| [COMPILER, INTERPRETER].contains(&found.module.as_str()));
-        is_named && disk.read(file).is_ok_and(|blob| engines::has_engine([blob.as_slice()]))
+        is_named && disk.read(file).is_ok_and(|blob| RawModule::parse(&blob).is_ok_and(|raw| is_engine(&raw)))
     })
 }
 

@@ -11,8 +11,9 @@ use bareflow_protocol::control::LoadOverrides;
 use clap::{Args, Subcommand, value_parser};
 
 use super::duration;
-use super::loading::{AssignmentOptions, budget, domain, on_fault};
+use super::loading::{AssignmentOptions, budget, on_fault};
 use super::portable::{EngineOptions, TierOptions};
+use super::words::domain;
 
 /// The longest trace, in seconds.
 const MAX_TRACE_S: u64 = 3600;
@@ -122,6 +123,9 @@ pub struct WatchOptions {
     /// The module's settings.
     #[command(flatten)]
     pub overrides: OverrideOptions,
+    /// The engines for a portable module, if the kernel has none.
+    #[command(flatten)]
+    pub engines: EngineOptions,
     /// The kernel's address.
     #[command(flatten)]
     pub connect: ConnectOptions,

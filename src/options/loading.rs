@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use bareflow_loader::{Allowed, Assignment, Budget, Domain, FaultPolicy, LoadOptions, Timing};
 use bareflow_suite::module_limits::ModuleLimits;
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::portable::PortableOptions;
+use super::words::{domain, timing};
 
 /// Options for loading modules and measuring their calls.
 #[derive(Debug, Args)]
@@ -126,28 +126,6 @@ pub(super) fn allowed(text: &str) -> Result<Allowed, String> {
 /// Parses a fault policy.
 pub(super) fn on_fault(text: &str) -> Result<FaultPolicy, String> {
     FaultPolicy::parse(text).ok_or_else(|| format!("expected {}", FaultPolicy::EXPECTED))
-}
-
-/// Returns the parser of a domain.
-pub(super) fn domain() -> impl TypedValueParser<Value = Domain> {
-    let kernel = "Ring 0, called directly; with `host`, in this process";
-    let user = "Ring 3, in an address space of its own; with `host`, in a child process";
-    one_of([("kernel", kernel), ("user", user)], Domain::from_name)
-}
-
-/// Returns the parser of a timing.
-fn timing() -> impl TypedValueParser<Value = Timing> {
-    let precise = "With fences: each reading covers the whole call and nothing else";
-    one_of([("precise", precise), ("fast", "Without fences: only two reads of the clock")], Timing::from_name)
-}
-
-/// Returns the parser of one of two words, each with its help.
-fn one_of<T: Clone + Send + Sync + 'static>(
-    words: [(&'static str, &'static str); 2],
-    from_name: fn(&str) -> Option<T>,
-) -> impl TypedValueParser<Value = T> {
-    let words = PossibleValuesParser::new(words.map(|(word, help)| PossibleValue::new(word).help(help)));
-    words.try_map(move |word| from_name(&word).ok_or("expected one of the words"))
 }
 
 #[cfg(test)]

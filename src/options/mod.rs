@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! This file has the commands, `run` the options of those that boot or run modules, `client` the options of those that
-//! talk to a running kernel, and `loading` and `duration` what both share.
+//! talk to a running kernel, and `loading`, `words` and `duration` what both share.
 
 mod client;
 mod duration;
@@ -10,6 +10,7 @@ mod modules;
 mod portable;
 mod run;
 mod tune;
+mod words;
 
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use bareflow_protocol::tier::{Portable, Tier};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::loading::domain;
+use super::words::domain;
 
 /// The options of the commands that load portable modules themselves, or boot a kernel that does.
 #[derive(Debug, Args)]

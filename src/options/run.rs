@@ -7,7 +7,8 @@ use bareflow_loader::Domain;
 use clap::Args;
 
 use super::duration;
-use super::loading::{LoadingOptions, domain};
+use super::loading::LoadingOptions;
+use super::words::domain;
 
 /// The options that `boot` and `host` share.
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use bareflow_protocol::options::Task;
 use crate::input_files::InputFiles;
 use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
-use crate::{Exit, boot, output, say};
+use crate::{Exit, boot, engines, output, say};
 pub use listener::Socket;
 
 /// The interval between checks whether the kernel is up.
@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// Anything that keeps the kernel from being served, and any end but a successful shutdown.
 pub fn serve(options: &ServeOptions) -> Result<Exit> {
     let (path, link) = address::to_listen(options.socket.as_deref());
-    let files = InputFiles::to_load(&options.files, &options.loading)?;
+    let files = engines::go_along(InputFiles::to_load(&options.files, &options.loading), &options.loading.portable)?;
     let machine = boot::machine(&options.machine, &files)?.machine;
     if let Some(refused) = files.unreadable.first() {
         bail!("{} can't be read, expected a blob; nothing was booted", refused.source);

@@ -13,7 +13,7 @@ mod write;
 
 use std::iter;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bareflow_builder::build_module;
 use bareflow_builder::discover::ModuleCrate;
 
@@ -56,6 +56,11 @@ fn label(index: usize) -> String {
 pub fn tune(options: &TuneOptions) -> Result<Exit> {
     let (module, _) = chosen_one(&options.name)?;
     let module = &module;
+    ensure!(
+        !module.settings.portable,
+        "{} is portable, and an engine chooses its code; `tune` is for native modules: leave out `portable = true`",
+        module.name
+    );
     let input = read_input(options.input.as_deref())?;
     match measure(module, input, options) {
         Ok((candidates, notes)) => {

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bareflow_builder::{ModuleCrate, build_module};
-use bareflow_protocol::control::{LoadOverrides, Push};
+use bareflow_protocol::control::Push;
 use bareflow_protocol::{Request, Response};
 use jiff::Zoned;
 use serde::{Serialize, Serializer};
 
 use crate::client::unexpected;
-use crate::client::{Client, upload};
+use crate::client::{Client, provide_engine, upload};
+use crate::options::WatchOptions;
 use crate::say;
 
 /// The outcome of a cycle.
@@ -43,13 +44,19 @@ fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result
     time.map(|time| time.as_micros() as f64 / 1000.0).serialize(serializer)
 }
 
-/// Builds `module`, uploads it, and makes the kernel load it with `overrides`.
-pub(super) fn run(module: &ModuleCrate, overrides: LoadOverrides<'_>, client: &mut Client) -> Result<Cycle> {
+/// Builds `module`, uploads it, and makes the kernel load it as `options` say.
+pub(super) fn run(module: &ModuleCrate, options: &WatchOptions, client: &mut Client) -> Result<Cycle> {
+    let lines = options.overrides.assignments.lines();
+    let overrides = options.overrides.overrides(&lines);
     let blob = build_module(module, &module.target.join("modules"))?;
+    if module.settings.portable {
+        provide_engine(client, &options.engines, overrides.tier, &options.connect)?;
+    }
     let start = Instant::now();
     upload(client, &blob.bytes, &mut |_, _| ())?;
     let transfer = start.elapsed();
-    let label = format!("{}.mod", module.name);
+    let ending = if module.settings.portable { "wasm" } else { "mod" };
+    let label = format!("{}.{ending}", module.name);
     let start = Instant::now();
     let answer = client.ask(Request::Push(Push { label: &label, overrides, beside: false, gate: None }))?;
     let kernel = start.elapsed();

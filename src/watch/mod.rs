@@ -48,9 +48,9 @@ pub fn watch(options: &WatchOptions) -> Result<Exit> {
             }
         }
         due = false;
-        let round = match renew(&mut module, options, &mut manifest_saved).and_then(|()| {
-            cycle::run(&module, options.overrides.overrides(&options.overrides.assignments.lines()), &mut client)
-        }) {
+        let round = match renew(&mut module, options, &mut manifest_saved)
+            .and_then(|()| cycle::run(&module, options, &mut client))
+        {
             Ok(round) => round,
             Err(problem) if problem.is::<Lost>() && options.once => return Err(problem),
             Err(problem) if problem.is::<Lost>() => {

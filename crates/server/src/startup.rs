@@ -30,7 +30,7 @@ pub(crate) struct PendingLoad<'blobs, P: Platform> {
     unfit: Option<ModuleId>,
 }
 
-/// What a file misses that may still come.
+/// A thing that a file misses, and that may still come.
 enum Missing {
     /// Another module.
     Module(LoadError),

@@ -83,7 +83,7 @@ pub fn name_of_file(label: &str) -> &str {
     file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
-/// Has the engine of a tier compile `wasm`.
+/// Compiles `wasm` by the engine of a tier.
 ///
 /// Its memory may grow to what the limits permit as heap, which is in its data.
 pub(crate) fn compile<P: Platform>(

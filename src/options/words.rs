@@ -1,0 +1,26 @@
+//! Options that are one of a few words.
+
+use bareflow_loader::{Domain, Timing};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+/// Returns the parser of a domain.
+pub(super) fn domain() -> impl TypedValueParser<Value = Domain> {
+    let kernel = "Ring 0, called directly; with `host`, in this process";
+    let user = "Ring 3, in an address space of its own; with `host`, in a child process";
+    one_of([("kernel", kernel), ("user", user)], Domain::from_name)
+}
+
+/// Returns the parser of a timing.
+pub(super) fn timing() -> impl TypedValueParser<Value = Timing> {
+    let precise = "With fences: each reading covers the whole call and nothing else";
+    one_of([("precise", precise), ("fast", "Without fences: only two reads of the clock")], Timing::from_name)
+}
+
+/// Returns the parser of one of two words, each with its help.
+fn one_of<T: Clone + Send + Sync + 'static>(
+    words: [(&'static str, &'static str); 2],
+    from_name: fn(&str) -> Option<T>,
+) -> impl TypedValueParser<Value = T> {
+    let words = PossibleValuesParser::new(words.map(|(word, help)| PossibleValue::new(word).help(help)));
+    words.try_map(move |word| from_name(&word).ok_or("expected one of the words"))
+}
