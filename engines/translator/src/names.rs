@@ -28,6 +28,10 @@ pub(crate) enum Routine {
     Fill,
     /// Fills elements: to, element, number.
     FillElements,
+    /// Copies many bytes upwards, by the processor's instruction for it: to, from, length.
+    CopyLong,
+    /// Fills many bytes, by the processor's instruction for it: to, byte, length.
+    FillLong,
     /// Grows the memory: pages. Returns the old number of pages, or -1.
     GrowMemory,
     /// Ends the call as a panic: message and length, file and length, line.
@@ -56,12 +60,14 @@ pub(crate) enum Float {
 
 impl Routine {
     /// All but the roundings.
-    pub const ALWAYS_NUMBERED: [Routine; 8] = [
+    pub const ALWAYS_NUMBERED: [Routine; 10] = [
         Routine::Entry,
         Routine::Instantiate,
         Routine::Copy,
         Routine::Fill,
         Routine::FillElements,
+        Routine::CopyLong,
+        Routine::FillLong,
         Routine::GrowMemory,
         Routine::Panic,
         Routine::OutOfHeap,
@@ -88,8 +94,8 @@ impl Routine {
         match self {
             Routine::Entry => "entry",
             Routine::Instantiate => "instantiate",
-            Routine::Copy => "memory.copy",
-            Routine::Fill => "memory.fill",
+            Routine::Copy | Routine::CopyLong => "memory.copy",
+            Routine::Fill | Routine::FillLong => "memory.fill",
             Routine::FillElements => "table.fill",
             Routine::GrowMemory => "memory.grow",
             Routine::Panic => "panic",

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use bareflow_abi::fingerprint;
 use bareflow_abi::header::{
-    FLAG_ACCOUNT, FLAG_EXIT, FLAG_INIT, FLAG_MIGRATE, FLAG_NO_RUN, FLAG_REENTRANT, FLAG_STATE, FORMAT_VERSION, Header,
-    MACHINE_X86_64, MAGIC, SERVICE_GROW,
+    FLAG_ACCOUNT, FLAG_EXIT, FLAG_INIT, FLAG_MIGRATE, FLAG_NO_RUN, FLAG_STATE, FORMAT_VERSION, Header, MACHINE_X86_64,
+    MAGIC, SERVICE_GROW,
 };
 use bareflow_abi::layout::MAX_ALIGNMENT;
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
@@ -196,18 +196,13 @@ fn header(
     name: &str,
     description: Option<&Description<'_>>,
 ) -> Result<Header, Error> {
+    // Not that calls may overlap: they share one instance.
     const COPIED: u32 = FLAG_EXIT | FLAG_MIGRATE | FLAG_STATE | FLAG_ACCOUNT | FLAG_NO_RUN;
     let own = description.map(|description| description.header).unwrap_or_default();
     let grows = options.bounds == Bounds::Window && module.grows_memory;
     let services = if grows { SERVICE_GROW } else { 0 };
     let services = module.imports.iter().fold(services, |services, import| services | import.services());
     let (name, version, flags, services) = match description {
-        // Calls share one instance, so they never overlap.
-        Some(_) if own.flags & FLAG_REENTRANT != 0 => {
-            return Err(Error::unsupported(
-                "the module is reentrant, which WebAssembly can't be; leave `reentrant` out",
-            ));
-        }
         Some(_) => {
             let version = (own.version_major, own.version_minor, own.version_patch);
             (own.name, version, own.flags & COPIED, own.services | services)

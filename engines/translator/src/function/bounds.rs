@@ -18,7 +18,8 @@ impl Translator<'_, '_> {
                 let flags = MemFlagsData::new()
                     .with_trap_code(Some(TrapCode::HEAP_OUT_OF_BOUNDS))
                     .with_alias_region(Some(self.emit.regions.memory));
-                let (address, offset) = self.sum(index, access.offset);
+                let index = self.emit.extend(index);
+                let (address, offset) = self.sum_of(index, access.offset);
                 (flags, address, offset)
             }
             Bounds::Checked { spectre_guard } => {
@@ -28,22 +29,32 @@ impl Translator<'_, '_> {
                 if let Some(outside) = outside {
                     self.emit.trap_if(outside, TrapCode::HEAP_OUT_OF_BOUNDS);
                 }
-                let (mut address, mut offset) = self.sum(index, access.offset);
-                if let Some(outside) = outside.filter(|_| spectre_guard) {
-                    let whole = self.emit.builder.ins().iadd_imm_s(address, i64::from(offset));
-                    let nowhere = self.emit.builder.ins().iconst(I64, 0);
-                    address = self.emit.builder.ins().select_spectre_guard(outside, nowhere, whole);
-                    offset = 0.into();
+                let index = self.emit.extend(index);
+                let zero = self.emit.builder.ins().iconst(I64, 0);
+                match outside.filter(|_| spectre_guard) {
+                    None => {
+                        let (address, offset) = self.sum_of(index, access.offset);
+                        (flags, address, offset)
+                    }
+                    Some(outside) if end <= self.emit.environment.plan.initial_memory_bytes => {
+                        // The access with the index 0 is inside.
+                        let index = self.emit.builder.ins().select_spectre_guard(outside, zero, index);
+                        let (address, offset) = self.sum_of(index, access.offset);
+                        (flags, address, offset)
+                    }
+                    Some(outside) => {
+                        let (address, offset) = self.sum_of(index, access.offset);
+                        let whole = self.emit.builder.ins().iadd_imm_s(address, i64::from(offset));
+                        (flags, self.emit.builder.ins().select_spectre_guard(outside, zero, whole), 0.into())
+                    }
                 }
-                (flags, address, offset)
             }
         }
     }
 
-    /// Returns the address of the byte at `index` plus `offset`, as an address and a constant.
-    fn sum(&mut self, index: Value, offset: u64) -> (Value, Offset32) {
+    /// Returns the address of the byte at `index`, of 64 bits, plus `offset`, as an address and a constant.
+    fn sum_of(&mut self, index: Value, offset: u64) -> (Value, Offset32) {
         let base = self.emit.memory();
-        let index = self.emit.extend(index);
         let address = self.emit.builder.ins().iadd(base, index);
         match i32::try_from(offset) {
             Ok(offset) => (address, offset.into()),

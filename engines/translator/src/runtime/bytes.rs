@@ -8,9 +8,13 @@ use cranelift_codegen::ir::types::{I8, I8X16, I16, I32, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 
 use crate::emitter::Emitter;
+use crate::names::Routine;
 
 /// The bytes of a step of a long copy.
 const STEP: i64 = 16;
+
+/// The bytes from which on the processor's instruction for copies and fills is faster than a loop.
+const LONG: i64 = 1024;
 
 /// Emits a function of two addresses, to and from, and a length.
 pub(super) fn emit_copy(emit: &mut Emitter<'_, '_>) {
@@ -32,6 +36,7 @@ pub(super) fn emit_copy(emit: &mut Emitter<'_, '_>) {
     let rises = emit.builder.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, distance, length);
     let (up, down) = branch(emit, rises);
     begin(emit, up);
+    long_by_instruction(emit, Routine::CopyLong, [to, from, length]);
     each_step(emit, length, |emit, position| {
         let from = emit.builder.ins().iadd(from, position);
         let piece = emit.builder.ins().load(I8X16, flags, from, 0);
@@ -66,6 +71,7 @@ pub(super) fn emit_fill(emit: &mut Emitter<'_, '_>) {
         emit.builder.ins().store(flags, filling, to_last, 0);
     });
     begin(emit, long);
+    long_by_instruction(emit, Routine::FillLong, [to, emit.parameter(1), length]);
     let fill = |emit: &mut Emitter<'_, '_>, to| {
         emit.builder.ins().store(flags, bytes, to, 0);
         emit.builder.ins().store(flags, bytes, to, 8);
@@ -112,6 +118,16 @@ fn short_pieces(emit: &mut Emitter<'_, '_>, length: Value, emit_pieces: impl Fn(
     }
     emit.builder.ins().return_(&[]);
     long
+}
+
+/// Emits a call of a routine for lengths from [`LONG`] on, and a return.
+fn long_by_instruction(emit: &mut Emitter<'_, '_>, routine: Routine, arguments: [Value; 3]) {
+    let is_long = emit.builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, arguments[2], LONG);
+    let (long, short) = branch(emit, is_long);
+    begin(emit, long);
+    emit.call_routine(routine, &arguments);
+    emit.builder.ins().return_(&[]);
+    begin(emit, short);
 }
 
 /// Returns the type of so many bytes.

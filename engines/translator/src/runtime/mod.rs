@@ -38,6 +38,8 @@ pub(crate) fn signature_of(routine: Routine) -> Signature {
         Routine::Instantiate => signature(CONVENTION, &[], &[]),
         Routine::Copy => signature(CONVENTION, &[I64, I64, I64], &[]),
         Routine::Fill | Routine::FillElements => signature(CONVENTION, &[I64, I32, I64], &[]),
+        Routine::CopyLong => signature(CallConv::SystemV, &[I64, I64, I64], &[]),
+        Routine::FillLong => signature(CallConv::SystemV, &[I64, I32, I64], &[]),
         Routine::GrowMemory => signature(CONVENTION, &[I32], &[I32]),
         Routine::Panic => signature(CallConv::SystemV, &[I64, I64, I64, I64, I64], &[]),
         Routine::OutOfHeap => signature(CallConv::SystemV, &[], &[]),
@@ -57,6 +59,6 @@ pub(crate) fn emit_routine(emit: &mut Emitter<'_, '_>, routine: Routine) {
         Routine::FillElements => bytes::emit_fill_elements(emit),
         Routine::GrowMemory => memory::emit_grow(emit),
         Routine::Round(rounding, float) => round::emit(emit, rounding, float),
-        Routine::Panic | Routine::OutOfHeap => {}
+        Routine::CopyLong | Routine::FillLong | Routine::Panic | Routine::OutOfHeap => {}
     }
 }

@@ -11,9 +11,17 @@ const PANIC: [u8; 7] = {
     [0x49, 0x89, 0xe1, a, b, c, d]
 };
 
+/// The code of [`Routine::CopyLong`]: `mov rcx, rdx; rep movsb; ret`.
+const COPY_LONG: [u8; 6] = [0x48, 0x89, 0xd1, 0xf3, 0xa4, 0xc3];
+
+/// The code of [`Routine::FillLong`]: `mov eax, esi; mov rcx, rdx; rep stosb; ret`.
+const FILL_LONG: [u8; 8] = [0x89, 0xf0, 0x48, 0x89, 0xd1, 0xf3, 0xaa, 0xc3];
+
 /// Returns the machine code of a routine; `None` if Cranelift compiles it.
 pub(crate) const fn code(routine: Routine) -> Option<&'static [u8]> {
     match routine {
+        Routine::CopyLong => Some(&COPY_LONG),
+        Routine::FillLong => Some(&FILL_LONG),
         Routine::Panic => Some(&PANIC),
         Routine::OutOfHeap => Some(&HEAP_INSTRUCTION),
         _ => None,
