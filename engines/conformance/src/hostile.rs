@@ -229,8 +229,8 @@ fn modules() -> Vec<(&'static str, Expected, Vec<u8>)> {
         ("30,000 operands", TOO_LARGE, one_function(&[], |body| live_values(body, 30_000))),
         ("19,000 operands", Ok(()), one_function(&[], |body| live_values(body, 19_000))),
         ("5,000 live values", Ok(()), one_function(&[], |body| live_values(body, 5_000))),
-        ("30,000 loads and stores", Ok(()), with_memory(1, &accesses(30_000))),
-        ("100,000 loads and stores", TOO_LARGE, with_memory(1, &accesses(100_000))),
+        ("20,000 loads and stores", Ok(()), with_memory(1, &accesses(20_000))),
+        ("60,000 loads and stores", TOO_LARGE, with_memory(1, &accesses(60_000))),
         ("function of 7.5 MB", TOO_LARGE, one_function(&i32s(1), |body| arithmetic(body, 7_500_000))),
         ("function of 0.7 MB", Ok(()), one_function(&i32s(1), |body| arithmetic(body, 700_000))),
         (

@@ -5,6 +5,7 @@
 //! value.rs                  arguments and results
 //! instance.rs               an instance: its blob, loaded into this process
 //! dispatcher.rs             the module that is compiled: the test's, and a function that calls its exports
+//! module.rs                 the compiler as a module, compared with its library
 //! hostile.rs                modules that are made to hurt a compiler, and what becomes of each
 //! smith.rs  figures.rs      comparisons with wasmtime: results of random modules; time, size and speed
 //! ```
@@ -14,13 +15,13 @@ mod dispatcher;
 mod figures;
 mod hostile;
 mod instance;
+mod module;
 mod reasons;
 #[cfg(feature = "peer")]
 mod smith;
 mod spec;
 mod value;
 
-#[cfg(feature = "peer")]
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,6 +52,13 @@ enum Command {
         /// Runs the tests of version 2, of what is supported of it.
         #[arg(long)]
         two: bool,
+    },
+    /// Compares what the module `compiler` makes, in both domains of this process, with what its library does.
+    Module {
+        /// The module.
+        compiler: PathBuf,
+        /// The modules of WebAssembly.
+        files: Vec<PathBuf>,
     },
     /// Compiles modules that are made to hurt a compiler.
     Hostile {
@@ -136,6 +144,7 @@ impl Code {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Spec { code, file, two } => spec::run(&code.options(), &file, two),
+        Command::Module { compiler, files } => module::run(&compiler, &files),
         Command::Hostile { code, mutations } => hostile::run(&code.options(), mutations),
         #[cfg(feature = "peer")]
         Command::Smith { code, modules, calls, seed } => smith::run(&code.options(), seed..seed + modules, calls),
