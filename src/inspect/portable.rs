@@ -56,17 +56,20 @@ struct Pages {
 /// Inspects a file.
 pub(super) fn examine(file: &str, bytes: &[u8]) -> PortableInspection {
     let read = Wasm::read(bytes);
-    let verdict = read.as_ref().map_err(PackError::clone).and_then(check_portable);
+    let verdict = read.as_ref().map_err(PackError::clone).and_then(check_portable).map_err(|error| error.to_string());
     let wasm = read.ok();
-    // The description is a blob without code, but for what depends on the machine.
+    // The description is a blob, but for the code, of which a byte stands in.
     let described = wasm.as_ref().and_then(|wasm| wasm.custom(SECTION)?.split_first_chunk::<HEADER_SIZE>());
     let described = described.map(|(header, records)| (Header::from_bytes(header), records));
     let header = described.map(|(header, _)| header).filter(|header| header.magic == MAGIC);
     let blob = described.map(|(header, records)| {
-        let header = Header { machine: MACHINE_X86_64, record_size: records.len() as u32, ..header };
-        [&header.to_bytes()[..], records].concat()
+        let record_size = records.len() as u32;
+        let header = Header { machine: MACHINE_X86_64, text_size: 1, alignment: 1, record_size, ..header };
+        [&header.to_bytes()[..], &[0], records].concat()
     });
-    let raw = blob.as_ref().and_then(|blob| RawModule::parse(blob).ok());
+    let parsed = blob.as_ref().map(|blob| RawModule::parse(blob)).transpose();
+    let verdict = verdict.and(parsed.map_err(|error| format!("the section {SECTION}: {error}")));
+    let raw = verdict.as_ref().ok().copied().flatten();
     PortableInspection {
         file: file.to_owned(),
         blob_size: bytes.len(),
@@ -148,4 +151,44 @@ pub(super) fn show(inspection: &PortableInspection) {
     say!("\nNamed functions: {}", inspection.named);
     show_about(&inspection.about);
     say!("\nVerdict: {}", inspection.verdict);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bareflow_abi::header::FORMAT_VERSION;
+
+    /// Returns a file with a description and the export `run`.
+    fn file(header: &Header, records: &[u8]) -> Vec<u8> {
+        let mut bytes = b"\0asm\x01\0\0\0".to_vec();
+        let content = [&[SECTION.len() as u8], SECTION.as_bytes(), &header.to_bytes(), records].concat();
+        bytes.extend([0, content.len() as u8 | 0x80, (content.len() >> 7) as u8]);
+        bytes.extend(content);
+        bytes.extend(b"\x07\x07\x01\x03run\0\0");
+        bytes
+    }
+
+    #[test]
+    fn shows_what_a_description_has() {
+        let header = Header { magic: MAGIC, format: FORMAT_VERSION, services: 1, ..Header::default() };
+        let inspection = examine("m.wasm", &file(&header, &[1, 0, 0, 0x80, 4, 0, 0, 0, 42, 0, 0, 0]));
+        assert!(inspection.valid, "{}", inspection.verdict);
+        assert_eq!((inspection.declares.as_str(), inspection.about.records.len()), ("log", 1));
+        assert_eq!(inspection.exported, ["run, a function"]);
+        show(&inspection);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let verdict = |bytes: &[u8]| examine("m.wasm", bytes).verdict;
+        let header = Header { magic: MAGIC, format: FORMAT_VERSION, flags: 1 << 30, ..Header::default() };
+        let flags = verdict(&file(&header, &[]));
+        assert!(flags.starts_with("refused: the section bareflow.module: "), "{flags}");
+        let whole = file(&header, &[]);
+        assert_eq!(
+            verdict(&whole[..whole.len() - 1]).split(';').next(),
+            Some("refused: not readable WebAssembly: a section")
+        );
+        assert!(verdict(b"\0asm\x01\0\0\0").starts_with("refused: nothing to call"));
+    }
 }
