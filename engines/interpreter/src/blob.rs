@@ -31,7 +31,7 @@ use crate::refusal::Refusal;
 use crate::runner::{ATTACHMENT, Parts, RUNNER, encode_fixup};
 
 /// The stack that the runner needs, in bytes.
-const STACK_BYTES: u32 = 256 << 10;
+const STACK_BYTES: u32 = 64 << 10;
 
 /// The alignment of instance and program, in bytes.
 const ALIGNMENT: u64 = 16;
@@ -94,7 +94,7 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
         record_size: records.len() as u32,
         services: described.services,
         stack_size: described.stack_size.max(STACK_BYTES),
-        heap_size: heap_bytes(&module),
+        heap_size: heap_bytes(&module)?,
         time_us: described.time_us,
         checksum: 0,
         ..runner.header

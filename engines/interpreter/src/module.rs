@@ -8,8 +8,8 @@ use bareflow_portable::description::{Description, SECTION};
 use bareflow_portable::imports::{Import, MODULE, Number};
 use bareflow_portable::state::TableLimits;
 use wasmparser::{
-    BinaryReader, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, Operator, Parser, Payload,
-    TypeRef, ValType, Validator, WasmFeatures,
+    BinaryReader, BinaryReaderError, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, Operator,
+    Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
 };
 
 use crate::refusal::Refusal;
@@ -119,8 +119,7 @@ impl<'wasm> Module<'wasm> {
             )));
         }
         if let Err(error) = Validator::new_with_features(FEATURES).validate_all(wasm) {
-            let supported_elsewhere = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).is_ok();
-            let refuse = if supported_elsewhere { Refusal::unsupported } else { Refusal::invalid };
+            let refuse = if is_of_a_feature(wasm, &error) { Refusal::unsupported } else { Refusal::invalid };
             return Err(refuse(format!("{error}")));
         }
         let mut module = Module { wasm, ..Module::default() };
@@ -315,6 +314,12 @@ impl<'wasm> Module<'wasm> {
         });
         Ok(())
     }
+}
+
+/// Returns whether a module that is invalid for an error uses a feature that is not supported: it would be valid with all
+/// features, or has instructions of SIMD, which this engine's validator does not know at all.
+fn is_of_a_feature(wasm: &[u8], error: &BinaryReaderError) -> bool {
+    error.message().contains("SIMD") || Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).is_ok()
 }
 
 /// Returns whether types are these numbers.

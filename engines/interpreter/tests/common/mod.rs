@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use bareflow_abi::header::{FORMAT_VERSION, Header, MAGIC};
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
 use bareflow_engine::Options;
@@ -13,6 +14,8 @@ use bareflow_interpreter::compile;
 use bareflow_loader::{
     Budget, Domain, ExecuteError, FaultKind, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing,
 };
+use bareflow_portable::description::{SECTION, push_record};
+use wasm_encoder::Section;
 
 /// A module that is loaded in a process of its own manager.
 pub struct Running {
@@ -86,4 +89,15 @@ impl Running {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Appends the section `bareflow.module` to a module: a header that `change` fills in, and records.
+pub fn described(mut wasm: Vec<u8>, change: impl FnOnce(&mut Header), records: &[(u32, &[u8])]) -> Vec<u8> {
+    let mut header = Header { magic: MAGIC, format: FORMAT_VERSION, version_minor: 7, ..Header::default() };
+    header.name[..4].copy_from_slice(b"test");
+    change(&mut header);
+    let mut contents = header.to_bytes().to_vec();
+    records.iter().for_each(|(kind, bytes)| push_record(&mut contents, *kind, bytes));
+    wasm_encoder::CustomSection { name: SECTION.into(), data: contents.into() }.append_to(&mut wasm);
+    wasm
 }
