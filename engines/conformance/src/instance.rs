@@ -11,9 +11,9 @@ use bareflow_host::HostPlatform;
 use bareflow_loader::{
     Budget, ExecuteError, FaultKind, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing,
 };
-use bareflow_translator::Options;
 
 use crate::dispatcher::{Dispatched, Export, dispatch};
+use crate::engine::Engine;
 
 thread_local! {
     /// The values that modules read from their clock.
@@ -69,16 +69,16 @@ impl Host {
     pub fn new() -> Result<Host> {
         let clock = Box::new(|| NUMBERS.with_borrow_mut(VecDeque::pop_front).unwrap_or(u64::MAX));
         let platform = HostPlatform::with_clock(Box::new(|_| {}), clock)?;
-        // SAFETY: the blobs are the translator's, which is what is tested here; a defect of it may end this process.
+        // SAFETY: the blobs are the engine's, which is what is tested here; a defect of it may end this process.
         let trusted = unsafe { KernelDomain::trust_all_blobs() };
         Ok(Host { manager: ModuleManager::with_kernel_domain(platform, Timing::Fast, trusted), count: Cell::new(0) })
     }
 
     /// Compiles a module and makes an instance.
-    pub fn instantiate(&self, options: &Options, wasm: &[u8]) -> Result<Instance, Refusal> {
+    pub fn instantiate(&self, engine: &dyn Engine, wasm: &[u8]) -> Result<Instance, Refusal> {
         let number = self.count.replace(self.count.get() + 1);
         let dispatched = dispatch(wasm, &format!("test-{number}"))?;
-        let blob = bareflow_translator::translate(options, "test", &dispatched.wasm)?;
+        let blob = engine.compile(&dispatched.wasm)?;
         let mut instance = Instance { blob, dispatched, loaded: None, history: Vec::new() };
         instance.load(self)?;
         Ok(instance)

@@ -1,8 +1,9 @@
-//! Runs the compiler's code against the specification's tests, against hostile modules, and against wasmtime.
+//! Runs the engines' code against the specification's tests, against hostile modules, and against wasmtime.
 //!
 //! ```text
 //! spec.rs  reasons.rs       the tests of the specification, and those that can't be run, each with its reason
 //! value.rs                  arguments and results
+//! engine.rs                 the engines that are tested
 //! instance.rs               an instance: its blob, loaded into this process
 //! dispatcher.rs             the module that is compiled: the test's, and a function that calls its exports
 //! module.rs                 the compiler as a module, compared with its library
@@ -11,6 +12,7 @@
 //! ```
 
 mod dispatcher;
+mod engine;
 #[cfg(feature = "peer")]
 mod figures;
 mod hostile;
@@ -27,11 +29,15 @@ use std::process::ExitCode;
 
 use bareflow_translator::{Bounds, Optimization, Options};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use engine::Interpreter;
 use peak_alloc::PeakAlloc;
 
 /// Counts the heap in use, of which hostile modules must not take much.
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
+
+/// The most pages that a memory may have: 64 MiB.
+const MAX_PAGES: u32 = 1024;
 
 #[derive(Parser)]
 #[command(about = "Tests the engines")]
@@ -46,6 +52,9 @@ enum Command {
     Spec {
         #[command(flatten)]
         code: Code,
+        /// Tests the interpreter instead of the compiler.
+        #[arg(long)]
+        interpret: bool,
         /// Runs the files whose names contain this.
         #[arg(long, default_value = "")]
         file: String,
@@ -136,14 +145,15 @@ impl Code {
                 Kind::Checked => Bounds::Checked { spectre_guard: !self.no_spectre_guard },
                 Kind::Window => Bounds::Window,
             },
-            maximum_pages: 1024,
+            maximum_pages: MAX_PAGES,
         }
     }
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Spec { code, file, two } => spec::run(&code.options(), &file, two),
+        Command::Spec { interpret: true, file, two, .. } => spec::run(&Interpreter(MAX_PAGES), &file, two),
+        Command::Spec { code, file, two, .. } => spec::run(&code.options(), &file, two),
         Command::Module { compiler, files } => module::run(&compiler, &files),
         Command::Hostile { code, mutations } => hostile::run(&code.options(), mutations),
         #[cfg(feature = "peer")]

