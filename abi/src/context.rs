@@ -366,6 +366,14 @@ impl<'call> Context<'call> {
         }
     }
 
+    /// Returns the addresses that those among a method's words are relative to: of what it reads, and of what it writes. For
+    /// interpreters.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn bases(&self) -> [u64; 2] {
+        [self.input.expose_provenance() as u64, self.output.expose_provenance() as u64]
+    }
+
     /// Calls a method of an import by the words of its frame, as [`InvokeService`] does. For interpreters.
     ///
     /// # Safety

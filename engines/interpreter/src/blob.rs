@@ -92,7 +92,7 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
         fixup_count: runner.header.fixup_count + u32::from(has_memory),
         fixup_size: fixups.len() as u32,
         record_size: records.len() as u32,
-        services: described.services,
+        services: module.imports.iter().fold(described.services, |services, import| services | import.services()),
         stack_size: described.stack_size.max(STACK_BYTES),
         heap_size: heap_bytes(&module)?,
         time_us: described.time_us,
@@ -156,7 +156,6 @@ fn describe(module: &Module<'_>, options: &Options, name: &str) -> Result<Header
                 version_major: options.version_major,
                 version_minor: options.version_minor,
                 version_patch: options.version_patch,
-                services: module.imports.iter().fold(0, |services, import| services | import.services()),
                 ..Header::default()
             }
         }

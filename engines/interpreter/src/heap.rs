@@ -9,6 +9,9 @@ const BASE: u64 = 3 << 19;
 /// The bytes for each byte of code: a copy until a function's first call, and then its translation.
 const FOR_CODE_BYTE: u64 = 7;
 
+/// The bytes for each byte of the largest function, while it is translated.
+const FOR_LARGEST_BYTE: u64 = 48;
+
 /// The bytes for each function besides its code.
 const FOR_FUNCTION: u64 = 192;
 
@@ -47,6 +50,7 @@ pub fn heap_bytes(module: &Module<'_>) -> Result<u32, Refusal> {
     let items = module.globals.len() + module.tables.len() + module.elements.len() + module.data.len();
     let bytes = BASE
         + FOR_CODE_BYTE * code.len() as u64
+        + FOR_LARGEST_BYTE * module.largest as u64
         + FOR_FUNCTION * u64::from(functions)
         + FOR_TABLE_ELEMENT * tables
         + FOR_ELEMENT * elements

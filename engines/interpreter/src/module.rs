@@ -86,6 +86,8 @@ pub struct Module<'wasm> {
     pub types: Vec<FuncType>,
     /// For each function, the number of its type; imported ones first.
     pub functions: Vec<u32>,
+    /// The size of the largest function's code, in bytes.
+    pub largest: usize,
     /// The imported functions.
     pub imports: Vec<Import>,
     /// The tables.
@@ -212,6 +214,7 @@ impl<'wasm> Module<'wasm> {
                     self.elements(segment?)?;
                 }
             }
+            Payload::CodeSectionEntry(body) => self.largest = self.largest.max(body.range().len()),
             Payload::DataSection(segments) => {
                 for segment in segments {
                     let segment = segment?;

@@ -84,6 +84,12 @@ imports! {
     /// Calls a method of an import: the numbers of import and method, the address of the frame's words, and the address of an
     /// `i64` that receives the value. Returns the status.
     Invoke = "invoke", (I64, I32, I32) -> (I32), SERVICE_INVOKE;
+    /// Copies from an argument of the method that is called: its number, offset there, address, length. Returns the number of
+    /// bytes that there were.
+    ArgumentRead = "argument_read", (I32, I32, I32, I32) -> (I32), 0;
+    /// Copies to such an argument: its number, offset there, address, length. Returns the number of bytes for which there was
+    /// room.
+    ArgumentWrite = "argument_write", (I32, I32, I32, I32) -> (I32), 0;
 }
 
 impl Import {

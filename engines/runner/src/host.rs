@@ -14,6 +14,8 @@ pub struct Host {
     pub memory: Option<Memory>,
     /// The record of bindings.
     pub bindings: &'static [u8],
+    /// The reason of the call under way.
+    pub reason: u32,
 }
 
 // SAFETY: the pointer is only used while a call is under way, by the thread that makes it.
@@ -29,7 +31,8 @@ impl Host {
     }
 
     /// Sets the context of the call that begins, which [`end`](Self::end) takes away again before it is gone.
-    pub fn begin(&mut self, context: &mut Context<'_>) {
+    pub fn begin(&mut self, context: &mut Context<'_>, reason: u32) {
+        self.reason = reason;
         self.context = Some(NonNull::from(context).cast());
     }
 

@@ -8,6 +8,7 @@ use bareflow_abi::call::CALL_OK;
 use bareflow_portable::imports::Import;
 use wasmi::{Caller, Error, Func, Store, TrapCode};
 
+use crate::arguments::{argument_read, argument_write};
 use crate::fault::{Fault, Panic};
 use crate::host::{Host, part, split};
 use crate::invoke::invoke;
@@ -30,6 +31,8 @@ pub fn function(store: &mut Store<Host>, import: Import) -> Func {
         }
         Import::Call => Func::wrap(store, call),
         Import::Invoke => Func::wrap(store, invoke),
+        Import::ArgumentRead => Func::wrap(store, argument_read),
+        Import::ArgumentWrite => Func::wrap(store, argument_write),
     }
 }
 

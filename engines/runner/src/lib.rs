@@ -12,6 +12,7 @@
 //! carry.rs      its globals, tables and segments, to and from the instance's bytes
 //! imports.rs    the functions that the program imports
 //! invoke.rs     the one that calls methods
+//! arguments.rs  those that reach the arguments of a method of the program's own
 //! host.rs       what these functions reach: memory and context
 //! fault.rs      the ways in which a call ends otherwise than by returning
 //! ```
@@ -27,6 +28,7 @@ mod entry;
 #[cfg(bareflow_module)]
 mod raise;
 
+mod arguments;
 mod carry;
 pub mod fault;
 mod host;

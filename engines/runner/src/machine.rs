@@ -127,7 +127,7 @@ impl Machine {
         if reason == Reason::Init as u32 && !wants_init {
             return Ok(0);
         }
-        self.store.data_mut().begin(context);
+        self.store.data_mut().begin(context, reason);
         let result = self.functions.call(&mut self.store, reason);
         self.store.data_mut().end();
         Ok(result?)
@@ -155,7 +155,7 @@ impl Machine {
             }
         }
         if let Some(start) = self.instance.get_func(&self.store, exports::START) {
-            self.store.data_mut().begin(context);
+            self.store.data_mut().begin(context, Reason::Init as u32);
             let result = start.call(&mut self.store, &[], &mut []);
             self.store.data_mut().end();
             result?;

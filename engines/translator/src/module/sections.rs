@@ -126,6 +126,11 @@ fn read_import<'wasm>(module: &mut Module<'wasm>, import: &wasmparser::Import<'w
             known.results()
         )));
     }
+    if matches!(known, Import::ArgumentRead | Import::ArgumentWrite) {
+        return Err(Error::unsupported(format!(
+            "the import {name:?} is for modules that export methods, which are not compiled; interpret it (`--tier 0`)"
+        )));
+    }
     module.imports.push(known);
     module.functions.push(index);
     Ok(())
