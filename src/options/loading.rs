@@ -16,7 +16,7 @@ pub struct LoadingOptions {
     #[arg(long, default_value = "kernel", value_parser = domain())]
     pub domain: Domain,
     /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M,memory=64M`; with
-    /// a module's name, those of one: `compiler.heap=512M`.
+    /// a module's name, those of one: `compiler.heap=64M`.
     #[arg(long, value_name = "LIMITS", value_parser = budgets)]
     pub budget: Option<Budgets>,
     /// The reaction to a module's fault: `stop`, `restart`, `restart:N` for at most N times, `fallback` to the version
@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn budgets_may_be_those_of_one_module() {
-        let found = budgets("compiler.heap=512M,time=10ms,sum.stack=16K").unwrap();
+        let found = budgets("compiler.heap=64M,time=10ms,sum.stack=16K").unwrap();
         assert_eq!(found.of_all, Budget { time_us: 10_000, ..Budget::LIMITS });
-        assert_eq!(found.of_modules, "compiler.heap=512M,sum.stack=16K");
+        assert_eq!(found.of_modules, "compiler.heap=64M,sum.stack=16K");
         assert_eq!(budgets("sum.heap=1M").unwrap().of_all, Budget::LIMITS);
         assert!(budgets("sum.speed=1").unwrap_err().contains("\"sum.speed=1\" is no budget"));
     }

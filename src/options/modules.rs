@@ -46,7 +46,7 @@ pub struct TestOptions {
     #[arg(long)]
     pub boot: bool,
     /// Limits of every call and of every module's memory: any of `time=10ms,stack=16K,heap=1M,data=1M,memory=64M`; with
-    /// a module's name, those of one: `compiler.heap=512M`.
+    /// a module's name, those of one: `compiler.heap=64M`.
     #[arg(long, value_name = "LIMITS", value_parser = super::loading::budgets)]
     pub budget: Option<Budgets>,
     /// The parameters and imports to set.

@@ -49,8 +49,8 @@ impl CompileRefusal {
         show_fault(console, FaultText::new(&profile, &fault, diagnosis.as_ref()));
         let name = profile.name;
         let text = error_text!(
-            "the engine {name} faulted: {fault}; nothing else is affected: give it more \
-             (`--budget {name}.heap=..,{name}.time=..,{name}.stack=..`), or choose another `--tier`"
+            "the engine {name} faulted: {fault}; nothing else is affected: choose another `--tier`, or raise \
+             `--budget {name}.LIMIT=..` if that is lower than what the engine asks for"
         );
         keep(engine, diagnosis);
         text

@@ -1,4 +1,4 @@
-//! Limits on the budgets of single modules, as operators write them: `compiler.heap=512M`.
+//! Limits on the budgets of single modules, as operators write them: `compiler.heap=64M`.
 
 use bareflow_loader::{BadBudget, Budget, Name};
 
@@ -47,9 +47,9 @@ mod tests {
 
     #[test]
     fn each_module_has_its_own() {
-        let limits = ModuleLimits::new("compiler.heap=512M,compiler.time=5s\nsum.stack=16K");
+        let limits = ModuleLimits::new("compiler.heap=64M,compiler.time=5s\nsum.stack=16K");
         let compiler = limits.of("compiler", Budget::LIMITS);
-        assert_eq!(compiler, Budget { heap_bytes: 512 << 20, time_us: 5_000_000, ..Budget::LIMITS });
+        assert_eq!(compiler, Budget { heap_bytes: 64 << 20, time_us: 5_000_000, ..Budget::LIMITS });
         assert_eq!(limits.of("sum", Budget::DEFAULT), Budget { stack_bytes: 16 << 10, ..Budget::DEFAULT });
         assert_eq!(limits.of("compile", Budget::LIMITS), Budget::LIMITS);
         assert_eq!(ModuleLimits::default().of("sum", Budget::LIMITS), Budget::LIMITS);

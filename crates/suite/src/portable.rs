@@ -23,9 +23,10 @@ pub const COMPILER: &str = "compiler";
 /// The engine that interprets: tier 0.
 pub const INTERPRETER: &str = "interpreter";
 
-/// The limits of engines: enough for WebAssembly of a megabyte, also under an emulator.
+/// The limits of engines: enough for WebAssembly of 1.5 MB, also under an emulator. The heap is about as large as a segment
+/// can be beside an engine's own data.
 pub const ENGINE_LIMITS: Budget =
-    Budget { time_us: 300_000_000, stack_bytes: 8 << 20, heap_bytes: 256 << 20, ..Budget::LIMITS };
+    Budget { time_us: 300_000_000, stack_bytes: 8 << 20, heap_bytes: 192 << 20, ..Budget::LIMITS };
 
 /// Returns whether a blob is an engine's: whether it exports the interface of engines.
 #[must_use]
