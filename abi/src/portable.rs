@@ -41,7 +41,7 @@ pub enum ValueType {
 /// A function that an engine provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
     /// The types of its arguments.
     pub arguments: &'static [ValueType],

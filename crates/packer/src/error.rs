@@ -53,7 +53,7 @@ pub enum PackError {
     NotProvided {
         /// The module that it is imported from.
         module: String,
-        /// Its name.
+        /// The name.
         name: String,
     },
     /// The file exports no function that an engine calls.

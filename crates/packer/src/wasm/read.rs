@@ -12,11 +12,11 @@ pub(super) const MAGIC: [u8; 8] = *b"\0asm\x01\0\0\0";
 /// A section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section<'wasm> {
-    /// Its number: [`section`](super::section).
+    /// The number: [`section`](super::section).
     pub number: u8,
     /// The name of a custom section; empty for others.
     pub name: &'wasm str,
-    /// Its content; that of a custom section without its name.
+    /// The content; that of a custom section without its name.
     pub bytes: &'wasm [u8],
 }
 
@@ -38,9 +38,9 @@ pub enum ExternKind {
 pub struct Import<'wasm> {
     /// The module that it comes from.
     pub module: &'wasm str,
-    /// Its name.
+    /// The name.
     pub name: &'wasm str,
-    /// Its kind.
+    /// The kind.
     pub kind: ExternKind,
     /// The type of a function, arguments and results; `None` if they are no plain numbers of 32 or 64 bits.
     pub signature: Option<(Vec<ValueType>, Vec<ValueType>)>,
@@ -49,11 +49,11 @@ pub struct Import<'wasm> {
 /// An export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Export<'wasm> {
-    /// Its name.
+    /// The name.
     pub name: &'wasm str,
-    /// Its kind.
+    /// The kind.
     pub kind: ExternKind,
-    /// Its number among all of its kind.
+    /// The number among all of its kind.
     pub index: u32,
 }
 
