@@ -170,3 +170,21 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // One after the other, since the heap in use is counted for all threads.
+    #[test]
+    fn the_specification_holds_and_hostile_modules_end_as_expected() {
+        for optimization in [Work::Quick, Work::Speed] {
+            for bounds in [Kind::Checked, Kind::Window] {
+                let options = Code { optimization, bounds, no_spectre_guard: false, level: 1 }.options();
+                assert!(spec::run(&options, "", false).unwrap(), "{options:?}");
+            }
+        }
+        let code = Code { optimization: Work::Speed, bounds: Kind::Checked, no_spectre_guard: false, level: 1 };
+        assert!(hostile::run(&code.options(), 100).unwrap());
+    }
+}

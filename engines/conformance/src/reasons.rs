@@ -1,6 +1,6 @@
 //! The reasons for which assertions of the specification's tests are not run.
 //!
-//! Six files of version 1 share memories, tables or globals between modules: linking, imports, elem, data, globals, memory. An
+//! Files of version 1 share memories, tables, globals or functions between modules: linking, imports, elem. An
 //! assertion on a module that imports from another one is not run, nor are those on what such a module would have changed.
 
 /// The reason why modules that import from others are refused.
