@@ -2,6 +2,7 @@
 
 mod common;
 
+use bareflow_abi::header::FLAG_REENTRANT;
 use bareflow_engine::{EngineError, Options};
 use bareflow_interpreter::compile;
 use common::{described, options_in, wasm};
@@ -53,6 +54,9 @@ fn takes_only_descriptions_that_are_whole() {
     assert!(error == EngineError::Invalid && text.contains("`a b`"), "{text}");
     let (error, _) = refusal(&options_in(1), "test", &described(module.clone(), |header| header.magic = 0, &[]));
     assert_eq!(error, EngineError::Invalid);
+    let reentrant = described(module.clone(), |header| header.flags = FLAG_REENTRANT, &[]);
+    let (error, text) = refusal(&options_in(1), "test", &reentrant);
+    assert!(error == EngineError::Unsupported && text.contains("reentrant"), "{text}");
     let (error, text) = refusal(&options_in(1), "test", &described(module, |_| (), &[(0x8000_0008, b"")]));
     assert!(error == EngineError::Unsupported && text.contains("0x80000008"), "{text}");
 }
@@ -66,7 +70,7 @@ fn no_bytes_make_it_panic() {
             (func $f (memory.init 1 (i32.const 0) (i32.const 0) (i32.const 3)))
             (func (export "run") (result i32) (i32.const 0)))"#,
     );
-    let module = described(module, |header| header.flags = u32::MAX, &[(2, b"bindings")]);
+    let module = described(module, |header| header.flags = u32::MAX ^ FLAG_REENTRANT, &[(2, b"bindings")]);
     let mut made = 0;
     for at in 0..module.len() {
         made += usize::from(compile(&options_in(4), "test", &module[..at]).is_ok());
