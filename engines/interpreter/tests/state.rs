@@ -71,7 +71,7 @@ fn a_segment_that_does_not_fit_refuses_the_load() {
     }
 }
 
-/// Has all kinds of state. The first byte of the input says what to do; the result tells all of the state.
+/// A module with all kinds of state. The first byte of the input says what to do; the result tells all of the state.
 const STATEFUL: &str = r#"(module
     (import "bareflow" "input_read" (func $read (param i32 i32 i32) (result i32)))
     (memory 1 4)
@@ -115,7 +115,7 @@ const STATEFUL: &str = r#"(module
                 (else (i32.const 0)))))))))))))
 )"#;
 
-/// What it returns before and after it changed all of its state.
+/// The results before and after it changed all of its state.
 const BEFORE: i32 = 1 + 4 + 5 + 200 + 10_000 + 100_000 + 2;
 const AFTER: i32 = 10 + 4 + 40 + 50 + 400 + 20_000 + 200_000 + 3 + 97 + 1000 + 4;
 
