@@ -14,8 +14,9 @@ use bareflow_loader::{Domain, FaultPolicy, LoadOptions};
 use bareflow_protocol::control::{LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
 use common::kernel;
-use common::mutate::with_header;
+use common::mutate::{file, with_header};
 use common::server::{Local, refusal};
+use common::{assert_code, bareflow, text};
 
 /// The actions of the module, by the first word of its input; the others are an offset, or a number of pages, and a value.
 #[derive(Clone, Copy)]
@@ -64,7 +65,9 @@ const READ_AT: u32 = 0x35;
 
 /// Returns a blob named `name` with a memory of so many pages at first and at most.
 fn blob(name: &str, initial_pages: u32, maximum_pages: u32) -> Vec<u8> {
-    let record = MemoryRecord { words: 0, initial_pages, maximum_pages, flags: MEMORY_NEEDS_WINDOW }.to_bytes();
+    // Code that checks bounds itself gets no less.
+    let flags = if name == "second" { 0 } else { MEMORY_NEEDS_WINDOW };
+    let record = MemoryRecord { words: 0, initial_pages, maximum_pages, flags }.to_bytes();
     let mut header = Header {
         magic: MAGIC,
         format: FORMAT_VERSION,
@@ -192,6 +195,14 @@ fn called(answer: Response) -> Result<i32, String> {
     }
 }
 
+/// Calls a module of a kernel.
+fn ask(client: &mut Client, module: &str, input: &[u8]) -> Result<i32, String> {
+    match client.ask(Request::Call { module, input, repeat: 1 }) {
+        Ok(answer) => called(answer),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 #[test]
 fn memories_grow_and_are_apart_in_a_process() {
     for domain in Domain::ALL {
@@ -228,10 +239,7 @@ fn memories_grow_and_are_apart_in_the_kernel() {
                 let client = std::cell::RefCell::new(&mut *client);
                 let mut calls = names.map(|module| {
                     let client = &client;
-                    move |input: &[u8]| match client.borrow_mut().ask(Request::Call { module, input, repeat: 1 }) {
-                        Ok(answer) => called(answer),
-                        Err(error) => Err(error.to_string()),
-                    }
+                    move |input: &[u8]| ask(*client.borrow_mut(), module, input)
                 });
                 let [first, second] = &mut calls;
                 let whose = format!("kernel, {domain:?}");
@@ -259,8 +267,13 @@ fn memory_that_runs_out_makes_grow_fail_and_loses_nothing() {
         |client| {
             for domain in Domain::ALL {
                 let before = usage_behind_a_first(client, domain);
-                kernel::push(client, &blob("greedy", 1, 16_384), domain, "");
-                let mut call = |input: &[u8]| Ok(kernel::call(client, "greedy", input).result);
+                let overrides = LoadOverrides {
+                    domain: Some(domain.name()),
+                    on_fault: Some("restart"),
+                    ..LoadOverrides::default()
+                };
+                kernel::push_with(client, &blob("greedy", 1, 16_384), overrides);
+                let mut call = |input: &[u8]| ask(client, "greedy", input);
                 let mut module = Loaded { whose: format!("{domain:?}"), call: &mut call };
                 let mut pages = 1;
                 for step in [256, 16, 1] {
@@ -279,6 +292,13 @@ fn memory_that_runs_out_makes_grow_fail_and_loses_nothing() {
                 upload(client, &blob("second", 64, 64), &mut |_, _| ()).unwrap();
                 let error = client.ask(Request::Push(push)).unwrap_err().to_string();
                 assert!(error.contains("no memory"), "{error}");
+                // A fault needs no memory, and gives back what the memory had grown by.
+                let mut call = |input: &[u8]| ask(client, "greedy", input);
+                let mut module = Loaded { whose: format!("{domain:?}"), call: &mut call };
+                module.faults(Do::Read, last + 1, 0, BEYOND);
+                module.is(Do::Size, 0, 0, 1);
+                module.is(Do::Grow, 256, 0, 1);
+                module.is(Do::Read, MEMORY_PAGE_SIZE, 0, 0);
                 let answer = client.ask(Request::Unload { module: "greedy" }).unwrap();
                 let Response::Unloaded(receipt) = answer else { panic!("{answer:?}") };
                 assert_eq!(receipt.pages_returned, receipt.pages_held, "{domain:?}: {receipt:?}");
@@ -286,4 +306,17 @@ fn memory_that_runs_out_makes_grow_fail_and_loses_nothing() {
             }
         },
     );
+}
+
+#[test]
+fn inspect_shows_a_memory_and_a_budget_refuses_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "first.mod", &blob("first", 2, 65_536));
+    let output = bareflow(["inspect".into(), path.clone()]);
+    assert_code(&output, 0);
+    let expected = "\nLinear memory: 2 pages of 64 KiB, at most 65536; bounds by a window\n";
+    assert!(text(&output).contains(expected), "{}", text(&output));
+    let output = bareflow(["host".into(), "--budget".into(), "memory=131071".into(), path]);
+    assert_code(&output, 1);
+    assert!(text(&output).contains("a linear memory of 131072 bytes, expected at most 131071"), "{}", text(&output));
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod disassembly;
 mod events;
+mod memory;
 mod portable;
 
 use std::path::Path;
@@ -69,6 +70,9 @@ struct About {
     /// The events that it handles, and the notifications that it publishes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<events::Event>,
+    /// The linear memory, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<memory::LinearMemory>,
 }
 
 impl About {
@@ -76,7 +80,8 @@ impl About {
         let interfaces = exports::of_blob(raw);
         let (imports, exports) = listing::split(&interfaces, &[]);
         let events = events::events(raw, &interfaces);
-        About { records: records(raw), parameters: parameters(raw), imports, exports, events }
+        let memory = memory::memory(raw);
+        About { records: records(raw), parameters: parameters(raw), imports, exports, events, memory }
     }
 }
 
@@ -388,6 +393,7 @@ fn show_about(about: &About) {
         listing::show(&about.imports, &about.exports);
     }
     events::show(&about.events);
+    memory::show(about.memory.as_ref());
 }
 
 fn show_segments(CodeParts { segments, fixups, .. }: &CodeParts) {

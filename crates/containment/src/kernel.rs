@@ -20,7 +20,8 @@ use crate::frame::TrapFrame;
 ///
 /// # Safety
 /// - All physical memory is mapped, writable, at [`physical_map`](Self::physical_map), in the upper half of the address
-///   space, for good. Tables have four levels, and the root's upper half stays as it is.
+///   space, for good. Tables have four levels, and the root's upper half stays as it is; eight entries behind each other
+///   that it does not use are taken for linear memories.
 /// - [`image`](Self::image) holds all code and data of the kernel, this crate's included, and nothing of modules. While a
 ///   call runs, the kernel's code runs only there and on [`stack`](Self::stack), and no other thread runs. Both always
 ///   return the same range.

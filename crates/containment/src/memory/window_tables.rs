@@ -117,12 +117,13 @@ impl WindowTables {
             if let Ok(frame) = frame {
                 // SAFETY: the same.
                 unsafe { (*page).set_unused() };
-                tlb::flush(x86_64::VirtAddr::new(self.start + offset));
-                // SAFETY: `map_page` allocated the frame, and nothing maps it any more: the tables of modules in ring 3 become
-                // active by a write to CR3, which flushes all translations, and the one of the kernel's was just flushed.
+                // SAFETY: `map_page` allocated the frame, and nothing maps it any more. Translations that are left are flushed
+                // below, before any other code runs.
                 unsafe { frames::release(frame) };
             }
         }
+        // The tables that are active are the kernel's, or those of the module, which asked for more than there was.
+        tlb::flush_all();
     }
 
     fn map_page(&self, offset: u64) -> Result<(), MapError> {

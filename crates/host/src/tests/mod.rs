@@ -7,6 +7,7 @@ mod nested;
 mod regions;
 mod services;
 mod user;
+mod windows;
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -84,10 +84,12 @@ impl<P: Platform> ModuleManager<P> {
 
     /// Makes a linear memory grow to a length.
     fn grow_to(&self, new: &Module<P>, words: u64, length: u64) -> Result<(), LoadError> {
-        let more = length.checked_sub(self.word(new, words + 8)?);
-        let Some(more) = more.filter(|more| more % MEMORY_PAGE_SIZE == 0) else {
-            return Err(LoadError::BadInstance { what: "its memory has a size that it can't have" });
+        let Some(more) = length.checked_sub(self.word(new, words + 8)?) else {
+            return Err(LoadError::BadInstance { what: "its memory is smaller than the one that it would go on in" });
         };
+        if !more.is_multiple_of(MEMORY_PAGE_SIZE) {
+            return Err(LoadError::BadInstance { what: "its memory is not of whole pages" });
+        }
         let before = self.platform.grow_memory(&new.placed.image, more / MEMORY_PAGE_SIZE);
         if before == CANNOT_GROW { Err(LoadError::NoMemoryForState) } else { Ok(()) }
     }

@@ -7,6 +7,8 @@ use bareflow_abi::carry::{BYTES, BadCarry, CARRY_ON_CALL, CarryArea, CarryHeader
 use bareflow_abi::header::FLAG_INIT;
 use bareflow_abi::layout::DATA_OFFSET;
 use bareflow_abi::leb128;
+#[cfg(feature = "memory")]
+use bareflow_abi::memory::{MEMORY_NEEDS_WINDOW, MEMORY_PAGE_SIZE, MemoryRecord};
 use bareflow_abi::record::CARRY;
 use bareflow_engine::Options;
 
@@ -17,6 +19,8 @@ use crate::load::state::StateTransfer;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::{Name, Version};
+#[cfg(feature = "memory")]
+use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::profile::Timing;
 use crate::provenance::Provenance;
@@ -264,4 +268,73 @@ fn the_cost_of_a_module_is_that_of_all_its_calls() {
     assert_eq!(manager.cost(id), Some(Cost { calls: 8, cycles: 80 }));
     manager.unload(id).unwrap();
     assert_eq!(manager.cost(id), None);
+}
+
+/// Returns a blob like [`blob_with`]'s whose memory is a linear memory of one page at first, and four at most.
+#[cfg(feature = "memory")]
+fn blob_with_window(at: u32) -> Vec<u8> {
+    let mut bytes = blob::small("program");
+    blob::change_header(&mut bytes, |header| (header.bss_size, header.flags) = (DATA_BYTES, FLAG_INIT));
+    let record = MemoryRecord { words: at + 32, initial_pages: 1, maximum_pages: 4, flags: MEMORY_NEEDS_WINDOW };
+    blob::add_record(&mut bytes, bareflow_abi::record::MEMORY, &record.to_bytes());
+    blob::add_record(&mut bytes, CARRY, &carry_record(0, &areas(at)));
+    bytes
+}
+
+#[cfg(feature = "memory")]
+#[test]
+fn a_linear_memory_goes_on_as_large_as_it_was() {
+    let platform = FakePlatform::default();
+    let manager = manager(&platform, Timing::Precise);
+    platform.results.borrow_mut().push_back(Ok(0));
+    let slow = compiled(&blob_with_window(0), "slow", b"wasm");
+    let old = manager.load_compiled(&slow, &LoadOptions::DEFAULT).unwrap();
+    let bytes = |id| manager.with_image(id, |image| image.memory.as_ref().unwrap().1.borrow().clone()).unwrap();
+    manager.with_image(old, |image| {
+        assert_eq!((&platform).grow_memory(image, 2), 1);
+        let mut memory = image.memory.as_ref().unwrap().1.borrow_mut();
+        (0..).zip(memory.iter_mut()).for_each(|(at, byte): (u32, _)| *byte = (at >> 8) as u8 ^ at as u8);
+    });
+    let (before, page) = (bytes(old), MEMORY_PAGE_SIZE);
+    let fast = compiled(&blob_with_window(8), "fast", b"wasm");
+    // What does not fit is refused, and the old one goes on.
+    platform.memory_left.set(3 * page - 1);
+    assert_eq!(manager.replace_compiled(&fast, &LoadOptions::DEFAULT).unwrap_err(), LoadError::NoMemoryForState);
+    assert_eq!((platform.memory_left.get(), manager.find("program")), (3 * page - 1, Some(old)));
+    platform.memory_left.set(3 * page);
+    let reloaded = manager.replace_compiled(&fast, &LoadOptions::DEFAULT).unwrap();
+    assert_eq!((reloaded.state, bytes(reloaded.id) == before), (StateTransfer::Carried, true));
+    let words = manager.with_image(reloaded.id, |image| {
+        let data = image.data.borrow();
+        ([40, 48].map(|at| u64::from_le_bytes(data[at..at + 8].try_into().unwrap())), image.memory_base())
+    });
+    assert_eq!(words.map(|(words, base)| words == [base, 3 * page]), Some(true));
+    // The old one gave back what it had.
+    assert_eq!(platform.memory_left.get(), 3 * page);
+}
+
+#[cfg(feature = "memory")]
+#[test]
+fn rejects_a_linear_memory_of_a_size_that_can_not_be() {
+    let platform = FakePlatform::default();
+    let manager = manager(&platform, Timing::Precise);
+    platform.results.borrow_mut().push_back(Ok(0));
+    let slow = compiled(&blob_with_window(0), "slow", b"wasm");
+    let old = manager.load_compiled(&slow, &LoadOptions::DEFAULT).unwrap();
+    let fast = compiled(&blob_with_window(8), "fast", b"wasm");
+    for (length, what) in [
+        (MEMORY_PAGE_SIZE - 1, "its memory is smaller than the one that it would go on in"),
+        (MEMORY_PAGE_SIZE + 1, "its memory is not of whole pages"),
+    ] {
+        // The module may write anything over its words.
+        manager.with_image(old, |image| image.data.borrow_mut()[40..48].copy_from_slice(&length.to_le_bytes()));
+        let error = manager.replace_compiled(&fast, &LoadOptions::DEFAULT).unwrap_err();
+        assert_eq!(error, LoadError::BadInstance { what });
+    }
+    // More than there may be, and more than there is.
+    for length in [1 << 32, 2 * MEMORY_PAGE_SIZE] {
+        manager.with_image(old, |image| image.data.borrow_mut()[40..48].copy_from_slice(&u64::to_le_bytes(length)));
+        assert!(manager.replace_compiled(&fast, &LoadOptions::DEFAULT).is_err(), "{length:#x}");
+    }
+    assert_eq!(manager.find("program"), Some(old));
 }
