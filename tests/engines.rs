@@ -1,4 +1,4 @@
-//! What the loader makes of engines: of one that does what it should, and of one that does not.
+//! The loader's calls of engines: of one that does what it should, and of one that does not.
 
 mod common;
 

@@ -38,7 +38,7 @@ fields! {
     offset: u32,
     /// The size, in bytes; 0 for a memory.
     bytes: u32,
-    /// What is in it: [`BYTES`], [`ELEMENTS`] or [`MEMORY`].
+    /// The kind of what is in it: [`BYTES`], [`ELEMENTS`] or [`MEMORY`].
     kind: u32,
     /// The greatest value of an element; 0 for others.
     limit: u32,

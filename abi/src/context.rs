@@ -167,19 +167,19 @@ pub struct Context<'call> {
 /// The offsets of a context's fields, in bytes, for code that no Rust compiler makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContextOffsets {
-    /// That of the address of the [`Services`].
+    /// The base of the address of the [`Services`].
     pub services: usize,
-    /// That of the [embedder's pointer](Context::embedder).
+    /// The base of the [embedder's pointer](Context::embedder).
     pub embedder: usize,
-    /// That of the input's address.
+    /// The base of the input's address.
     pub input: usize,
-    /// That of the input's length.
+    /// The base of the input's length.
     pub input_length: usize,
-    /// That of the output's address.
+    /// The base of the output's address.
     pub output: usize,
-    /// That of the output's capacity.
+    /// The base of the output's capacity.
     pub output_capacity: usize,
-    /// That of the number of output bytes.
+    /// The base of the number of output bytes.
     pub output_length: usize,
 }
 

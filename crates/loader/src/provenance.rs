@@ -1,7 +1,11 @@
 //! The origin of a blob that an engine made, which the loader knows because it called that engine itself.
 
 #[cfg(feature = "portable")]
-use bareflow_engine::Options;
+use bareflow_abi::interface::Interface;
+#[cfg(feature = "portable")]
+use bareflow_abi::interface::bindings::Entries;
+#[cfg(feature = "portable")]
+use bareflow_engine::{Engine, Options};
 
 #[cfg(feature = "portable")]
 use crate::name::{Name, Version};
@@ -34,3 +38,18 @@ pub struct Provenance {
 #[cfg(not(feature = "portable"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Provenance {}
+
+/// Returns the digest of `blob` if its bindings say that it is an engine's.
+#[cfg(feature = "portable")]
+#[cold]
+#[inline(never)]
+pub(crate) fn digest_of_engine(blob: &[u8], bindings: &[u8]) -> Option<Digest> {
+    let is_engine = Entries::new(bindings).exports().any(|(_, export)| export.interface == <dyn Engine>::NAME);
+    is_engine.then(|| digest(blob))
+}
+
+/// Returns the digest of some bytes.
+#[cfg(feature = "portable")]
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
+    *blake3::hash(bytes).as_bytes()
+}

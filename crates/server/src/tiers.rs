@@ -105,5 +105,5 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 }
 
-/// What was taken out of the store for an ascent: the module, its next tier, its file and its last input.
+/// The parts of the store that were taken out for an ascent: the module, its next tier, its file and its last input.
 pub(crate) type Due<'blobs, P> = (ModuleId, Tier, ModuleFile<'blobs, P>, Vec<u8>);

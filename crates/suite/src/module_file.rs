@@ -18,7 +18,7 @@ use crate::load_defaults::LoadDefaults;
 #[cfg(feature = "portable")]
 use crate::portable;
 #[cfg(feature = "portable")]
-use crate::tiers::{Ascent, Rates, Refused, Rule, upgrade};
+use crate::tiers::{Ascent, Current, Rates, Refused, Rule, Upgraded, upgrade};
 
 /// A module's file: a blob, or WebAssembly, which is [compiled](ModuleFile::compile) before it is loaded.
 pub struct ModuleFile<'bytes, P: Platform> {
@@ -71,37 +71,11 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         false
     }
 
-    /// Returns the file's bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Returns what an engine made of it, if it did.
-    #[cfg(feature = "portable")]
-    #[must_use]
-    pub const fn compiled(&self) -> Option<&Compiled<P::Alloc>> {
-        self.compiled.as_ref()
-    }
-
     /// Returns the tier that its blob is of; `None` if no engine made it.
     #[cfg(feature = "portable")]
     #[must_use]
     pub fn tier(&self) -> Option<Tier> {
         Some(portable::tier_of(self.compiled.as_ref()?.provenance()))
-    }
-
-    /// Takes what an engine made of it for its blob.
-    #[cfg(feature = "portable")]
-    pub(crate) fn set_compiled(&mut self, compiled: Compiled<P::Alloc>) {
-        self.compiled = Some(compiled);
-    }
-
-    /// Returns its way through the tiers.
-    #[cfg(feature = "portable")]
-    #[must_use]
-    pub const fn ascent(&self) -> &Ascent {
-        &self.ascent
     }
 
     /// Adds its way through the tiers to what is said of its module.
@@ -118,7 +92,7 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
     #[cfg(feature = "portable")]
     #[must_use]
     pub fn next_tier(&self, manager: &ModuleManager<P>, id: ModuleId, rates: &Rates) -> Option<Tier> {
-        self.ascent.next(manager, id, self, rates)
+        self.ascent.next(self.tier()?, manager.cost(id)?, self.bytes.len(), rates)
     }
 
     /// Takes its module `id` to the tier `to`, and says on the console what came of it. `input` is that of the last call.
@@ -134,9 +108,12 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         input: &[u8],
         rates: &mut Rates,
     ) -> Option<Reloaded> {
-        let name = manager.load_of(id).map(|(name, _)| name)?;
-        match upgrade(manager, console, (id, self), to, input) {
-            Ok((reloaded, upgrade)) => {
+        let (name, _) = manager.load_of(id)?;
+        let (tier, compiled) = self.tier().zip(self.compiled.as_ref())?;
+        let now = Current { id, tier, compiled, wasm: &self.bytes, input };
+        match upgrade(manager, console, &now, to) {
+            Ok(Upgraded { reloaded, compiled, upgrade }) => {
+                self.compiled = Some(compiled);
                 rates.note(to, self.bytes.len(), upgrade.compile_cycles);
                 console.show(Style::Good, format_args!("[OK]"));
                 line!(console, Plain, " {name}: {upgrade}");

@@ -105,7 +105,7 @@ pub(crate) fn compile<P: Platform>(
     manager.compile(engine, &options, name_of_file(label), wasm).map_err(|error| refusal(manager, wanted, error))
 }
 
-/// Has the engine of the tier `to` compile `wasm` as it was compiled before, for the module `name`.
+/// Makes the engine of the tier `to` compile `wasm` as it was compiled before, for the module `name`.
 pub(crate) fn compile_again<P: Platform>(
     manager: &ModuleManager<P>,
     before: &Compiled<P::Alloc>,

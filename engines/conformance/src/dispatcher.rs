@@ -41,7 +41,7 @@ pub struct Dispatched {
     pub has_state: bool,
 }
 
-/// What an exported name leads to.
+/// The target of an exported name.
 enum Target {
     Function(u32),
     Global(u32),

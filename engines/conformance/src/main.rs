@@ -102,13 +102,13 @@ enum Command {
     },
 }
 
-/// What code to make.
+/// The code to make.
 #[derive(Args, Clone, Copy)]
 struct Code {
-    /// How much work goes into fast code.
+    /// The work that goes into fast code.
     #[arg(long, value_enum, default_value = "speed")]
     optimization: Work,
-    /// How accesses stay within memory.
+    /// The way in which accesses stay within memory.
     #[arg(long, value_enum, default_value = "checked")]
     bounds: Kind,
     /// Leaves out the guard against Spectre.

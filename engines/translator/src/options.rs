@@ -1,10 +1,10 @@
-//! What to make of a module.
+//! The options of what to make of a module.
 
 use alloc::format;
 
 use crate::error::{Error, ErrorKind};
 
-/// How much work goes into fast code.
+/// The work that goes into fast code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimization {
     /// One pass of register allocation, and no other optimization: compiles in less than half the time.
@@ -13,7 +13,7 @@ pub enum Optimization {
     Speed,
 }
 
-/// How accesses stay within linear memory.
+/// The way in which accesses stay within linear memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bounds {
     /// Each access compares its address with the memory's length.
@@ -25,16 +25,16 @@ pub enum Bounds {
     Window,
 }
 
-/// What to make of a module.
+/// The options of what to make of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The module's version, if it does not say its own: major, minor, patch.
     pub version: (u32, u32, u32),
-    /// How much work goes into fast code.
+    /// The work that goes into fast code.
     pub optimization: Optimization,
     /// The x86-64 level that the code is for, 1 to 4.
     pub cpu_level: u8,
-    /// How accesses stay within linear memory.
+    /// The way in which accesses stay within linear memory.
     pub bounds: Bounds,
     /// The most pages of 64 KiB that the memory may have. The module's own maximum holds if it is smaller.
     pub maximum_pages: u32,

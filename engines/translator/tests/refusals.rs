@@ -1,4 +1,4 @@
-//! What is refused, each with its class and its text; and that the same bytes give the same blob.
+//! Refusals, each with its class and its text; and that the same bytes give the same blob.
 
 mod common;
 

@@ -60,7 +60,7 @@ pub struct Description {
     pub bounds: u32,
 }
 
-/// What to make of a module.
+/// The options of what to make of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Plain)]
 #[repr(C)]
 pub struct Options {
@@ -70,11 +70,11 @@ pub struct Options {
     pub version_minor: u32,
     /// The patch version.
     pub version_patch: u32,
-    /// How much work to put into fast code: [`QUICK`] or [`SPEED`].
+    /// The work to put into fast code: [`QUICK`] or [`SPEED`].
     pub optimization: u32,
     /// The x86-64 level of the processors for which the code is, 1 to 4.
     pub cpu_level: u32,
-    /// How accesses stay within memory: [`CHECKED`] or [`WINDOW`].
+    /// The way in which accesses stay within memory: [`CHECKED`] or [`WINDOW`].
     pub bounds: u32,
     /// 1 if checked accesses are safe from a processor that guesses past the check (Spectre variant 1), 0 if not.
     pub spectre_guard: u32,

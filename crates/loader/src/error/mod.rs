@@ -178,7 +178,7 @@ pub enum LoadError {
     #[cfg(feature = "portable")]
     #[error("the instance can't be carried over: {what}; unload the old module first, or use another engine")]
     BadInstance {
-        /// What is wrong.
+        /// The fact that is wrong.
         what: &'static str,
     },
     /// The new module's `migrate` failed.

@@ -34,9 +34,9 @@ use crate::platform::{Call, CallFailure, Platform};
 use crate::policy::{Domain, FaultPolicy, LoadOptions, Placement};
 use crate::profile::sampler::Sampler;
 use crate::profile::{ProfileBuffer, Timing, Usage};
-#[cfg(feature = "portable")]
-use crate::provenance::Digest;
 use crate::provenance::Provenance;
+#[cfg(feature = "portable")]
+use crate::provenance::{Digest, digest_of_engine};
 
 /// The index of a slot or name in the registry.
 pub(crate) type Index = u32;
@@ -249,7 +249,7 @@ impl<A: Allocator + Clone> Metadata<A> {
         #[cfg(not(feature = "portable"))]
         let _ = provenance;
         #[cfg(feature = "portable")]
-        let engine_digest = crate::portable::digest_of_engine(parts[Part::Blob as usize], interfaces[0]);
+        let engine_digest = digest_of_engine(parts[Part::Blob as usize], interfaces[0]);
         if !cfg!(feature = "restart") || options.on_fault == FaultPolicy::Stop {
             parts[Part::Blob as usize] = &[];
         }

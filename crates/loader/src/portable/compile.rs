@@ -8,14 +8,13 @@ use bareflow_abi::Out;
 use bareflow_engine::{Engine, EngineError, Options};
 
 use super::compiled::Compiled;
-use super::digest;
 use crate::error::BindError;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::printable::Printable;
-use crate::provenance::{Digest, Provenance};
+use crate::provenance::{Digest, Provenance, digest};
 
 /// The bytes of a blob that are read at once: less than the platforms reserve for the output of each module.
 const PIECE_BYTES: usize = 128 << 10;
@@ -58,7 +57,7 @@ pub enum CompileError<A: Allocator> {
     NoAnswer {
         /// The engine's name.
         engine: Name,
-        /// What the call ended with.
+        /// The error that the call ended with.
         error: bareflow_abi::CallError,
     },
     /// The engine handed over less than it said, or too much.
@@ -112,7 +111,7 @@ impl<A: Allocator> fmt::Display for Reason<A> {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Has the active module `engine` turn `wasm` into a blob, for a module that is called `name` if it does not say its
+    /// Makes the active module `engine` turn `wasm` into a blob, for a module that is called `name` if it does not say its
     /// own name.
     ///
     /// The engine runs as any module does, within its own budget, and what it made is validated when it is loaded. The call

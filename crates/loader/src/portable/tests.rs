@@ -12,7 +12,7 @@ use bareflow_abi::memory::{MEMORY_NEEDS_WINDOW, MEMORY_PAGE_SIZE, MemoryRecord};
 use bareflow_abi::record::CARRY;
 use bareflow_engine::Options;
 
-use super::{Compiled, Cost, digest};
+use super::{Compiled, Cost};
 use crate::error::{InvalidModule, LoadError};
 use crate::fault::{Fault, FaultKind};
 use crate::load::state::StateTransfer;
@@ -23,7 +23,7 @@ use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::policy::LoadOptions;
 use crate::profile::Timing;
-use crate::provenance::Provenance;
+use crate::provenance::{Provenance, digest};
 use crate::testing::{FakePlatform, blob, manager};
 
 /// The size of data and bss.

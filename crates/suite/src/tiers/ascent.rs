@@ -2,14 +2,13 @@
 
 use alloc::vec::Vec;
 
-use bareflow_loader::{Cost, ModuleId, ModuleManager, Platform};
+use bareflow_loader::Cost;
 use bareflow_protocol::report::{self, TierSwitch};
 use bareflow_protocol::tier::Tier;
 
-use super::rule::{Rates, Rule, Spent};
+use super::rule::{Rates, Rule};
 use super::upgrade::{Refused, Upgrade};
 use crate::fallible::{ErrorText, NoMemory, collect};
-use crate::module_file::ModuleFile;
 use crate::text;
 
 /// The state of a module's ascent.
@@ -35,18 +34,11 @@ impl Ascent {
         self.refused.as_deref()
     }
 
-    /// Returns the tier to which the module of `file` should go now, if any.
+    /// Returns the tier to which a module of `bytes` should go, if any: its calls cost so much in the tier `now`.
     #[must_use]
-    pub fn next<P: Platform>(
-        &self,
-        manager: &ModuleManager<P>,
-        id: ModuleId,
-        file: &ModuleFile<'_, P>,
-        rates: &Rates,
-    ) -> Option<Tier> {
-        let now = file.tier().filter(|_| self.refused.is_none())?;
-        let Cost { calls, cycles } = manager.cost(id)?;
-        self.rule.next(now, Spent { calls, cycles }, file.bytes().len(), rates)
+    pub fn next(&self, now: Tier, cost: Cost, bytes: usize, rates: &Rates) -> Option<Tier> {
+        let next = self.rule.next(now, cost, bytes, rates);
+        next.filter(|_| self.refused.is_none())
     }
 
     /// Returns what is said of it; `None` as long as there is nothing to say.

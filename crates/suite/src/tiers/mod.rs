@@ -5,5 +5,5 @@ mod rule;
 mod upgrade;
 
 pub use ascent::Ascent;
-pub use rule::{Rates, Rule, Spent};
-pub use upgrade::{Compared, Refused, Upgrade, upgrade};
+pub use rule::{Rates, Rule};
+pub use upgrade::{Compared, Current, Refused, Upgrade, Upgraded, upgrade};

@@ -3,6 +3,7 @@
 //! Whatever the calls that are still to come, such a module has then spent at most twice what the better choice would have
 //! been (the rule of the ski rental: Karlin, Manasse, Rudolph and Sleator, Competitive snoopy caching, 1988).
 
+use bareflow_loader::Cost;
 use bareflow_protocol::tier::Tier;
 
 /// The cycles that compilations take for each byte of WebAssembly.
@@ -39,19 +40,10 @@ impl Rates {
     }
 }
 
-/// The calls of a module in its tier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spent {
-    /// The number of calls.
-    pub calls: u64,
-    /// The cycles of all of them.
-    pub cycles: u64,
-}
-
 /// When a module leaves a tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rule {
-    /// It never does.
+    /// Never.
     Never,
     /// Once it has cost what the compilation to [`Tier::Fast`] takes. The tier between is passed over, since it does not pay:
     /// see docs/portable.md.
@@ -73,7 +65,7 @@ impl Rule {
 
     /// Returns the tier to which a module of `bytes` should go, if any: it has spent so much in the tier `now`.
     #[must_use]
-    pub fn next(&self, now: Tier, spent: Spent, bytes: usize, rates: &Rates) -> Option<Tier> {
+    pub fn next(&self, now: Tier, spent: Cost, bytes: usize, rates: &Rates) -> Option<Tier> {
         match (self, now) {
             (Rule::Never, _) | (_, Tier::Fast | Tier::Auto) => None,
             (Rule::Cost, _) => (spent.cycles >= rates.expected(Tier::Fast, bytes)).then_some(Tier::Fast),
@@ -91,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_module_leaves_once_it_has_cost_what_the_next_compilation_takes() {
-        let next = |now, cycles| Rule::Cost.next(now, Spent { calls: 1, cycles }, 7, &RATES);
+        let next = |now, cycles| Rule::Cost.next(now, Cost { calls: 1, cycles }, 7, &RATES);
         assert_eq!(next(Tier::Interpreted, 699), None);
         assert_eq!(next(Tier::Interpreted, 700), Some(Tier::Fast));
         assert_eq!(next(Tier::Quick, 700), Some(Tier::Fast));
@@ -100,11 +92,11 @@ mod tests {
 
     #[test]
     fn a_module_leaves_after_its_calls() {
-        let next = |now, calls| Rule::Calls([2, 5]).next(now, Spent { calls, cycles: u64::MAX }, 7, &RATES);
+        let next = |now, calls| Rule::Calls([2, 5]).next(now, Cost { calls, cycles: u64::MAX }, 7, &RATES);
         assert_eq!([1, 2].map(|calls| next(Tier::Interpreted, calls)), [None, Some(Tier::Quick)]);
         assert_eq!([4, 5].map(|calls| next(Tier::Quick, calls)), [None, Some(Tier::Fast)]);
         assert_eq!(next(Tier::Fast, u64::MAX), None);
-        assert_eq!(Rule::Never.next(Tier::Interpreted, Spent { calls: u64::MAX, cycles: u64::MAX }, 0, &RATES), None);
+        assert_eq!(Rule::Never.next(Tier::Interpreted, Cost { calls: u64::MAX, cycles: u64::MAX }, 0, &RATES), None);
     }
 
     #[test]

@@ -11,7 +11,6 @@ use bareflow_protocol::tier::Tier;
 
 use crate::console::Console;
 use crate::fallible::{ErrorText, NO_MEMORY};
-use crate::module_file::ModuleFile;
 use crate::{OUTPUT_CAPACITY, error_text, portable};
 
 /// An upgrade that was carried out.
@@ -29,7 +28,7 @@ pub struct Upgrade {
     pub prepare_cycles: u64,
     /// The cycles of the switch, between two calls.
     pub switch_cycles: u64,
-    /// What the results were compared by.
+    /// The comparison of results before.
     pub compared: Compared,
 }
 
@@ -80,7 +79,31 @@ pub enum Refused {
     For(ErrorText),
 }
 
-/// Takes the module `id` of `file` to the tier `to`. `input` is that of its last call.
+/// A portable module as it is.
+pub struct Current<'file, P: Platform> {
+    /// The module.
+    pub id: ModuleId,
+    /// The tier that it is in.
+    pub tier: Tier,
+    /// The blob that it runs.
+    pub compiled: &'file Compiled<P::Alloc>,
+    /// The WebAssembly that the blob was made of.
+    pub wasm: &'file [u8],
+    /// The input of its last call.
+    pub input: &'file [u8],
+}
+
+/// A portable module in its new tier.
+pub struct Upgraded<P: Platform> {
+    /// The module that replaced it.
+    pub reloaded: Reloaded,
+    /// The blob that it runs.
+    pub compiled: Compiled<P::Alloc>,
+    /// The figures.
+    pub upgrade: Upgrade,
+}
+
+/// Takes a module to the tier `to`.
 ///
 /// The module goes on in its tier meanwhile. Its instance is carried over at the end, between two calls.
 ///
@@ -89,52 +112,51 @@ pub enum Refused {
 pub fn upgrade<P: Platform>(
     manager: &ModuleManager<P>,
     console: &impl Console,
-    (id, file): (ModuleId, &mut ModuleFile<'_, P>),
+    now: &Current<'_, P>,
     to: Tier,
-    input: &[u8],
-) -> Result<(Reloaded, Upgrade), Refused> {
+) -> Result<Upgraded<P>, Refused> {
     let gone = || Refused::For("it was unloaded meanwhile".into());
-    let (from, old) = file.tier().zip(file.compiled()).ok_or_else(gone)?;
-    let profile = manager.stats(id).ok_or_else(gone)?;
+    let profile = manager.stats(now.id).ok_or_else(gone)?;
+    let name = profile.name.as_str();
     let clock = || manager.platform().clock_fenced();
     let start = clock();
-    let compiled = portable::compile_again(manager, old, profile.name.as_str(), file.bytes(), to)
+    let compiled = portable::compile_again(manager, now.compiled, name, now.wasm, to)
         .map_err(|refusal| Refused::For(refusal.explain(manager, console, |_, _| ())))?;
     let compile_cycles = clock().saturating_sub(start);
-    let options = manager.options(id).ok_or_else(gone)?;
-    let refused = |error: LoadError| match error {
-        LoadError::StateBusy => Refused::Busy,
-        error => Refused::For(error_text!("{error}")),
-    };
-    let compared = compare(manager, (id, old), &compiled, input)?;
-    if manager.find(profile.name.as_str()) != Some(id) {
+    let options = manager.options(now.id).ok_or_else(gone)?;
+    let compared = compare(manager, now, &compiled, &options)?;
+    if manager.find(name) != Some(now.id) {
         return Err(gone());
     }
-    let cost = manager.cost(id).unwrap_or_default();
-    let reloaded = manager.replace_compiled(&compiled, &options).map_err(refused)?;
-    file.set_compiled(compiled);
+    let cost = manager.cost(now.id).unwrap_or_default();
+    let reloaded = manager.replace_compiled(&compiled, &options).map_err(|error| match error {
+        LoadError::StateBusy => Refused::Busy,
+        error => Refused::For(error_text!("{error}")),
+    })?;
     let Reloaded { prepare_cycles, switch_cycles, .. } = reloaded;
-    Ok((reloaded, Upgrade { from, to, cost, compile_cycles, prepare_cycles, switch_cycles, compared }))
+    let from = now.tier;
+    let upgrade = Upgrade { from, to, cost, compile_cycles, prepare_cycles, switch_cycles, compared };
+    Ok(Upgraded { reloaded, compiled, upgrade })
 }
 
 /// Compares what copies of the module in its old and its new code do with `input`. Both begin with the module's instance, and
 /// are gone afterwards.
 fn compare<P: Platform>(
     manager: &ModuleManager<P>,
-    (id, old): (ModuleId, &Compiled<P::Alloc>),
+    now: &Current<'_, P>,
     new: &Compiled<P::Alloc>,
-    input: &[u8],
+    options: &LoadOptions,
 ) -> Result<Compared, Refused> {
-    let (Some(profile), Some(options)) = (manager.stats(id), manager.options(id)) else { return Err(Refused::Busy) };
+    let profile = manager.stats(now.id).ok_or(Refused::Busy)?;
     if profile.services & !SERVICE_GROW != 0 {
         return Ok(Compared::UsesServices);
     }
-    if !crate::has_run(old.blob()) {
+    if !crate::has_run(now.compiled.blob()) {
         return Ok(Compared::HasNoRun);
     }
-    let shadow = copy_of(manager, old, &options)?;
-    let compared = copy_of(manager, new, &options).and_then(|candidate| {
-        let compared = call_both(manager, [shadow, candidate], input);
+    let shadow = copy_of(manager, now.compiled, options)?;
+    let compared = copy_of(manager, new, options).and_then(|candidate| {
+        let compared = call_both(manager, [shadow, candidate], now.input);
         discard(manager, candidate);
         compared
     });
