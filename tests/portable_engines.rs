@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use bareflow::client::{Client, upload};
 use bareflow_builder::build_module;
 use bareflow_builder::discover::engines;
-use bareflow_loader::Budget;
+use bareflow_loader::{Budget, Domain};
 use bareflow_protocol::control::{LoadOverrides, Push};
-use bareflow_protocol::report::Report;
+use bareflow_protocol::report::{Module, Report};
 use bareflow_protocol::tier::Tier;
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, with_kernel};
@@ -125,7 +125,8 @@ fn what_is_hostile_is_refused_and_nothing_is_lost() {
         with_kernel(
             |machine| machine.memory_megabytes = 1024,
             |client| {
-                push(client, &blob, own).unwrap();
+                // Two of them have room beside each other, as a reload takes.
+                push(client, &blob, LoadOverrides { budget: budget("time=60s"), ..own }).unwrap();
                 assert_eq!(push(client, SIEVE, own), Ok(()), "{engine}");
                 assert_eq!(call(client, "sieve", b"").result, 168);
                 push(client, &padded(8 << 20), own).unwrap_or_else(|error| panic!("{engine}: {error}"));
@@ -169,4 +170,53 @@ fn what_is_hostile_is_refused_and_nothing_is_lost() {
             },
         );
     }
+}
+
+/// Returns the module `counter`, which counts its calls in its state, as WebAssembly.
+fn counter(files: &Files) -> Vec<u8> {
+    let manifest = root().join("tests/modules/counter");
+    assert_code(&bareflow([PathBuf::from("build"), "--portable".into(), manifest]), 0);
+    let built = files.engines.with_file_name("modules").join("counter.wasm");
+    fs::read(built).unwrap()
+}
+
+fn stats(client: &mut Client) -> Module {
+    match client.ask(Request::Stats { module: Some("counter") }) {
+        Ok(Response::Modules(modules)) => modules.into_iter().next().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_program_goes_on_in_compiled_code_with_all_of_its_state() {
+    let files = Files::new();
+    let program = counter(&files);
+    with_kernel(
+        |machine| machine.memory_megabytes = 1024,
+        |client| {
+            for (_, _, file) in files.engines() {
+                push(client, &fs::read(file).unwrap(), LoadOverrides::default()).unwrap();
+            }
+            for domain in Domain::ALL {
+                let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
+                push(client, &program, overrides).unwrap();
+                let before = call(client, "counter", b"").result;
+                assert_eq!(stats(client).tier, Some(0));
+                let mut calls = 1;
+                while stats(client).tier == Some(0) {
+                    assert!(calls < 1_000_000, "{:?}", stats(client));
+                    match client.ask(Request::Call { module: "counter", input: b"", repeat: 1000 }) {
+                        Ok(Response::Called(_)) => calls += 1000,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                let module = stats(client);
+                assert_eq!((module.tier, &*module.domain), (Some(2), domain.name()));
+                assert_eq!(call(client, "counter", b"").result, before + calls);
+                let switch = &module.ascent.unwrap().switches[0];
+                assert_eq!((switch.from, switch.to, &*switch.compared), (0, 2, "results equal"));
+                assert!(matches!(client.ask(Request::Unload { module: "counter" }), Ok(Response::Unloaded(_))));
+            }
+        },
+    );
 }

@@ -68,9 +68,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let due = self.store.borrow_mut().take_first(|id, file| file.next_tier(&self.manager, id, &estimates));
         let Some((id, tier, mut file, input)) = due else { return false };
         ascending.set(Some(id));
-        let reloaded = self
-            .ascents
-            .compiling(|| file.ascend(self.unborrowed(), &self.environment, id, tier, &input, &mut estimates));
+        let (manager, console) = (self.unborrowed(), &self.environment);
+        // What comes after the compilation calls the module itself, so its callers wait.
+        let compiling = |compile: &dyn Fn() -> _| self.ascents.compiling(compile);
+        let reloaded = file.ascend(manager, console, (id, tier), &input, &mut estimates, compiling);
         rates.set(estimates);
         ascending.set(None);
         self.store.borrow_mut().put_back(reloaded.as_ref().map_or(id, |reloaded| reloaded.id), file, input);

@@ -376,8 +376,14 @@ impl<'run, P: Platform, C: Console> Run<'run, P, C> {
     #[cfg(feature = "portable")]
     fn ascend(&mut self, module: &mut Further<'_, P>, plan: &Plan<'_>) {
         if let Some(tier) = module.file.next_tier(self.manager, module.id, &self.rates)
-            && let Some(reloaded) =
-                module.file.ascend(self.manager, self.console, module.id, tier, plan.input, &mut self.rates)
+            && let Some(reloaded) = module.file.ascend(
+                self.manager,
+                self.console,
+                (module.id, tier),
+                plan.input,
+                &mut self.rates,
+                |compile| compile(),
+            )
         {
             module.id = reloaded.id;
         }

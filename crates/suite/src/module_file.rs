@@ -18,7 +18,7 @@ use crate::load_defaults::LoadDefaults;
 #[cfg(feature = "portable")]
 use crate::portable;
 #[cfg(feature = "portable")]
-use crate::tiers::{Ascent, Current, Rates, Refused, Rule, Upgraded, upgrade};
+use crate::tiers::{Ascent, Current, Rates, Recompiled, Refused, Rule, Upgraded, recompile, switch};
 
 /// A module's file: a blob, or WebAssembly, which is [compiled](ModuleFile::compile) before it is loaded.
 pub struct ModuleFile<'bytes, P: Platform> {
@@ -97,21 +97,22 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
 
     /// Takes its module `id` to the tier `to`, and says on the console what came of it. `input` is that of the last call.
     ///
-    /// Returns what replaced the module, unless it stays as it is.
+    /// `compiling` makes the call of the engine. Returns what replaced the module, unless it stays as it is.
     #[cfg(feature = "portable")]
     pub fn ascend(
         &mut self,
         manager: &ModuleManager<P>,
         console: &impl Console,
-        id: ModuleId,
-        to: Tier,
+        (id, to): (ModuleId, Tier),
         input: &[u8],
         rates: &mut Rates,
+        compiling: impl FnOnce(&dyn Fn() -> Result<Recompiled<P>, Refused>) -> Result<Recompiled<P>, Refused>,
     ) -> Option<Reloaded> {
         let (name, _) = manager.load_of(id)?;
         let (tier, compiled) = self.tier().zip(self.compiled.as_ref())?;
         let now = Current { id, tier, compiled, wasm: &self.bytes, input };
-        match upgrade(manager, console, &now, to) {
+        let next = compiling(&|| recompile(manager, console, &now, to));
+        match next.and_then(|next| switch(manager, &now, next)) {
             Ok(Upgraded { reloaded, compiled, upgrade }) => {
                 self.compiled = Some(compiled);
                 rates.note(to, self.bytes.len(), upgrade.compile_cycles);

@@ -6,4 +6,4 @@ mod upgrade;
 
 pub use ascent::Ascent;
 pub use rule::{Rates, Rule};
-pub use upgrade::{Compared, Current, Refused, Upgrade, Upgraded, upgrade};
+pub use upgrade::{Compared, Current, Recompiled, Refused, Upgrade, Upgraded, recompile, switch};

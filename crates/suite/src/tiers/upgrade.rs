@@ -103,29 +103,47 @@ pub struct Upgraded<P: Platform> {
     pub upgrade: Upgrade,
 }
 
-/// Takes a module to the tier `to`.
-///
-/// The module goes on in its tier meanwhile. Its instance is carried over at the end, between two calls.
+/// A blob for a module's next tier.
+pub struct Recompiled<P: Platform> {
+    to: Tier,
+    compiled: Compiled<P::Alloc>,
+    compile_cycles: u64,
+}
+
+/// Compiles a module for the tier `to`.
 ///
 /// # Errors
-/// The reason for which the module stays as it is.
-pub fn upgrade<P: Platform>(
+/// The reason for which there is no blob.
+pub fn recompile<P: Platform>(
     manager: &ModuleManager<P>,
     console: &impl Console,
     now: &Current<'_, P>,
     to: Tier,
-) -> Result<Upgraded<P>, Refused> {
-    let gone = || Refused::For("it was unloaded meanwhile".into());
-    let profile = manager.stats(now.id).ok_or_else(gone)?;
-    let name = profile.name.as_str();
+) -> Result<Recompiled<P>, Refused> {
+    let name = manager.load_of(now.id).map(|(name, _)| name).ok_or_else(gone)?;
     let clock = || manager.platform().clock_fenced();
     let start = clock();
-    let compiled = portable::compile_again(manager, now.compiled, name, now.wasm, to)
+    let compiled = portable::compile_again(manager, now.compiled, name.as_str(), now.wasm, to)
         .map_err(|refusal| Refused::For(refusal.explain(manager, console, |_, _| ())))?;
-    let compile_cycles = clock().saturating_sub(start);
+    Ok(Recompiled { to, compiled, compile_cycles: clock().saturating_sub(start) })
+}
+
+/// Takes a module to the tier that it was compiled for.
+///
+/// Its instance is carried over, after its results were compared.
+///
+/// # Errors
+/// The reason for which the module stays as it is.
+pub fn switch<P: Platform>(
+    manager: &ModuleManager<P>,
+    now: &Current<'_, P>,
+    next: Recompiled<P>,
+) -> Result<Upgraded<P>, Refused> {
+    let Recompiled { to, compiled, compile_cycles } = next;
+    let (name, _) = manager.load_of(now.id).ok_or_else(gone)?;
     let options = manager.options(now.id).ok_or_else(gone)?;
     let compared = compare(manager, now, &compiled, &options)?;
-    if manager.find(name) != Some(now.id) {
+    if manager.find(name.as_str()) != Some(now.id) {
         return Err(gone());
     }
     let cost = manager.cost(now.id).unwrap_or_default();
@@ -137,6 +155,11 @@ pub fn upgrade<P: Platform>(
     let from = now.tier;
     let upgrade = Upgrade { from, to, cost, compile_cycles, prepare_cycles, switch_cycles, compared };
     Ok(Upgraded { reloaded, compiled, upgrade })
+}
+
+/// Returns the reason for a module that is not the active one of its name any more.
+const fn gone() -> Refused {
+    Refused::For(ErrorText::Borrowed("it was unloaded meanwhile"))
 }
 
 /// Compares what copies of the module in its old and its new code do with `input`. Both begin with the module's instance, and
