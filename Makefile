@@ -1,6 +1,6 @@
 # The two commands of README: `make run` and `make test`.
 
-.PHONY: run example test check package attacks bench performance setup clean
+.PHONY: run example test check package attacks bench performance setup setup-tests clean
 
 run: setup
 	cargo run -- boot
@@ -11,7 +11,7 @@ example: setup
 	cargo run -p contained-kernel --target x86_64-unknown-none
 
 # Everything that can be checked: format, lints, documentation, tests, boots.
-test: setup check
+test: setup-tests check
 	cargo build --workspace --locked
 	cargo test --workspace --locked
 	@said=$$(cargo test -p bareflow-loader --no-default-features --locked --lib features_tests 2>&1) || { echo "$$said"; exit 1; }; \
@@ -64,6 +64,10 @@ performance:
 
 setup:
 	@scripts/setup
+
+# With what the tests alone need.
+setup-tests:
+	@scripts/setup tests
 
 clean:
 	cargo clean
