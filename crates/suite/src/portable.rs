@@ -1,8 +1,9 @@
 //! Portable modules: how WebAssembly gets to an engine, and which one.
 
 use bareflow_abi::CallError;
+use bareflow_abi::header::SERVICE_GROW;
 use bareflow_abi::interface::Interface;
-use bareflow_loader::portable::engine::{Engine, Options, PAGE_BYTES, QUICK, SPEED};
+use bareflow_loader::portable::engine::{CHECKED, Engine, Options, PAGE_BYTES, QUICK, SPEED, WINDOW};
 use bareflow_loader::portable::{CompileError, Compiled};
 use bareflow_loader::records::bindings;
 use bareflow_loader::valid::Capabilities;
@@ -86,7 +87,8 @@ pub fn name_of_file(label: &str) -> &str {
 
 /// Compiles `wasm` by the engine of a tier.
 ///
-/// Its memory may grow to what the limits permit as heap, which is in its data.
+/// Its memory may grow to what the limits permit as heap, as data, where an interpreter has it, and as linear memory. Where
+/// the platform has those, compiled code relies on their addresses, and checks nothing.
 pub(crate) fn compile<P: Platform>(
     manager: &ModuleManager<P>,
     label: &str,
@@ -95,10 +97,12 @@ pub(crate) fn compile<P: Platform>(
     limits: &Budget,
 ) -> Result<Compiled<P::Alloc>, CompileRefusal> {
     let (engine, optimization) = engine_of(first_tier(manager, wanted));
-    let memory = u64::from(limits.heap_bytes.min(limits.data_bytes));
+    let memory = u64::from(limits.heap_bytes.min(limits.data_bytes).min(limits.memory_bytes));
+    let has_windows = manager.platform().offered_services() & SERVICE_GROW != 0;
     let options = Options {
         optimization,
         cpu_level: Capabilities::of(manager.platform()).cpu_level.into(),
+        bounds: if has_windows { WINDOW } else { CHECKED },
         maximum_pages: u32::try_from(memory / PAGE_BYTES).unwrap_or(u32::MAX),
         ..Options::DEFAULT
     };
