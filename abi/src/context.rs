@@ -84,7 +84,7 @@ pub struct Services {
 
 /// The type of the service that grows a module's linear memory: it takes the context and the number of pages to add.
 ///
-/// It returns the number of pages before, or [`CANNOT_GROW`](crate::memory::CANNOT_GROW) if the memory stays as it is.
+/// It returns the number of pages before, or [`CANNOT_GROW`] if the memory stays as it is.
 pub type GrowService = unsafe extern "C" fn(*mut Context<'_>, u64) -> u64;
 
 /// The type of the service that calls another module: it takes the context and the call's arguments.
