@@ -35,17 +35,17 @@ pub fn main(boot: &'static BootFacts) -> ! {
     if !boot.graphics {
         console::open_screen();
     }
-    let archive = Archive::read(boot.archive).unwrap_or_else(|error| {
+    let mut archive = Archive::read(boot.archive).unwrap_or_else(|error| {
         console::show(Style::Error, format_args!("[ERROR] boot archive: {error}\n"));
         leave(false)
     });
-    let mut options = archive.options;
-    if options.colour {
+    if archive.options.colour {
         console::use_colour();
     }
     for word in boot.command_line.split_ascii_whitespace() {
         match word.strip_prefix("allow=").map(Allowed::parse) {
-            Some(Ok(allowed)) => options.load.allowed = allowed,
+            // Also for what the archive itself says of its loads.
+            Some(Ok(allowed)) => archive.options.load.allowed = allowed,
             _ => console::show(
                 Style::Warning,
                 format_args!(
@@ -60,6 +60,7 @@ pub fn main(boot: &'static BootFacts) -> ! {
             format_args!("[WARN] no local timer that can be used: calls may take any time\n"),
         );
     }
+    let options = archive.options;
     let passed = work(platform, boot, &archive, &options);
     if options.halt {
         halt();

@@ -128,7 +128,7 @@ def lifted_budget(connect, options):
     """A push with a budget of 71 minutes, which is more than the kernel's limit."""
     client, most = connect(), 2**32 - 1
     image = blob("lifted", blobs.INNOCENT, time_us=most)
-    answer = client.push(image, budget=(most, 64 << 10, 0, 1 << 20))
+    answer = client.push(image, budget=(most, 64 << 10, 0, 1 << 20, 0))
     expect(answer.kind != REFUSED, "refused: " + answer.error, "loaded within the limit")
     stats = client.ask(varint(STATS) + b"\1" + text("lifted"))
     expect(varint(most) not in stats.raw, "the module has the time it asked for", "the kernel's limit")

@@ -57,7 +57,7 @@ def option(encoded):
 
 
 def wish(domain=None, budget=None):
-    """`LoadOverrides`; a budget is microseconds, and bytes of stack, heap and data."""
+    """`LoadOverrides`; a budget is microseconds, and bytes of stack, heap, data and linear memory."""
     limits = None if budget is None else b"".join(map(varint, budget))
     return option(None if domain is None else text(domain)) + option(limits) + option(None) + text("") + option(None)
 
