@@ -5,6 +5,8 @@ use alloc::borrow::Cow;
 use core::marker::PhantomData;
 
 #[cfg(feature = "portable")]
+use bareflow_loader::allocator_api2::boxed::Box;
+#[cfg(feature = "portable")]
 use bareflow_loader::portable::Compiled;
 use bareflow_loader::{Budget, LoadError, LoadSettings, ModuleId, ModuleManager, Platform, Reloaded};
 use bareflow_protocol::report::Module;
@@ -13,6 +15,8 @@ use bareflow_protocol::tier::Tier;
 use crate::compile_refusal::CompileRefusal;
 #[cfg(feature = "portable")]
 use crate::console::{Console, Style};
+#[cfg(feature = "portable")]
+use crate::fallible::NO_MEMORY;
 use crate::fallible::NoMemory;
 use crate::load_defaults::LoadDefaults;
 #[cfg(feature = "portable")]
@@ -23,12 +27,18 @@ use crate::tiers::{Ascent, Current, Rates, Recompiled, Refused, Rule, Upgraded, 
 /// A module's file: a blob, or WebAssembly, which is [compiled](ModuleFile::compile) before it is loaded.
 pub struct ModuleFile<'bytes, P: Platform> {
     bytes: Cow<'bytes, [u8]>,
+    /// What an engine made of WebAssembly; in a box, since most files have none.
     #[cfg(feature = "portable")]
-    compiled: Option<Compiled<P::Alloc>>,
-    #[cfg(feature = "portable")]
-    ascent: Ascent,
+    portable: Option<Box<PortableFile<P>>>,
     #[cfg(not(feature = "portable"))]
-    compiled: PhantomData<fn() -> P>,
+    portable: PhantomData<fn() -> P>,
+}
+
+/// The blob of a portable module, and its way through the tiers.
+#[cfg(feature = "portable")]
+struct PortableFile<P: Platform> {
+    compiled: Compiled<P::Alloc>,
+    ascent: Ascent,
 }
 
 impl<P: Platform> Default for ModuleFile<'_, P> {
@@ -44,11 +54,9 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         ModuleFile {
             bytes,
             #[cfg(feature = "portable")]
-            compiled: None,
-            #[cfg(feature = "portable")]
-            ascent: Ascent::new(Rule::Never),
+            portable: None,
             #[cfg(not(feature = "portable"))]
-            compiled: PhantomData,
+            portable: PhantomData,
         }
     }
 
@@ -56,8 +64,8 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
     #[must_use]
     pub fn blob(&self) -> &[u8] {
         #[cfg(feature = "portable")]
-        if let Some(compiled) = &self.compiled {
-            return compiled.blob();
+        if let Some(portable) = &self.portable {
+            return portable.compiled.blob();
         }
         &self.bytes
     }
@@ -75,7 +83,7 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
     #[cfg(feature = "portable")]
     #[must_use]
     pub fn tier(&self) -> Option<Tier> {
-        Some(portable::tier_of(self.compiled.as_ref()?.provenance()))
+        Some(portable::tier_of(self.portable.as_ref()?.compiled.provenance()))
     }
 
     /// Adds its way through the tiers to what is said of its module.
@@ -84,7 +92,9 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
     /// [`NoMemory`].
     pub fn with_ascent(&self, module: Module) -> Result<Module, NoMemory> {
         #[cfg(feature = "portable")]
-        let module = Module { ascent: self.ascent.report()?, ..module };
+        if let Some(portable) = &self.portable {
+            return Ok(Module { ascent: portable.ascent.report()?, ..module });
+        }
         Ok(module)
     }
 
@@ -92,7 +102,7 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
     #[cfg(feature = "portable")]
     #[must_use]
     pub fn next_tier(&self, manager: &ModuleManager<P>, id: ModuleId, rates: &Rates) -> Option<Tier> {
-        self.ascent.next(self.tier()?, manager.cost(id)?, self.bytes.len(), rates)
+        self.portable.as_ref()?.ascent.next(self.tier()?, manager.cost(id)?, self.bytes.len(), rates)
     }
 
     /// Takes its module `id` to the tier `to`, and says on the console what came of it. `input` is that of the last call.
@@ -109,16 +119,17 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         compiling: impl FnOnce(&dyn Fn() -> Result<Recompiled<P>, Refused>) -> Result<Recompiled<P>, Refused>,
     ) -> Option<Reloaded> {
         let (name, _) = manager.load_of(id)?;
-        let (tier, compiled) = self.tier().zip(self.compiled.as_ref())?;
+        let tier = self.tier()?;
+        let PortableFile { compiled, ascent } = &mut **self.portable.as_mut()?;
         let now = Current { id, tier, compiled, wasm: &self.bytes, input };
         let next = compiling(&|| recompile(manager, console, &now, to));
         match next.and_then(|next| switch(manager, &now, next)) {
-            Ok(Upgraded { reloaded, compiled, upgrade }) => {
-                self.compiled = Some(compiled);
+            Ok(Upgraded { reloaded, compiled: next, upgrade }) => {
+                *compiled = next;
                 rates.note(to, self.bytes.len(), upgrade.compile_cycles);
                 console.show(Style::Good, format_args!("[OK]"));
                 line!(console, Plain, " {name}: {upgrade}");
-                self.ascent.note(Ok(upgrade));
+                ascent.note(Ok(upgrade));
                 Some(reloaded)
             }
             Err(refused) => {
@@ -126,7 +137,7 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
                     console.show(Style::Warning, format_args!("[WARN]"));
                     line!(console, Plain, " {name} does not go to tier {}: {reason}", to.name());
                 }
-                self.ascent.note(Err(refused));
+                ascent.note(Err(refused));
                 None
             }
         }
@@ -148,12 +159,14 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         limits: Option<Budget>,
     ) -> Result<(), CompileRefusal> {
         #[cfg(feature = "portable")]
-        if self.compiled.is_none() && self.is_portable() {
+        if self.portable.is_none() && self.is_portable() {
+            let no_memory = || CompileRefusal::NoMemory(NO_MEMORY.into());
+            let room = Box::try_new_uninit().map_err(|_| no_memory())?;
             let limits = limits.unwrap_or_else(|| defaults.limits_of(portable::name_of_file(label)));
             let tier = tier.unwrap_or(defaults.portable.tier);
-            self.compiled = Some(portable::compile(manager, label, &self.bytes, tier, &limits)?);
+            let compiled = portable::compile(manager, label, &self.bytes, tier, &limits)?;
             let rule = if tier == Tier::Auto { Rule::new(defaults.portable.calls) } else { Rule::Never };
-            self.ascent = Ascent::new(rule);
+            self.portable = Some(Box::write(room, PortableFile { compiled, ascent: Ascent::new(rule) }));
         }
         #[cfg(not(feature = "portable"))]
         let _ = (manager, label, defaults, tier, limits);
@@ -170,8 +183,8 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         settings: impl Into<LoadSettings<'load>>,
     ) -> Result<ModuleId, LoadError> {
         #[cfg(feature = "portable")]
-        if let Some(compiled) = &self.compiled {
-            return manager.load_compiled(compiled, settings);
+        if let Some(portable) = &self.portable {
+            return manager.load_compiled(&portable.compiled, settings);
         }
         manager.load_with(&self.bytes, settings)
     }
@@ -186,8 +199,8 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         settings: impl Into<LoadSettings<'load>>,
     ) -> Result<Reloaded, LoadError> {
         #[cfg(feature = "portable")]
-        if let Some(compiled) = &self.compiled {
-            return manager.replace_compiled(compiled, settings);
+        if let Some(portable) = &self.portable {
+            return manager.replace_compiled(&portable.compiled, settings);
         }
         manager.replace(&self.bytes, settings)
     }
@@ -202,8 +215,8 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         settings: impl Into<LoadSettings<'load>>,
     ) -> Result<ModuleId, LoadError> {
         #[cfg(feature = "portable")]
-        if let Some(compiled) = &self.compiled {
-            return manager.load_compiled_candidate(compiled, settings);
+        if let Some(portable) = &self.portable {
+            return manager.load_compiled_candidate(&portable.compiled, settings);
         }
         manager.load_candidate(&self.bytes, settings)
     }
