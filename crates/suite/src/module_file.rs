@@ -27,7 +27,7 @@ use crate::tiers::{Ascent, Current, Rates, Recompiled, Refused, Rule, Upgraded, 
 /// A module's file: a blob, or WebAssembly, which is [compiled](ModuleFile::compile) before it is loaded.
 pub struct ModuleFile<'bytes, P: Platform> {
     bytes: Cow<'bytes, [u8]>,
-    /// What an engine made of WebAssembly; in a box, since most files have none.
+    /// The blob that an engine made of WebAssembly; in a box, since most files have none.
     #[cfg(feature = "portable")]
     portable: Option<Box<PortableFile<P>>>,
     #[cfg(not(feature = "portable"))]
