@@ -5,16 +5,14 @@ mod common;
 use std::fs;
 
 use allocator_api2::alloc::Global;
-use bareflow_abi::carry::{BYTES, CarryArea, CarryHeader, carry_digest};
-use bareflow_abi::record::CARRY;
 use bareflow_host::HostPlatform;
 use bareflow_loader::allocator_api2;
 use bareflow_loader::portable::Compiled;
 use bareflow_loader::portable::engine::{Options, WASM_MARK};
 use bareflow_loader::{
-    Budget, Domain, FaultPolicy, KernelDomain, LoadOptions, ModuleId, ModuleManager, RawModule, StateTransfer, Timing,
+    Budget, Domain, FaultPolicy, KernelDomain, LoadOptions, ModuleId, ModuleManager, StateTransfer, Timing,
 };
-use common::mutate::with_header;
+use common::mutate::carrying;
 use common::test_blob;
 use sham_engine::{BOASTS, HONEST, IS_SILENT, PANICS, REFUSES, SHORT, SPINS};
 
@@ -97,19 +95,8 @@ fn only_an_engine_compiles() {
 }
 
 /// Returns the module `counter`, which counts its calls in its data, with all of its data as an area that is carried.
-fn counter(manager: &Manager, flag: u8) -> Compiled<Global> {
-    let blob = fs::read(test_blob("counter")).unwrap();
-    let header = RawModule::parse(&blob).unwrap().header();
-    let data = header.data_size + header.bss_size;
-    let areas = [CarryArea { offset: 0, bytes: data, kind: BYTES, limit: 0 }];
-    let header = CarryHeader { digest: carry_digest(b"wasm"), flags: 0, count: 1 };
-    let record = [&header.to_bytes()[..], &areas[0].to_bytes()].concat();
-    let record = [&CARRY.to_le_bytes()[..], &(record.len() as u32).to_le_bytes(), &record].concat();
-    let blob = with_header(&[&blob[..], &record].concat(), |header| {
-        header.record_size += record.len() as u32;
-        header.version_patch += u32::from(flag);
-    });
-    compile(manager, HONEST, &blob).unwrap()
+fn counter(manager: &Manager) -> Compiled<Global> {
+    compile(manager, HONEST, &carrying(&fs::read(test_blob("counter")).unwrap())).unwrap()
 }
 
 #[test]
@@ -118,7 +105,7 @@ fn an_instance_is_carried_between_all_domains() {
     for from in Domain::ALL {
         for to in Domain::ALL {
             let manager = with_engine(Domain::Kernel);
-            let compiled = counter(&manager, 0);
+            let compiled = counter(&manager);
             let options = |domain| LoadOptions { domain, ..LoadOptions::DEFAULT };
             let id = manager.load_compiled(&compiled, &options(from)).unwrap();
             let first = calls(&manager, id);

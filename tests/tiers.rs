@@ -4,15 +4,13 @@ mod common;
 
 use std::fs;
 
-use bareflow_abi::carry::{BYTES, CarryArea, CarryHeader, carry_digest};
-use bareflow_abi::record::CARRY;
+use bareflow_loader::LoadOptions;
 use bareflow_loader::portable::engine::WASM_MARK;
-use bareflow_loader::{LoadOptions, RawModule};
 use bareflow_protocol::report::Module;
 use bareflow_protocol::tier::{Portable, Tier};
 use bareflow_protocol::{Request, Response};
 use bareflow_suite::load_defaults::LoadDefaults;
-use common::mutate::{renamed, with_header};
+use common::mutate::{carrying, renamed, with_header};
 use common::server::Local;
 use common::test_blob;
 use sham_engine::{BY_OPTIMIZATION, HONEST, REFUSES};
@@ -32,13 +30,7 @@ fn after(calls: [u64; 2]) -> Portable {
 
 /// Returns the module `counter` with all of its data as an area that is carried.
 fn counter() -> Vec<u8> {
-    let blob = fs::read(test_blob("counter")).unwrap();
-    let header = RawModule::parse(&blob).unwrap().header();
-    let area = CarryArea { offset: 0, bytes: header.data_size + header.bss_size, kind: BYTES, limit: 0 };
-    let header = CarryHeader { digest: carry_digest(b"wasm"), flags: 0, count: 1 };
-    let record = [&header.to_bytes()[..], &area.to_bytes()].concat();
-    let record = [&CARRY.to_le_bytes()[..], &(record.len() as u32).to_le_bytes(), &record].concat();
-    with_header(&[&blob[..], &record].concat(), |header| header.record_size += record.len() as u32)
+    carrying(&fs::read(test_blob("counter")).unwrap())
 }
 
 /// Returns what the engines take for a program.

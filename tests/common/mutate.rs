@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bareflow_abi::carry::{BYTES, CarryArea, CarryHeader, carry_digest};
 use bareflow_abi::depends::Dependency;
 use bareflow_abi::events::{self, Event};
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{HEADER_SIZE, Header, SERVICE_CALL, checksum_of};
 use bareflow_abi::interface::bindings::{Entries, Role};
-use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EVENTS};
+use bareflow_abi::record::{BINDINGS, CARRY, DEPENDENCIES, EVENTS};
 
 use super::test_blob;
 
@@ -37,6 +38,16 @@ pub fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
         header.name[..name.len()].copy_from_slice(name.as_bytes());
         (header.version_major, header.version_minor, header.version_patch) = version;
     })
+}
+
+/// Returns a copy of `blob` that says of all of its data and bss that they are carried.
+pub fn carrying(blob: &[u8]) -> Vec<u8> {
+    let header = Header::from_bytes(blob.first_chunk().unwrap());
+    let area = CarryArea { offset: 0, bytes: header.data_size + header.bss_size, kind: BYTES, limit: 0 };
+    let start = CarryHeader { digest: carry_digest(b"wasm"), flags: 0, count: 1 };
+    let record = [&start.to_bytes()[..], &area.to_bytes()].concat();
+    let record = [&CARRY.to_le_bytes()[..], &(record.len() as u32).to_le_bytes(), &record].concat();
+    with_header(&[blob, &record].concat(), |header| header.record_size += record.len() as u32)
 }
 
 /// Returns a copy of `blob` that declares events.

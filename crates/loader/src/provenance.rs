@@ -44,8 +44,14 @@ pub(crate) enum Provenance {}
 #[cold]
 #[inline(never)]
 pub(crate) fn digest_of_engine(blob: &[u8], bindings: &[u8]) -> Option<Digest> {
-    let is_engine = Entries::new(bindings).exports().any(|(_, export)| export.interface == <dyn Engine>::NAME);
-    is_engine.then(|| digest(blob))
+    is_engine(&Entries::new(bindings)).then(|| digest(blob))
+}
+
+/// Returns whether a module with these bindings is an engine: whether it exports their interface.
+#[cfg(feature = "portable")]
+#[must_use]
+pub fn is_engine(bindings: &Entries<'_>) -> bool {
+    bindings.exports().any(|(_, export)| export.interface == <dyn Engine>::NAME)
 }
 
 /// Returns the digest of some bytes.

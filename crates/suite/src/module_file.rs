@@ -160,8 +160,7 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
     ) -> Result<(), CompileRefusal> {
         #[cfg(feature = "portable")]
         if self.portable.is_none() && self.is_portable() {
-            let no_memory = || CompileRefusal::NoMemory(NO_MEMORY.into());
-            let room = Box::try_new_uninit().map_err(|_| no_memory())?;
+            let room = Box::try_new_uninit().map_err(|_| CompileRefusal::NoMemory(NO_MEMORY.into()))?;
             let limits = limits.unwrap_or_else(|| defaults.limits_of(portable::name_of_file(label)));
             let tier = tier.unwrap_or(defaults.portable.tier);
             let compiled = portable::compile(manager, label, &self.bytes, tier, &limits)?;

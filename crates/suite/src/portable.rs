@@ -2,9 +2,8 @@
 
 use bareflow_abi::CallError;
 use bareflow_abi::header::SERVICE_GROW;
-use bareflow_abi::interface::Interface;
-use bareflow_loader::portable::engine::{CHECKED, Engine, Options, PAGE_BYTES, QUICK, SPEED, WINDOW};
-use bareflow_loader::portable::{CompileError, Compiled};
+use bareflow_loader::portable::engine::{CHECKED, Options, PAGE_BYTES, QUICK, SPEED, WINDOW};
+use bareflow_loader::portable::{self, CompileError, Compiled};
 use bareflow_loader::records::bindings;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{
@@ -32,7 +31,7 @@ pub const ENGINE_LIMITS: Budget =
 /// Returns whether a blob is an engine's: whether it exports the interface of engines.
 #[must_use]
 pub fn is_engine(raw: &RawModule<'_>) -> bool {
-    bindings(raw.records).exports().any(|(_, export)| export.interface == <dyn Engine>::NAME)
+    portable::is_engine(&bindings(raw.records))
 }
 
 /// Returns the options for the load of an engine where other modules have `defaults`.

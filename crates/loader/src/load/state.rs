@@ -130,18 +130,8 @@ impl<P: Platform> ModuleManager<P> {
             ModuleState::Stopped => return Ok(StateTransfer::Lost),
             ModuleState::Live | ModuleState::Loading => {}
         }
-        old.lifecycle.set(ModuleState::Running);
-        let saved = self.save_state(&old, old_schema);
-        old.lifecycle.set(ModuleState::Live);
-        let bytes = match saved {
-            Err(LoadError::SaveFaulted(fault)) => {
-                old.faults.note(&old.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
-                drop(old);
-                self.fail(from);
-                return Err(LoadError::SaveFaulted(fault));
-            }
-            saved => saved?,
-        };
+        let size = old_schema.size as usize;
+        let bytes = self.save_state(from, old, size)?;
         match self.call_unprofiled(new, &new.placed, Reason::Migrate, &bytes, &mut []) {
             Ok(outcome) if outcome.result == 0 => {
                 Ok(if is_same { StateTransfer::Kept } else { StateTransfer::Migrated })
@@ -152,20 +142,43 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Saves a module's state in the form that another version takes over.
-    fn save_state(&self, old: &Module<P>, schema: Schema<'_>) -> Result<Vec<u8, P::Alloc>, LoadError> {
-        let (start, size) = (StateHeader::SIZE + old.metadata.schema().len(), schema.size as usize);
+    /// Saves a module's state of `size` bytes in the form that another version takes over.
+    fn save_state(&self, from: ModuleId, old: Ref<'_, Module<P>>, size: usize) -> Result<Vec<u8, P::Alloc>, LoadError> {
+        let start = StateHeader::SIZE + old.metadata.schema().len();
         let mut bytes = Vec::new_in(self.platform.allocator());
         bytes.try_reserve_exact(start + size).map_err(|_| LoadError::NoMemoryForState)?;
         let version = [old.version.major, old.version.minor, old.version.patch];
         bytes.extend_from_slice(&StateHeader { version, schema_length: old.metadata.schema().len() as u32 }.to_bytes());
         bytes.extend_from_slice(old.metadata.schema());
         bytes.resize(start + size, 0);
+        drop(old);
         let room = bytes.get_mut(start..).unwrap_or_default();
-        match self.call_unprofiled(old, &old.placed, Reason::Save, &[], room) {
-            Ok(CallOutcome { result: 0, output_length }) if output_length == size => Ok(bytes),
+        if self.hand_over(from, Reason::Save, room)? == size {
+            Ok(bytes)
+        } else {
+            Err(LoadError::SaveFailed { result: 0 })
+        }
+    }
+
+    /// Calls the module `from`, which is not running, for `reason`: it hands over what another one goes on with, also by its
+    /// output, `room`. Returns the bytes written there.
+    ///
+    /// # Errors
+    /// It did not, or memory for the call ran out. A fault is one as in any call of it.
+    pub(crate) fn hand_over(&self, from: ModuleId, reason: Reason, room: &mut [u8]) -> Result<usize, LoadError> {
+        let old = self.registry.get(from).ok_or(LoadError::StateBusy)?;
+        old.lifecycle.set(ModuleState::Running);
+        let called = self.call_unprofiled(&old, &old.placed, reason, &[], room);
+        old.lifecycle.set(ModuleState::Live);
+        match called {
+            Ok(CallOutcome { result: 0, output_length }) => Ok(output_length),
             Ok(CallOutcome { result, .. }) => Err(LoadError::SaveFailed { result }),
-            Err(CallFailure::Fault(fault)) => Err(LoadError::SaveFaulted(fault)),
+            Err(CallFailure::Fault(fault)) => {
+                old.faults.note(&old.faults.count, fault, self.platform.diagnosis(), self.platform.allocator());
+                drop(old);
+                self.fail(from);
+                Err(LoadError::SaveFaulted(fault))
+            }
             Err(CallFailure::NoMemory) => Err(LoadError::NoMemoryForState),
         }
     }

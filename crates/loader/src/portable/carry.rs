@@ -9,7 +9,7 @@ use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Module, ModuleId};
-use crate::platform::{CallFailure, Platform};
+use crate::platform::Platform;
 
 /// A place that can't be reached in an image, though a blob says so.
 const UNREACHABLE: LoadError = LoadError::BadInstance { what: "an area of it can't be reached" };
@@ -36,18 +36,13 @@ impl<P: Platform> ModuleManager<P> {
         if old.lifecycle.state() == ModuleState::Running {
             return Err(LoadError::StateBusy);
         }
-        if before.header.flags & CARRY_ON_CALL != 0 {
-            old.lifecycle.set(ModuleState::Running);
-            let called = self.call_in(&old, &old.placed, Reason::Carry);
-            old.lifecycle.set(ModuleState::Live);
-            match called {
-                Ok(0) => {}
-                Ok(result) => return Err(LoadError::SaveFailed { result }),
-                Err(CallFailure::Fault(fault)) => return Err(LoadError::SaveFaulted(fault)),
-                Err(CallFailure::NoMemory) => return Err(LoadError::NoMemoryForState),
-            }
+        let is_called = before.header.flags & CARRY_ON_CALL != 0;
+        drop(old);
+        if is_called {
+            self.hand_over(from, Reason::Carry, &mut [])?;
         }
-        for (from, to) in before.areas().zip(after.areas()) {
+        let old = self.registry.get(from).ok_or(LoadError::StateBusy)?;
+        for (from, to) in carry_of(&old).iter().flat_map(Carry::areas).zip(after.areas()) {
             self.carry_area((&old, from), (new, to))?;
         }
         Ok(true)

@@ -8,6 +8,7 @@ mod cost;
 #[cfg(test)]
 mod tests;
 
+pub use crate::provenance::is_engine;
 pub use bareflow_engine as engine;
 pub use compile::CompileError;
 pub use compiled::Compiled;

@@ -237,6 +237,9 @@ fn rejects_an_instance_that_is_not_handed_over() {
     let fault = Fault { kind: FaultKind::StackOverflow, offset: None, address: None };
     platform.results.borrow_mut().push_back(Err(fault));
     assert_eq!(switch(&manager, b"wasm", &areas(8)), Err(LoadError::SaveFaulted(fault)));
+    // It counts as a fault in any call.
+    let profile = manager.stats(old).unwrap();
+    assert_eq!((profile.faults, profile.stopped), (1, true));
     assert_eq!(manager.find("program"), Some(old));
 }
 
