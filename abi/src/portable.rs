@@ -27,7 +27,7 @@ pub const ENTRIES: [(&str, u32); 3] =
 pub const MEMORY: &str = "memory";
 
 /// The size of a page of linear memory, in bytes.
-pub const PAGE_SIZE: u32 = 1 << 16;
+pub const PAGE_SIZE: u32 = crate::memory::MEMORY_PAGE_SIZE as u32;
 
 /// The type of an argument or a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

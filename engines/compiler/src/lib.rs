@@ -8,33 +8,26 @@
 extern crate alloc;
 
 use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
 
 use bareflow_abi::Out;
 use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, QUICK, SPEED, WINDOW};
+use bareflow_portable::kept::Kept;
 use bareflow_translator::{Bounds, Error, ErrorKind, Optimization, translate, validate};
 use spinning_top::Spinlock;
 
 bareflow_abi::module!(exports = [Engine], provider = Server);
 
-/// The blob that the last compilation made, and the reason for the last error.
-struct Kept {
-    blob: Vec<u8>,
-    reason: String,
-}
-
-static KEPT: Spinlock<Kept> = Spinlock::new(Kept { blob: Vec::new(), reason: String::new() });
+static KEPT: Spinlock<Kept> = Spinlock::new(Kept::new());
 
 /// Keeps an error's text, and returns the error.
 fn refuse(error: Error) -> EngineError {
-    KEPT.lock().reason = error.message;
-    match error.kind {
+    let kind = match error.kind {
         ErrorKind::Invalid => EngineError::Invalid,
         ErrorKind::Unsupported => EngineError::Unsupported,
         ErrorKind::TooLarge => EngineError::TooLarge,
         ErrorKind::BadOption => EngineError::BadOption,
-    }
+    };
+    KEPT.lock().refuse(kind, error.message)
 }
 
 /// Returns the translator's options.
@@ -80,32 +73,22 @@ impl Engine for Server<'_> {
 
     fn compile(&mut self, options: &Options, name: &str, wasm: &[u8]) -> Result<u64, EngineError> {
         // Its memory may be what this compilation needs.
-        KEPT.lock().blob = Vec::new();
+        KEPT.lock().forget();
         let blob = options_of(options).and_then(|options| translate(&options, name, wasm)).map_err(refuse)?;
-        let size = blob.len() as u64;
-        KEPT.lock().blob = blob;
-        Ok(size)
+        Ok(KEPT.lock().keep(blob))
     }
 
     fn read(&self, offset: u64, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
-        let kept = KEPT.lock();
-        let rest = usize::try_from(offset).ok().and_then(|offset| kept.blob.get(offset..));
-        match rest {
-            Some(rest) if !kept.blob.is_empty() => {
-                into.extend_from_slice(rest);
-                Ok(())
-            }
-            _ => Err(EngineError::NoBlob),
-        }
+        KEPT.lock().read(offset, into)
     }
 
     fn forget(&mut self) -> Result<(), EngineError> {
-        KEPT.lock().blob = Vec::new();
+        KEPT.lock().forget();
         Ok(())
     }
 
     fn explain(&self, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
-        into.extend_from_slice(KEPT.lock().reason.as_bytes());
+        KEPT.lock().explain(into);
         Ok(())
     }
 }

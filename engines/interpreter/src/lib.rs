@@ -23,11 +23,9 @@ mod refusal;
 mod rewrite;
 mod runner;
 
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use bareflow_abi::Out;
 use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, SPEED, WINDOW};
+use bareflow_portable::kept::Kept;
 use spinning_top::Spinlock;
 
 pub use blob::compile;
@@ -37,20 +35,11 @@ use crate::module::Module;
 
 bareflow_abi::module!(exports = [Engine], provider = Server);
 
-/// The blob and the reason that the engine keeps between calls.
-struct Kept {
-    blob: Vec<u8>,
-    reason: String,
-}
+static KEPT: Spinlock<Kept> = Spinlock::new(Kept::new());
 
-static KEPT: Spinlock<Kept> = Spinlock::new(Kept { blob: Vec::new(), reason: String::new() });
-
-/// Notes the reason for a refusal.
-fn note<T>(kept: &mut Kept, result: Result<T, Refusal>) -> Result<T, EngineError> {
-    result.map_err(|refusal| {
-        kept.reason = refusal.text;
-        refusal.error
-    })
+/// Keeps the reason for a refusal, and returns the error.
+fn refuse(refusal: Refusal) -> EngineError {
+    KEPT.lock().refuse(refusal.error, refusal.text)
 }
 
 /// Checks that a module is valid, and that the engine supports all that it uses.
@@ -82,35 +71,26 @@ impl Engine for Server<'_> {
     }
 
     fn validate(&mut self, wasm: &[u8]) -> Result<(), EngineError> {
-        note(&mut KEPT.lock(), validate(wasm))
+        validate(wasm).map_err(refuse)
     }
 
     fn compile(&mut self, options: &Options, name: &str, wasm: &[u8]) -> Result<u64, EngineError> {
-        let mut kept = KEPT.lock();
-        kept.blob = Vec::new();
-        let blob = check(options).and_then(|()| compile(options, name, wasm));
-        kept.blob = note(&mut kept, blob)?;
-        Ok(kept.blob.len() as u64)
+        KEPT.lock().forget();
+        let blob = check(options).and_then(|()| compile(options, name, wasm)).map_err(refuse)?;
+        Ok(KEPT.lock().keep(blob))
     }
 
     fn read(&self, offset: u64, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
-        let mut kept = KEPT.lock();
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let Some(rest) = kept.blob.get(offset..).filter(|_| !kept.blob.is_empty()) else {
-            kept.reason = alloc::format!("the kept blob has {} bytes, expected at least {offset}", kept.blob.len());
-            return Err(EngineError::NoBlob);
-        };
-        into.extend_from_slice(rest);
-        Ok(())
+        KEPT.lock().read(offset, into)
     }
 
     fn forget(&mut self) -> Result<(), EngineError> {
-        KEPT.lock().blob = Vec::new();
+        KEPT.lock().forget();
         Ok(())
     }
 
     fn explain(&self, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
-        into.extend_from_slice(KEPT.lock().reason.as_bytes());
+        KEPT.lock().explain(into);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use bareflow_portable::description::{Description, SECTION};
-use bareflow_portable::imports::{Import, MODULE, Number};
+use bareflow_portable::imports::{Import, MODULE, ValueType};
 use bareflow_portable::state::TableLimits;
 use wasmparser::{
     BinaryReader, BinaryReaderError, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, Operator,
@@ -271,7 +271,7 @@ impl<'wasm> Module<'wasm> {
         let named = [("run", run, 0), ("init", init, 0), ("exit", exit, 0), ("bareflow_entry", entry, 1)];
         for (name, function, parameters) in named {
             let Some(found) = function.and_then(|function| self.function_type(function)) else { continue };
-            let i32s = [Number::I32];
+            let i32s = [ValueType::I32];
             if !(is(found.params(), i32s.get(..parameters).unwrap_or_default()) && is(found.results(), &i32s)) {
                 let expected = if parameters == 0 { "[] -> [i32]" } else { "[i32] -> [i32]" };
                 return Err(Refusal::unsupported(format!("the export `{name}` has another type, expected {expected}")));
@@ -326,10 +326,10 @@ fn is_of_a_feature(wasm: &[u8], error: &BinaryReaderError) -> bool {
 }
 
 /// Returns whether types are these numbers.
-fn is(types: &[ValType], numbers: &[Number]) -> bool {
+fn is(types: &[ValType], numbers: &[ValueType]) -> bool {
     let numbers = numbers.iter().map(|number| match number {
-        Number::I32 => ValType::I32,
-        Number::I64 => ValType::I64,
+        ValueType::I32 => ValType::I32,
+        ValueType::I64 => ValType::I64,
     });
     types.iter().copied().eq(numbers)
 }

@@ -8,8 +8,7 @@ use alloc::vec::Vec;
 use bareflow_abi::header::{HEADER_SIZE, Header, MAGIC, NAME_SIZE, is_name_byte};
 use bareflow_abi::record::{BINDINGS, RECORD_HEADER_SIZE};
 
-/// The name of the custom section.
-pub const SECTION: &str = "bareflow.module";
+pub use bareflow_abi::portable::SECTION;
 
 /// The contents of a section.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 //! state.rs          where the state of an instance lies in the data segment, the same in every tier
 //! carry.rs          the record by which a loader carries that state from one blob to another
 //! program.rs        what the interpreter's blobs consist of besides the runner
+//! kept.rs           the blob and the reason that an engine keeps between calls
 //! ```
 
 #![no_std]
@@ -16,11 +17,11 @@ extern crate alloc;
 pub mod carry;
 pub mod description;
 pub mod imports;
+pub mod kept;
 pub mod program;
 pub mod state;
 
-/// The size of a page of linear memory, in bytes.
-pub const PAGE_BYTES: u64 = 64 << 10;
+pub use bareflow_abi::memory::MEMORY_PAGE_SIZE as PAGE_BYTES;
 
 /// The most pages that a memory in a blob's bss may have: 255 MiB, since a segment has at most 256.
 pub const MAX_PAGES_IN_BSS: u32 = 255 * 16;

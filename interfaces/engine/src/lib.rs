@@ -11,8 +11,7 @@
 
 use bareflow_abi::{CallError, Failure, Out, Plain, interface};
 
-/// The size of a page of WebAssembly's memory, in bytes.
-pub const PAGE_BYTES: u64 = 64 << 10;
+pub use bareflow_abi::memory::MEMORY_PAGE_SIZE as PAGE_BYTES;
 
 /// The bytes that every portable module begins with: WebAssembly's mark and the version 1 of its binary format.
 ///

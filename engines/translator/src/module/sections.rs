@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use bareflow_portable::description::SECTION;
-use bareflow_portable::imports::{Import, MODULE, Number};
+use bareflow_portable::imports::{Import, MODULE, ValueType};
 use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, KnownCustom, Name, Payload, TypeRef, ValType};
 
 use super::constant::value;
@@ -113,10 +113,10 @@ fn read_import<'wasm>(module: &mut Module<'wasm>, import: &wasmparser::Import<'w
         )));
     };
     let found = &module.types[index as usize];
-    let is_same = |types: &[ValType], numbers: &[Number]| {
+    let is_same = |types: &[ValType], numbers: &[ValueType]| {
         types.iter().copied().eq(numbers.iter().map(|number| match number {
-            Number::I32 => ValType::I32,
-            Number::I64 => ValType::I64,
+            ValueType::I32 => ValType::I32,
+            ValueType::I64 => ValType::I64,
         }))
     };
     if !is_same(found.params(), known.parameters()) || !is_same(found.results(), known.results()) {
