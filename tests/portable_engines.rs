@@ -14,7 +14,7 @@ use bareflow_protocol::report::{Module, Report};
 use bareflow_protocol::tier::Tier;
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, with_kernel};
-use common::{assert_code, bareflow, root};
+use common::{assert_code, bareflow, root, test_blob};
 use tempfile::TempDir;
 
 /// The program of the gallery's `wasmi`, which counts primes, with the entry `run: () -> i32` that counts those below 1000.
@@ -172,25 +172,26 @@ fn what_is_hostile_is_refused_and_nothing_is_lost() {
     }
 }
 
-/// Returns the module `counter`, which counts its calls in its state, as WebAssembly.
-fn counter(files: &Files) -> Vec<u8> {
-    let manifest = root().join("tests/modules/counter");
+/// Returns a module of the tests as WebAssembly.
+fn portable(files: &Files, name: &str) -> Vec<u8> {
+    let manifest = root().join("tests/modules").join(name);
     assert_code(&bareflow([PathBuf::from("build"), "--portable".into(), manifest]), 0);
-    let built = files.engines.with_file_name("modules").join("counter.wasm");
+    let built = files.engines.with_file_name("modules").join(name).with_extension("wasm");
     fs::read(built).unwrap()
 }
 
-fn stats(client: &mut Client) -> Module {
-    match client.ask(Request::Stats { module: Some("counter") }) {
+fn stats(client: &mut Client, name: &str) -> Module {
+    match client.ask(Request::Stats { module: Some(name) }) {
         Ok(Response::Modules(modules)) => modules.into_iter().next().unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_program_goes_on_in_compiled_code_with_all_of_its_state() {
+fn programs_go_on_in_compiled_code_and_serve_their_callers() {
     let files = Files::new();
-    let program = counter(&files);
+    let program = portable(&files, "counter");
+    let [provider, user] = ["kinds", "kinds-user"].map(|name| portable(&files, name));
     with_kernel(
         |machine| machine.memory_megabytes = 1024,
         |client| {
@@ -201,22 +202,60 @@ fn a_program_goes_on_in_compiled_code_with_all_of_its_state() {
                 let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
                 push(client, &program, overrides).unwrap();
                 let before = call(client, "counter", b"").result;
-                assert_eq!(stats(client).tier, Some(0));
+                assert_eq!(stats(client, "counter").tier, Some(0));
                 let mut calls = 1;
-                while stats(client).tier == Some(0) {
-                    assert!(calls < 1_000_000, "{:?}", stats(client));
+                while stats(client, "counter").tier == Some(0) {
+                    assert!(calls < 1_000_000, "{:?}", stats(client, "counter"));
                     match client.ask(Request::Call { module: "counter", input: b"", repeat: 1000 }) {
                         Ok(Response::Called(_)) => calls += 1000,
                         other => panic!("{other:?}"),
                     }
                 }
-                let module = stats(client);
+                let module = stats(client, "counter");
                 assert_eq!((module.tier, &*module.domain), (Some(2), domain.name()));
                 assert_eq!(call(client, "counter", b"").result, before + calls);
                 let switch = &module.ascent.unwrap().switches[0];
                 assert_eq!((switch.from, switch.to, &*switch.compared), (0, 2, "results equal"));
-                assert!(matches!(client.ask(Request::Unload { module: "counter" }), Ok(Response::Unloaded(_))));
+                unload(client, "counter");
+                interfaces_are_served(client, domain, &provider, &user);
             }
         },
     );
+}
+
+fn unload(client: &mut Client, module: &str) {
+    assert!(matches!(client.ask(Request::Unload { module }), Ok(Response::Unloaded(_))), "{module}");
+}
+
+/// Checks that a portable module serves a native caller and a portable one, in each tier and while it goes on from one to the
+/// other. The callers are in the domain `domain`, and the provider in each.
+fn interfaces_are_served(client: &mut Client, domain: Domain, provider: &[u8], portable_user: &[u8]) {
+    let native_user = fs::read(test_blob("kinds-user")).unwrap();
+    let overrides = LoadOverrides { domain: Some(domain.name()), ..LoadOverrides::default() };
+    for (of_provider, tier) in Domain::ALL.into_iter().flat_map(|domain| ["0", "2"].map(|tier| (domain, tier))) {
+        let tier = Tier::from_name(tier);
+        push(client, provider, LoadOverrides { domain: Some(of_provider.name()), tier, ..overrides }).unwrap();
+        for user in [&*native_user, portable_user] {
+            push(client, user, LoadOverrides { tier, ..overrides }).unwrap();
+            assert_eq!(call(client, "kinds-user", b"").result, 0, "{of_provider:?} serves {domain:?} in tier {tier:?}");
+            unload(client, "kinds-user");
+        }
+        unload(client, "kinds");
+    }
+    push(client, provider, LoadOverrides { tier: Tier::from_name("auto"), ..overrides }).unwrap();
+    push(client, &native_user, overrides).unwrap();
+    let calls = |client: &mut Client| match client.ask(Request::Call { module: "kinds-user", input: b"", repeat: 100 })
+    {
+        Ok(Response::Called(called)) => assert_eq!(called.results, [(0, 100)], "{domain:?}"),
+        other => panic!("{other:?}"),
+    };
+    for round in 0.. {
+        assert!(round < 1000, "{:?}", stats(client, "kinds"));
+        calls(client);
+        if stats(client, "kinds").tier == Some(2) {
+            break;
+        }
+    }
+    calls(client);
+    ["kinds-user", "kinds"].into_iter().for_each(|name| unload(client, name));
 }

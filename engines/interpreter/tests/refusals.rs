@@ -18,9 +18,9 @@ fn refusal(options: &Options, name: &str, wasm: &[u8]) -> (EngineError, String) 
 #[test]
 fn names_what_it_does_not_support() {
     let cases = [
-        (r#"(import "env" "print" (func (param i32)))"#, "the import `env.print`"),
-        (r#"(import "bareflow" "print" (func (param i32)))"#, "the import `bareflow.print`"),
-        (r#"(import "bareflow" "memory" (memory 1))"#, "the import `bareflow.memory`"),
+        (r#"(import "env" "print" (func (param i32)))"#, "the import \"print\" from \"env\" is unknown"),
+        (r#"(import "bareflow" "print" (func (param i32)))"#, "the import \"print\" from \"bareflow\" is unknown"),
+        (r#"(import "bareflow" "memory" (memory 1))"#, "the import \"memory\" from \"bareflow\" is no function"),
         (r#"(import "bareflow" "log" (func (param i64)))"#, "expected [I32, I32] -> []"),
         (r#"(func (result v128) (v128.const i64x2 0 0))"#, "SIMD"),
         (r#"(memory i64 1)"#, "64-bit"),

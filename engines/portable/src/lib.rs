@@ -3,6 +3,7 @@
 //! ```text
 //! description.rs    the custom section `bareflow.module`: name, version, services, budgets, records
 //! imports.rs        the functions that a module may import, and the services behind them
+//! types.rs          their types, as the validator has them
 //! state.rs          where the state of an instance lies in the data segment, the same in every tier
 //! carry.rs          the record by which a loader carries that state from one blob to another
 //! program.rs        what the interpreter's blobs consist of besides the runner
@@ -20,6 +21,8 @@ pub mod imports;
 pub mod kept;
 pub mod program;
 pub mod state;
+#[cfg(feature = "wasmparser")]
+pub mod types;
 
 pub use bareflow_abi::memory::MEMORY_PAGE_SIZE as PAGE_BYTES;
 

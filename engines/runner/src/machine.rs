@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use bareflow_abi::traps::TrapKind;
-use bareflow_abi::{Context, Reason};
+use bareflow_abi::{CallError, Context, Reason};
 use bareflow_portable::imports::Import;
 use bareflow_portable::program::{HAS_MEMORY, Program, WANTS_INIT, exports};
 use wasmi::{CompilationMode, Config, Engine, Error, Extern, Instance, Module, Store, Table, TypedFunc};
@@ -203,7 +203,7 @@ impl Functions {
             (Functions::Each { run, .. }, RUN) => run,
             (Functions::Each { init, .. }, INIT) => init,
             (Functions::Each { exit, .. }, EXIT) => exit,
-            (Functions::Each { .. }, _) => return Ok(-1),
+            (Functions::Each { .. }, _) => return Ok(-(CallError::NoSuchMethod as i32)),
         };
         function.map_or(Ok(0), |function| function.call(store, ()))
     }

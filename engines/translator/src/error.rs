@@ -50,11 +50,11 @@ impl Error {
 impl From<wasmparser::Error> for Error {
     fn from(error: wasmparser::Error) -> Error {
         let message = alloc::format!("{} at byte {:#x}", error.message(), error.offset());
-        // This one does not say that a feature would allow it.
+        // These do not say that a feature would allow it: the validator that is used here does not know SIMD at all.
         let is_multiple = error.message() == "multiple memories";
         match error.missing_wasm_feature() {
             Some(_) => Error::unsupported(message),
-            None if is_multiple => Error::unsupported(message),
+            None if is_multiple || message.contains("SIMD") => Error::unsupported(message),
             None if error.message().contains("implementation limit") => Error::too_large(message),
             None => Error::invalid(message),
         }

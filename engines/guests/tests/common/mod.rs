@@ -39,6 +39,13 @@ pub fn try_build(folder: &str) -> Result<Blob, BuildError> {
     build_module(&portable(folder), &root().join("target/guests"))
 }
 
+/// Builds the crate in a folder as a native module.
+pub fn native(folder: &str) -> Vec<u8> {
+    let module =
+        ModuleCrate { target: root().join("target"), ..module_at(&root().join(folder).join("Cargo.toml")).unwrap() };
+    build_module(&module, &root().join("target/guests")).unwrap_or_else(|error| panic!("{folder}: {error}")).bytes
+}
+
 /// Builds the crate in a folder, and makes an instance.
 pub fn guest(folder: &str) -> Guest {
     let blob = try_build(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));

@@ -16,11 +16,15 @@ use bareflow_portable::{MAX_PAGES_IN_BSS, PAGE_BYTES};
 use cranelift_codegen::ir::TrapCode;
 use wasmparser::ValType;
 
+use super::arguments::Arguments;
 use super::rodata::Rodata;
 use crate::emitter::TABLE_OUT_OF_BOUNDS;
 use crate::error::Error;
 use crate::module::{Module, Placement};
 use crate::options::{Bounds, Options};
+
+/// The size of the place of a call's reason, in bytes.
+const REASON_BYTES: u32 = 8;
 
 /// The functions that the entry calls.
 #[derive(Clone, Copy)]
@@ -49,6 +53,8 @@ pub(crate) struct Plan<'module> {
     pub initial_memory_bytes: u64,
     grows: bool,
     pub rodata: Rodata,
+    /// The arguments of exported functions, if the module asks for them.
+    pub arguments: Option<Arguments>,
     /// The data as it is at first, without trailing zeros.
     pub data: Vec<u8>,
     /// The trap that making the instance ends in.
@@ -73,10 +79,14 @@ impl<'module> Plan<'module> {
         };
         let layout = StateLayout::new(counts)
             .ok_or_else(|| Error::too_large("globals, tables and segments take more than 16 MiB; use fewer"))?;
-        let memory = place_memory(module, options, &layout)?;
+        let rodata = Rodata::new(module, description.as_ref().and_then(Description::bindings))?;
+        let (offset, functions) = rodata.arguments;
+        let arguments = (functions > 0).then_some(Arguments { offset, functions, reason: layout.bytes });
+        let memory = place_memory(module, options, end_of_data(&layout, arguments))?;
         let initial_memory_bytes = module.memory.as_ref().map_or(0, |memory| memory.initial_pages * PAGE_BYTES);
         let mut plan = Plan {
-            rodata: Rodata::new(module, description.as_ref().and_then(Description::bindings))?,
+            rodata,
+            arguments,
             data: Vec::new(),
             instantiation_trap: None,
             entries: entries(module, description.as_ref())?,
@@ -89,6 +99,11 @@ impl<'module> Plan<'module> {
         };
         plan.fill_data(module);
         Ok(plan)
+    }
+
+    /// Returns the number of bytes of data besides linear memory.
+    pub fn data_bytes(&self) -> u32 {
+        end_of_data(&self.layout, self.arguments)
     }
 
     /// Returns the memory's length if that can't change.
@@ -141,7 +156,12 @@ fn limits(table: &crate::module::Table) -> TableLimits {
     TableLimits { initial: table.initial, maximum: table.maximum }
 }
 
-fn place_memory(module: &Module<'_>, options: &Options, layout: &StateLayout) -> Result<Place, Error> {
+/// Returns where data that is no linear memory ends.
+fn end_of_data(layout: &StateLayout, arguments: Option<Arguments>) -> u32 {
+    layout.bytes + if arguments.is_some() { REASON_BYTES } else { 0 }
+}
+
+fn place_memory(module: &Module<'_>, options: &Options, data_bytes: u32) -> Result<Place, Error> {
     let Some(memory) = &module.memory else { return Ok(Place::None) };
     let limit = u64::from(options.maximum_pages);
     if memory.initial_pages > limit {
@@ -162,7 +182,7 @@ fn place_memory(module: &Module<'_>, options: &Options, layout: &StateLayout) ->
             memory.initial_pages
         )));
     }
-    Ok(Place::Bss { offset: layout.bytes.next_multiple_of(MAX_ALIGNMENT), room_pages: most as u32 })
+    Ok(Place::Bss { offset: data_bytes.next_multiple_of(MAX_ALIGNMENT), room_pages: most as u32 })
 }
 
 /// Returns the functions that the entry calls.

@@ -1,13 +1,14 @@
 //! The read-only data.
 //!
 //! First an entry for each reference to a function, if there are tables: the number of its type, and the distance of its code
-//! from here; the entry of null, which is the first, has no type. Then the segments, the list of the active ones, and the
-//! shapes of the methods that the module imports.
+//! from here; the entry of null, which is the first, has no type. Then the segments, the list of the active ones, the
+//! shapes of the methods that the module imports, and the arguments of those that it exports, if it asks for them.
 
 use alloc::vec::Vec;
 
 use bareflow_abi::interface::bindings::Entries;
 
+use super::arguments;
 use crate::error::Error;
 use crate::module::{Module, Placement};
 use crate::runtime::ACTIVE_BYTES;
@@ -30,6 +31,8 @@ pub(crate) struct Rodata {
     pub active: u32,
     pub active_count: u32,
     pub methods: Methods,
+    /// The offset of the [arguments](super::Arguments) of exported functions, and the number of these.
+    pub arguments: (u32, u32),
 }
 
 /// The shapes of imported methods.
@@ -49,6 +52,7 @@ impl Rodata {
             active: 0,
             active_count: 0,
             methods: Methods { offset: 0, imports: 0 },
+            arguments: (0, 0),
         };
         if rodata.has_functions {
             rodata.words(&[NO_TYPE, 0]);
@@ -77,7 +81,13 @@ impl Rodata {
         }
         rodata.active_count = (rodata.bytes.len() as u32 - rodata.active) / ACTIVE_BYTES;
         rodata.align();
-        rodata.add_methods(bindings.unwrap_or_default())?;
+        let bindings = bindings.unwrap_or_default();
+        rodata.add_methods(bindings)?;
+        if module.reaches_arguments() {
+            let functions = arguments::encode(bindings);
+            rodata.arguments = (rodata.bytes.len() as u32, functions.len() as u32);
+            functions.iter().for_each(|bytes| rodata.bytes.extend(bytes));
+        }
         Ok(rodata)
     }
 

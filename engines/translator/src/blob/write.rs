@@ -34,7 +34,7 @@ pub(crate) fn write(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled:
             leb128::write(DATA_OFFSET + u64::from(MEMORY_BASE), &mut |bytes| fixup.extend(bytes));
             (u64::from(offset) + u64::from(room_pages) * PAGE_BYTES, fixup)
         }
-        Place::None | Place::Window { .. } => (u64::from(plan.layout.bytes), Vec::new()),
+        Place::None | Place::Window { .. } => (u64::from(plan.data_bytes()), Vec::new()),
     };
     let mut data = plan.data.clone();
     if let Place::Bss { offset, .. } = plan.memory {

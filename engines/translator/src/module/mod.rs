@@ -103,6 +103,11 @@ impl Module<'_> {
         self.exports.iter().find(|export| export.0 == name).map(|export| export.1)
     }
 
+    /// Returns whether the module imports a function that reaches the arguments of its methods.
+    pub fn reaches_arguments(&self) -> bool {
+        self.imports.iter().any(|import| matches!(import, Import::ArgumentRead | Import::ArgumentWrite))
+    }
+
     /// Returns the number of functions, imports included.
     pub fn function_count(&self) -> u32 {
         self.functions.len() as u32

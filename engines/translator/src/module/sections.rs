@@ -2,11 +2,10 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::vec::Vec;
 
 use bareflow_portable::description::SECTION;
-use bareflow_portable::imports::{Import, MODULE, ValueType};
-use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, KnownCustom, Name, Payload, TypeRef, ValType};
+use bareflow_portable::types::imported;
+use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, KnownCustom, Name, Payload};
 
 use super::constant::value;
 use super::{Data, Elements, Global, Memory, Module, Placement, Table};
@@ -27,7 +26,9 @@ pub(super) fn read<'wasm>(module: &mut Module<'wasm>, payload: Payload<'wasm>) -
         }
         Payload::ImportSection(section) => {
             for import in section.into_imports() {
-                read_import(module, &import?)?;
+                let (import, number) = imported(&import?, &module.types).map_err(Error::unsupported)?;
+                module.imports.push(import);
+                module.functions.push(number);
             }
         }
         Payload::FunctionSection(section) => {
@@ -95,44 +96,6 @@ pub(super) fn read<'wasm>(module: &mut Module<'wasm>, payload: Payload<'wasm>) -
         }
         _ => {}
     }
-    Ok(())
-}
-
-fn read_import<'wasm>(module: &mut Module<'wasm>, import: &wasmparser::Import<'wasm>) -> Result<(), Error> {
-    let (from, name) = (import.module, import.name);
-    let TypeRef::Func(index) = import.ty else {
-        return Err(Error::unsupported(format!(
-            "the import {name:?} from {from:?} is no function; only functions of the module {MODULE:?} can be imported"
-        )));
-    };
-    let Some(known) = Import::by_name(name).filter(|_| from == MODULE) else {
-        let known: Vec<_> = Import::ALL.iter().map(|import| import.name()).collect();
-        return Err(Error::unsupported(format!(
-            "the import {name:?} from {from:?} is unknown; {MODULE:?} has {}",
-            known.join(", ")
-        )));
-    };
-    let found = &module.types[index as usize];
-    let is_same = |types: &[ValType], numbers: &[ValueType]| {
-        types.iter().copied().eq(numbers.iter().map(|number| match number {
-            ValueType::I32 => ValType::I32,
-            ValueType::I64 => ValType::I64,
-        }))
-    };
-    if !is_same(found.params(), known.parameters()) || !is_same(found.results(), known.results()) {
-        return Err(Error::unsupported(format!(
-            "the import {name:?} has the type {found}, expected {:?} -> {:?}",
-            known.parameters(),
-            known.results()
-        )));
-    }
-    if matches!(known, Import::ArgumentRead | Import::ArgumentWrite) {
-        return Err(Error::unsupported(format!(
-            "the import {name:?} is for modules that export methods, which are not compiled; interpret it (`--tier 0`)"
-        )));
-    }
-    module.imports.push(known);
-    module.functions.push(index);
     Ok(())
 }
 

@@ -182,6 +182,13 @@ pub(super) fn branch(emit: &mut Emitter<'_, '_>, condition: Value) -> (Block, Bl
     (then, otherwise)
 }
 
+/// Goes on in a new block if a condition is true, and else in `otherwise`.
+pub(super) fn go_on_if(emit: &mut Emitter<'_, '_>, condition: Value, otherwise: Block) {
+    let next = emit.builder.create_block();
+    emit.builder.ins().brif(condition, next, &[], otherwise, &[]);
+    begin(emit, next);
+}
+
 /// Begins a block to which all branches are known.
 pub(super) fn begin(emit: &mut Emitter<'_, '_>, block: Block) {
     emit.builder.switch_to_block(block);

@@ -16,6 +16,9 @@ pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
     let (context, reason) = (emit.parameter(0), emit.parameter(1));
     let (data, flags) = (emit.data(), emit.context_flags());
     emit.builder.ins().store(flags, context, data, CALL_CONTEXT.cast_signed());
+    if let Some(arguments) = emit.environment.plan.arguments {
+        emit.builder.ins().store(flags, reason, data, arguments.reason.cast_signed());
+    }
     match emit.environment.plan.entries {
         Entries::Functions { run, init, exit } => {
             // To run comes first: it is the call that counts.

@@ -13,7 +13,8 @@ use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, TrapCode, Type, Value};
 use cranelift_codegen::isa::CallConv;
 
-use super::method;
+use super::argument::Direction;
+use super::{argument, method};
 use crate::emitter::{Emitter, UNREACHABLE, signature};
 use crate::names::Routine;
 
@@ -53,8 +54,8 @@ pub(crate) fn emit_import(emit: &mut Emitter<'_, '_>, import: Import) {
         }
         Import::Call => Some(call(emit, context)),
         Import::Invoke => Some(method::invoke(emit, context)),
-        // A module that imports them is refused.
-        Import::ArgumentRead | Import::ArgumentWrite => return,
+        Import::ArgumentRead => Some(argument::copy(emit, context, Direction::Read)),
+        Import::ArgumentWrite => Some(argument::copy(emit, context, Direction::Write)),
     };
     emit.builder.ins().return_(results.as_slice());
 }
@@ -86,7 +87,7 @@ pub(super) fn call_service(
 }
 
 /// Checks the range of memory in two parameters, address and length. Returns its address, and its length in 64 bits.
-fn range(emit: &mut Emitter<'_, '_>, start: usize, length: usize) -> (Value, Value) {
+pub(super) fn range(emit: &mut Emitter<'_, '_>, start: usize, length: usize) -> (Value, Value) {
     let (start, length) = (emit.parameter(start), emit.parameter(length));
     let (start, length) = (emit.extend(start), emit.extend(length));
     (checked(emit, start, length), length)

@@ -9,10 +9,10 @@ use bareflow_abi::interface::{ArgumentKind, MAX_WORDS};
 use bareflow_abi::{CallError, Context, Services};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
-use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value};
 use cranelift_codegen::isa::CallConv;
 
-use super::bytes::{begin, branch};
+use super::bytes::{begin, branch, go_on_if};
 use super::import::{TRUSTED, checked, field, load_service};
 use crate::emitter::{Emitter, signature};
 
@@ -112,12 +112,6 @@ fn shape_of(emit: &mut Emitter<'_, '_>, number: Value) -> Value {
     emit.builder.ins().return_(&[status]);
     begin(emit, found);
     shape
-}
-
-fn go_on_if(emit: &mut Emitter<'_, '_>, condition: Value, otherwise: Block) {
-    let next = emit.builder.create_block();
-    emit.builder.ins().brif(condition, next, &[], otherwise, &[]);
-    begin(emit, next);
 }
 
 /// Emits a loop over the arguments of a shape. `body` gets the kind and the offset of the argument's words, and returns that

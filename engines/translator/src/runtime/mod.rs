@@ -8,9 +8,11 @@
 //! round.rs         rounds without an instruction for it
 //! raw.rs           instructions that Cranelift does not have
 //! import.rs        the imports, over context and services
+//! argument.rs      the imports `argument_read` and `argument_write`
 //! method.rs        the import `invoke`
 //! ```
 
+mod argument;
 mod bytes;
 mod entry;
 mod import;

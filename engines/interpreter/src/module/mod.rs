@@ -1,18 +1,28 @@
 //! A valid module, and all that the engine has to know of it.
+//!
+//! ```text
+//! exports.rs     the functions that the entry calls
+//! segments.rs    the segments of elements and data
+//! ```
+
+mod exports;
+mod segments;
 
 use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use bareflow_portable::description::{Description, SECTION};
-use bareflow_portable::imports::{Import, MODULE, ValueType};
+use bareflow_portable::imports::Import;
 use bareflow_portable::state::TableLimits;
-use wasmparser::{
-    BinaryReader, BinaryReaderError, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, Operator,
-    Parser, Payload, TypeRef, ValType, Validator, WasmFeatures,
-};
+use bareflow_portable::types::imported;
+use wasmparser::{BinaryReader, BinaryReaderError, ExternalKind, FuncType, Parser, Payload, Validator, WasmFeatures};
+
+pub use exports::Exports;
+pub use segments::{Data, Elements};
 
 use crate::refusal::Refusal;
+use segments::element_of;
 
 /// The features that portable modules may use: WebAssembly 2.0 without SIMD.
 const FEATURES: WasmFeatures = WasmFeatures::WASM2.difference(WasmFeatures::SIMD);
@@ -38,39 +48,6 @@ pub struct Table {
     pub of_functions: bool,
     /// The limits.
     pub limits: TableLimits,
-}
-
-/// An element segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Elements {
-    /// A segment that is copied to a table when the instance is made: elements as in an instance.
-    Active { table: u32, offset: u32, elements: Vec<u32>, of_functions: bool },
-    /// A segment for the module's code, until that drops it.
-    Passive { range: Range<usize>, count: u32, of_functions: bool },
-    /// A segment that only says which functions the code refers to.
-    Declared { range: Range<usize> },
-}
-
-/// A data segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Data<'wasm> {
-    /// A segment that is copied to the memory when the instance is made.
-    Active { address: u32, bytes: &'wasm [u8] },
-    /// A segment for the module's code, until that drops it.
-    Passive { range: Range<usize>, bytes: &'wasm [u8] },
-}
-
-/// The functions that a module's entry calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exports {
-    /// `run`.
-    pub run: Option<u32>,
-    /// `init`.
-    pub init: Option<u32>,
-    /// `exit`.
-    pub exit: Option<u32>,
-    /// `bareflow_entry`, which all reasons go to.
-    pub entry: Option<u32>,
 }
 
 /// A valid module.
@@ -130,7 +107,7 @@ impl<'wasm> Module<'wasm> {
         }
         module.referable.sort_unstable();
         module.referable.dedup();
-        module.check_exports()?;
+        module.exports.check(|function| module.function_type(function))?;
         Ok(module)
     }
 
@@ -168,7 +145,9 @@ impl<'wasm> Module<'wasm> {
             }
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
-                    self.import(import?)?;
+                    let (import, number) = imported(&import?, &self.types).map_err(Refusal::unsupported)?;
+                    self.imports.push(import);
+                    self.functions.push(number);
                 }
             }
             Payload::FunctionSection(functions) => {
@@ -203,7 +182,7 @@ impl<'wasm> Module<'wasm> {
                 for export in exports {
                     let export = export?;
                     if export.kind == ExternalKind::Func {
-                        self.export(export.name, export.index);
+                        self.exports.add(export.name, export.index);
                         self.referable.push(export.index);
                     }
                 }
@@ -211,19 +190,15 @@ impl<'wasm> Module<'wasm> {
             Payload::StartSection { func, .. } => self.start = Some(func),
             Payload::ElementSection(segments) => {
                 for segment in segments {
-                    self.elements(segment?)?;
+                    let (segment, functions) = Elements::read(segment?)?;
+                    self.referable.extend(functions);
+                    self.elements.push(segment);
                 }
             }
             Payload::CodeSectionEntry(body) => self.largest = self.largest.max(body.range().len()),
             Payload::DataSection(segments) => {
                 for segment in segments {
-                    let segment = segment?;
-                    self.data.push(match segment.kind {
-                        DataKind::Active { offset_expr, .. } => {
-                            Data::Active { address: offset_of(&offset_expr)?, bytes: segment.data }
-                        }
-                        DataKind::Passive => Data::Passive { range: segment.range, bytes: segment.data },
-                    });
+                    self.data.push(Data::read(segment?)?);
                 }
             }
             Payload::CustomSection(custom) if custom.name() == SECTION => {
@@ -233,119 +208,10 @@ impl<'wasm> Module<'wasm> {
         }
         Ok(())
     }
-
-    fn import(&mut self, import: wasmparser::Import<'_>) -> Result<(), Refusal> {
-        let (module, name) = (import.module, import.name);
-        let known = if module == MODULE { Import::by_name(name) } else { None };
-        let (Some(known), TypeRef::Func(number)) = (known, import.ty) else {
-            return Err(Refusal::unsupported(format!(
-                "the import `{module}.{name}` is none of a portable module, which imports functions of `{MODULE}` only"
-            )));
-        };
-        let types = self.types.get(number as usize);
-        if !types.is_some_and(|found| is(found.params(), known.parameters()) && is(found.results(), known.results())) {
-            return Err(Refusal::unsupported(format!(
-                "the import `{module}.{name}` has another type, expected {:?} -> {:?}",
-                known.parameters(),
-                known.results()
-            )));
-        }
-        self.functions.push(number);
-        self.imports.push(known);
-        Ok(())
-    }
-
-    fn export(&mut self, name: &str, function: u32) {
-        let place = match name {
-            "run" => &mut self.exports.run,
-            "init" => &mut self.exports.init,
-            "exit" => &mut self.exports.exit,
-            "bareflow_entry" => &mut self.exports.entry,
-            _ => return,
-        };
-        *place = Some(function);
-    }
-
-    fn check_exports(&self) -> Result<(), Refusal> {
-        let Exports { run, init, exit, entry } = self.exports;
-        let named = [("run", run, 0), ("init", init, 0), ("exit", exit, 0), ("bareflow_entry", entry, 1)];
-        for (name, function, parameters) in named {
-            let Some(found) = function.and_then(|function| self.function_type(function)) else { continue };
-            let i32s = [ValueType::I32];
-            if !(is(found.params(), i32s.get(..parameters).unwrap_or_default()) && is(found.results(), &i32s)) {
-                let expected = if parameters == 0 { "[] -> [i32]" } else { "[i32] -> [i32]" };
-                return Err(Refusal::unsupported(format!("the export `{name}` has another type, expected {expected}")));
-            }
-        }
-        if entry.is_some() && (run.is_some() || init.is_some() || exit.is_some()) {
-            return Err(Refusal::unsupported(
-                "the module exports `bareflow_entry` besides `run`, `init` or `exit`, expected either",
-            ));
-        }
-        if entry.is_none() && run.is_none() {
-            return Err(Refusal::unsupported("the module exports no function `run`, expected [] -> [i32]"));
-        }
-        Ok(())
-    }
-
-    fn elements(&mut self, segment: wasmparser::Element<'wasm>) -> Result<(), Refusal> {
-        let mut elements = Vec::new();
-        let of_functions = match &segment.items {
-            ElementItems::Functions(functions) => {
-                for function in functions.clone() {
-                    elements.push(function? + 1);
-                }
-                true
-            }
-            ElementItems::Expressions(kind, items) => {
-                for item in items.clone() {
-                    elements.push(element_of(&item?)?);
-                }
-                kind.is_func_ref()
-            }
-        };
-        self.referable.extend(elements.iter().filter_map(|element| element.checked_sub(1)));
-        self.elements.push(match segment.kind {
-            ElementKind::Active { table_index, offset_expr } => {
-                let (table, offset) = (table_index.unwrap_or(0), offset_of(&offset_expr)?);
-                Elements::Active { table, offset, elements, of_functions }
-            }
-            ElementKind::Passive => {
-                Elements::Passive { range: segment.range, count: elements.len() as u32, of_functions }
-            }
-            ElementKind::Declared => Elements::Declared { range: segment.range },
-        });
-        Ok(())
-    }
 }
 
 /// Returns whether a module that is invalid for an error uses a feature that is not supported: it would be valid with all
 /// features, or has instructions of SIMD, which this engine's validator does not know at all.
 fn is_of_a_feature(wasm: &[u8], error: &BinaryReaderError) -> bool {
     error.message().contains("SIMD") || Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).is_ok()
-}
-
-/// Returns whether types are these numbers.
-fn is(types: &[ValType], numbers: &[ValueType]) -> bool {
-    let numbers = numbers.iter().map(|number| match number {
-        ValueType::I32 => ValType::I32,
-        ValueType::I64 => ValType::I64,
-    });
-    types.iter().copied().eq(numbers)
-}
-
-/// Returns the offset of an active segment, which is a constant: there is no global that it could be.
-fn offset_of(expression: &ConstExpr<'_>) -> Result<u32, Refusal> {
-    match expression.get_operators_reader().read()? {
-        Operator::I32Const { value } => Ok(value as u32),
-        other => Err(Refusal::unsupported(format!("the offset of a segment is {other:?}, expected a constant"))),
-    }
-}
-
-/// Returns the element that a constant expression is; 0 for null, and for what is no reference.
-fn element_of(expression: &ConstExpr<'_>) -> Result<u32, Refusal> {
-    match expression.get_operators_reader().read()? {
-        Operator::RefFunc { function_index } => Ok(function_index + 1),
-        _ => Ok(0),
-    }
 }
