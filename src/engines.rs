@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use bareflow_builder::discover::{ModuleCrate, engines, has_engines};
 use bareflow_builder::{BuildError, build_module};
+use bareflow_loader::Timing;
+use bareflow_loader::portable::engine::{Options, SPEED, WINDOW};
 use bareflow_protocol::tier::Tier;
-use bareflow_suite::portable::{COMPILER, INTERPRETER};
+use bareflow_suite::load_defaults::LoadDefaults;
+use bareflow_suite::portable::{COMPILER, INTERPRETER, name_of_file};
 
 use crate::build_command::ENGINES;
 use crate::input_files::{InputFiles, label, read_blob};
 use crate::options::{EngineOptions, PortableOptions};
-use crate::workspace;
+use crate::{in_process, workspace};
 
 /// The memory of a machine with an engine in it, in MiB: an engine's heap, what it compiles, and all the rest.
 pub(crate) const MEMORY_MEGABYTES: u32 = 1024;
@@ -61,6 +64,21 @@ pub(crate) fn find_for(options: &EngineOptions, tier: Tier) -> Result<Vec<Engine
         );
     }
     Ok(found)
+}
+
+/// Compiles a portable module in this process to fast code for any processor, for commands that work on one blob.
+///
+/// # Errors
+/// When there is no compiler and none can be built, or it refuses the module.
+pub(crate) fn compile(options: &EngineOptions, label: &str, wasm: &[u8]) -> Result<Vec<u8>> {
+    let manager = in_process::manager(Timing::Fast, |_| (), None)?;
+    let defaults = LoadDefaults::default();
+    for (engine, blob) in find_for(options, Tier::Fast)? {
+        manager.load_with(blob.as_slice(), &defaults.options(&blob)).map_err(|error| anyhow!("{engine}: {error}"))?;
+    }
+    let options = Options { optimization: SPEED, bounds: WINDOW, ..Options::DEFAULT };
+    let compiled = manager.compile(COMPILER, &options, name_of_file(label), wasm);
+    Ok(compiled.map_err(|error| anyhow!("{label}: {error}"))?.blob().to_vec())
 }
 
 fn wanted(tier: Tier) -> String {

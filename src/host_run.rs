@@ -50,7 +50,8 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         made.with_context(|| format!("can't make the folder {}", folder.display()))?;
     }
     let files = engines::go_along(InputFiles::read(options)?, &options.loading.portable)?;
-    let manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
+    let mut manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
+    manager.permit_sandbox(in_process::sandbox(&files.blobs, options.loading.portable.portable().guard));
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use bareflow_abi::interface::Interface;
 use bareflow_host::{FolderStore, HostPlatform, SystemRandom};
+use bareflow_loader::portable::Sandbox;
 use bareflow_loader::{ExecuteError, KernelDomain, LoadError, LoadOptions, ModuleId, ModuleManager, Timing};
 use bareflow_random::Random;
 use bareflow_store::Store;
@@ -16,6 +17,13 @@ pub const fn kernel_domain() -> KernelDomain {
     // SAFETY: whoever runs a blob by a command vouches for it, as for a program that is started. `--domain user` runs
     // one that is not trusted.
     unsafe { KernelDomain::trust_all_blobs() }
+}
+
+/// Returns the sandbox for what the engines among `blobs` compile.
+pub(crate) fn sandbox(blobs: &[(String, Vec<u8>)], guard: bool) -> Sandbox {
+    // SAFETY: as for the kernel domain: whoever names an engine vouches for it.
+    let sandbox = unsafe { Sandbox::trust(blobs.iter().map(|(_, bytes)| &bytes[..])) };
+    if guard { sandbox } else { sandbox.without_guard() }
 }
 
 /// The interfaces that this process and the kernel provide to modules.

@@ -195,11 +195,21 @@ fn document(tables: &[FaultTable; 2], frames: &[FaultTable; 2]) -> String {
         platform knows the addresses that are kept for the memory. `tests/memory.rs` holds that in both domains, in the kernel and in a\n\
         process.\n\
         \n\
-        | number in the list | kind |\n\
-        |---|---|\n",
+        What ends a trap, in each of the three ways in which a portable module runs ([domains.md](domains.md#the-sandbox)). The kind is the\n\
+        same in all of them, in ring 3, in ring 0 and in the sandbox: `tests/portable_engines.rs` holds that for each row, and for\n\
+        the exhausted stack.\n\
+        \n\
+        | number in the list | kind | interpreted | compiled, in a window | compiled, checked |\n\
+        |---|---|---|---|---|\n",
     );
     for kind in TrapKind::ALL {
-        let _ = writeln!(text, "| {} | `{}` |", *kind as u8, FaultKind::from(*kind));
+        let [window, checked] = match kind {
+            TrapKind::OutOfBoundsMemoryAccess => ["a page fault in the window", "`ud2`"],
+            TrapKind::IntegerDivideByZero | TrapKind::IntegerOverflow => ["the division, or `ud2`"; 2],
+            _ => ["`ud2`"; 2],
+        };
+        let kind_name = FaultKind::from(*kind);
+        let _ = writeln!(text, "| {} | `{kind_name}` | `ud2` | {window} | {checked} |", *kind as u8);
     }
     text.push_str(
         "\n## Frames\n\n\

@@ -71,7 +71,9 @@ fn what_was_used_stays_said_until_the_module_goes() {
         assert!(heap.is_some_and(|bytes| (30_000..HEAP).contains(&bytes)), "{heap:?}");
         match domain {
             Domain::Kernel => assert_eq!(stack, None),
-            Domain::User => assert!(stack.is_some_and(|bytes| (20_000..STACK).contains(&bytes)), "{stack:?}"),
+            Domain::User | Domain::Sandbox => {
+                assert!(stack.is_some_and(|bytes| (20_000..STACK).contains(&bytes)), "{stack:?}")
+            }
         }
         // The next load has used nothing of it.
         local.load(&blob);

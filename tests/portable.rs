@@ -291,8 +291,6 @@ fn what_takes_native_modules_only_says_so() {
     assert!(said.contains("--record: there is a portable module"), "{said}");
     let said = run(&["interfaces".as_ref(), &echo]);
     assert!(said.contains("WebAssembly, expected a native module here"), "{said}");
-    let said = run(&["inject".as_ref(), &echo]);
-    assert!(said.contains("WebAssembly, expected a native module here"), "{said}");
 }
 
 #[test]

@@ -4,16 +4,17 @@ mod common;
 
 use std::fs;
 
-use bareflow_loader::LoadOptions;
 use bareflow_loader::portable::engine::WASM_MARK;
+use bareflow_loader::{Domain, LoadOptions};
 use bareflow_protocol::report::Module;
 use bareflow_protocol::tier::{Portable, Tier};
 use bareflow_protocol::{Request, Response};
 use bareflow_suite::load_defaults::LoadDefaults;
+use common::kernel;
 use common::mutate::{carrying, renamed, with_header};
 use common::server::Local;
 use common::test_blob;
-use sham_engine::{BY_OPTIMIZATION, HONEST, REFUSES};
+use sham_engine::{BY_OPTIMIZATION, DAWDLES, HONEST, REFUSES};
 
 /// Returns a server with both engines, where modules leave their tiers after so many calls.
 fn server(portable: Portable) -> Local {
@@ -144,4 +145,31 @@ fn another_program_of_the_name_begins_anew() {
     let loaded = local.load(&program(HONEST, &next));
     assert_eq!(loaded.state, "kept");
     assert_eq!((stats(&local, "counter").tier, stats(&local, "counter").ascent), (Some(0), None));
+}
+
+#[test]
+fn calls_are_made_while_an_engine_compiles() {
+    kernel::with_kernel(
+        |machine| machine.options.portable = after([1, 1]),
+        |client| {
+            for engine in ["interpreter", "compiler"] {
+                kernel::push(client, &renamed("sham-engine", engine, (1, 0, 0)), Domain::User, "");
+            }
+            kernel::push(client, &program(DAWDLES, &counter()), Domain::User, "");
+            let mut calls_by_tier = [0; 3];
+            for number in 1.. {
+                assert_eq!(kernel::call(client, "counter", b"").result, number);
+                let Ok(Response::Modules(modules)) = client.ask(Request::Stats { module: Some("counter") }) else {
+                    panic!("it is loaded")
+                };
+                let tier = modules[0].tier.unwrap();
+                calls_by_tier[usize::from(tier)] += 1;
+                if tier == 2 {
+                    break;
+                }
+            }
+            // The compilation of the fast code began after the first call in tier 1 or two.
+            assert!(calls_by_tier[1] > 20, "{calls_by_tier:?}");
+        },
+    );
 }

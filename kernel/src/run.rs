@@ -5,6 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, abandon_provider, cpu};
+#[cfg(feature = "portable")]
+use bareflow_loader::portable::Sandbox;
 use bareflow_loader::{Allowed, KernelDomain, ModuleManager, Name, Platform};
 #[cfg(feature = "rigs")]
 use bareflow_protocol::options::Rig;
@@ -82,7 +84,9 @@ fn work(platform: Contained, boot: &BootFacts, archive: &Archive<'static>, optio
     }
     // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
-    let manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
+    let mut manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
+    #[cfg(feature = "portable")]
+    manager.permit_sandbox(sandbox(archive));
     manager.provide_on_first_import(interfaces::provide);
     match options.task {
         Task::Run => run_modules(&manager, boot, archive, options),
@@ -100,6 +104,14 @@ fn work(platform: Contained, boot: &BootFacts, archive: &Archive<'static>, optio
             false
         }
     }
+}
+
+/// Returns the sandbox for what the engines in the boot archive compile.
+#[cfg(feature = "portable")]
+fn sandbox(archive: &Archive<'_>) -> Sandbox {
+    // SAFETY: the operator, who chose the archive, vouches for its engines; those of clients and disks are not among them.
+    let sandbox = unsafe { Sandbox::trust(archive.blobs.iter().map(|blob| blob.bytes)) };
+    if archive.options.portable.guard { sandbox } else { sandbox.without_guard() }
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.

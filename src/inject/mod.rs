@@ -19,14 +19,15 @@ use bareflow_protocol::campaign::Campaign;
 use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::{KernelOptions, Message};
 use bareflow_suite::archive::Archive;
+use bareflow_suite::portable::is_wasm;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::input_files::{InputFiles, read_native_blob, write_json};
+use crate::input_files::{InputFiles, label, read_blob, write_json};
 use crate::options::InjectOptions;
 use crate::output::progress_bar;
 use crate::qemu::{ExitReason, Machine};
-use crate::{Exit, embedded, say, workspace};
+use crate::{Exit, embedded, engines, say, workspace};
 use state::CampaignState;
 use tally::Tally;
 
@@ -96,8 +97,10 @@ pub fn inject(options: &InjectOptions) -> Result<Exit> {
 fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>> {
     if !options.files.is_empty() {
         let read = |path: &PathBuf| {
-            let bytes = read_native_blob(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-            Ok((path.display().to_string(), bytes))
+            let bytes = read_blob(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+            let label = label(path);
+            let blob = if is_wasm(&bytes) { engines::compile(&options.engines, &label, &bytes)? } else { bytes };
+            Ok((label, blob))
         };
         return options.files.iter().map(read).collect();
     }

@@ -7,7 +7,7 @@ use bareflow_protocol::tier::{Portable, Tier};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use super::words::domain;
+use super::words::native_domain;
 
 /// The options of the commands that load portable modules themselves, or boot a kernel that does.
 #[derive(Debug, Args)]
@@ -16,8 +16,12 @@ pub struct PortableOptions {
     #[command(flatten)]
     pub engines: EngineOptions,
     /// The domain that the engines run in.
-    #[arg(long, default_value = "user", value_parser = domain(), hide_possible_values = true, value_name = "kernel|user")]
+    #[arg(long, default_value = "user", value_parser = native_domain(), hide_possible_values = true, value_name = "kernel|user")]
     pub engine_domain: Domain,
+    /// Compile without the guard against Spectre, and let interpreted and unguarded code into the sandbox, too: what a module
+    /// makes the processor guess may then tell it what is in the kernel's memory.
+    #[arg(long)]
+    pub unguarded: bool,
     /// The tier.
     #[command(flatten)]
     pub tier: TierOptions,
@@ -48,7 +52,12 @@ impl PortableOptions {
     /// Returns the options in the form of the protocol.
     #[must_use]
     pub fn portable(&self) -> Portable {
-        Portable { tier: self.tier.tier.unwrap_or(Tier::Auto), calls: self.tiers, engine_domain: self.engine_domain }
+        Portable {
+            tier: self.tier.tier.unwrap_or(Tier::Auto),
+            calls: self.tiers,
+            engine_domain: self.engine_domain,
+            guard: !self.unguarded,
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::duration;
 use super::loading::LoadingOptions;
-use super::words::domain;
+use super::portable::EngineOptions;
+use super::words::native_domain;
 
 /// The options that `boot` and `host` share.
 #[derive(Debug, Args)]
@@ -124,9 +125,13 @@ pub struct ServeOptions {
 /// The options of `inject`.
 #[derive(Debug, Args)]
 pub struct InjectOptions {
-    /// The blobs to disturb; by default the four embedded modules and the all-in-one test module.
-    #[arg(value_name = "FILE.mod")]
+    /// The modules to disturb; by default the four embedded ones and the all-in-one test module. Of a portable one (.wasm),
+    /// what `compiler` makes of it.
+    #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// The engine of portable ones.
+    #[command(flatten)]
+    pub engines: EngineOptions,
     /// Seed of all random choices: the same seed gives the same injections.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
@@ -134,7 +139,7 @@ pub struct InjectOptions {
     #[arg(long, value_name = "N", default_value_t = 800_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: u64,
     /// The domain that the modules run in.
-    #[arg(long, default_value = "user", value_parser = domain())]
+    #[arg(long, default_value = "user", value_parser = native_domain())]
     pub domain: Domain,
     /// Number of machines at the same time; by default one per processor.
     #[arg(long, value_name = "N")]

@@ -7,7 +7,14 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 pub(super) fn domain() -> impl TypedValueParser<Value = Domain> {
     let kernel = "Ring 0, called directly; with `host`, in this process";
     let user = "Ring 3, in an address space of its own; with `host`, in a child process";
-    one_of([("kernel", kernel), ("user", user)], Domain::from_name)
+    let sandbox =
+        "Ring 0 for portable modules that a trusted engine compiled, ring 3 for all else: see docs/domains.md";
+    one_of([("kernel", kernel), ("user", user), ("sandbox", sandbox)], Domain::from_name)
+}
+
+/// Returns the parser of a domain of native modules.
+pub(super) fn native_domain() -> impl TypedValueParser<Value = Domain> {
+    one_of([("kernel", ""), ("user", "")], Domain::from_name)
 }
 
 /// Returns the parser of a timing.
@@ -16,9 +23,9 @@ pub(super) fn timing() -> impl TypedValueParser<Value = Timing> {
     one_of([("precise", precise), ("fast", "Without fences: only two reads of the clock")], Timing::from_name)
 }
 
-/// Returns the parser of one of two words, each with its help.
-fn one_of<T: Clone + Send + Sync + 'static>(
-    words: [(&'static str, &'static str); 2],
+/// Returns the parser of one of a few words, each with its help.
+fn one_of<T: Clone + Send + Sync + 'static, const N: usize>(
+    words: [(&'static str, &'static str); N],
     from_name: fn(&str) -> Option<T>,
 ) -> impl TypedValueParser<Value = T> {
     let words = PossibleValuesParser::new(words.map(|(word, help)| PossibleValue::new(word).help(help)));

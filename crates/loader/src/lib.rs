@@ -67,6 +67,8 @@ mod regions;
 mod registry;
 #[cfg(feature = "reload")]
 mod reload;
+#[cfg(feature = "portable")]
+mod sandbox;
 mod supervision;
 #[cfg(test)]
 mod testing;

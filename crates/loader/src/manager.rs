@@ -26,6 +26,8 @@ use crate::registry::events::EventTable;
 use crate::registry::regions::{DEFAULT_LIMIT_BYTES, RegionTable};
 use crate::registry::uses::Uses;
 use crate::registry::{NameEntry, Registry};
+#[cfg(feature = "portable")]
+use crate::sandbox::Sandbox;
 #[cfg(feature = "reload")]
 use crate::{module::receipt::Receipt, platform::MAX_DEPTH};
 
@@ -62,6 +64,9 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) platform: P,
     pub(crate) timing: Timing,
     pub(crate) kernel_domain: Option<KernelDomain>,
+    /// The engines whose code may run with the embedder's privileges.
+    #[cfg(feature = "portable")]
+    pub(crate) sandbox: Sandbox,
     overhead_cycles: u64,
     clock_step_cycles: u64,
     pub(crate) registry: Registry<P>,
@@ -123,6 +128,8 @@ impl<P: Platform> ModuleManager<P> {
     fn create(platform: P, timing: Timing, kernel_domain: Option<KernelDomain>) -> ModuleManager<P> {
         ModuleManager {
             kernel_domain,
+            #[cfg(feature = "portable")]
+            sandbox: Sandbox::EMPTY,
             overhead_cycles: timing.cost_cycles(&platform),
             clock_step_cycles: Timing::step_cycles(&platform),
             timing,

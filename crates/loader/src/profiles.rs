@@ -60,7 +60,7 @@ impl<P: Platform> ModuleManager<P> {
             generation: module.generation.get(),
             active: self.name_entry(module).is_some_and(|name_entry| name_entry.active.get() == Some(id)),
             retired: module.lifecycle.is_retired(),
-            domain: module.placement.domain,
+            domain: module.domain(),
             budget: module.placement.budget,
             services: module.placement.services,
             memory: self.usage_of(module),

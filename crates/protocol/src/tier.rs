@@ -59,11 +59,13 @@ pub struct Portable {
     pub calls: Option<[u64; 2]>,
     /// The domain that engines run in.
     pub engine_domain: Domain,
+    /// Whether compiled code has the guard against Spectre, without which none runs in the sandbox.
+    pub guard: bool,
 }
 
 impl Portable {
-    /// The default: tiers by their cost, and engines without privileges.
-    pub const DEFAULT: Portable = Portable { tier: Tier::Auto, calls: None, engine_domain: Domain::User };
+    /// The default: tiers by their cost, engines without privileges, and code with the guard.
+    pub const DEFAULT: Portable = Portable { tier: Tier::Auto, calls: None, engine_domain: Domain::User, guard: true };
 }
 
 impl Default for Portable {

@@ -57,10 +57,17 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let domain = push.overrides.domain.map(|word| {
             let word = bounded(word)?;
             let domain = Domain::from_name(word)
-                .ok_or_else(|| error_text!("domain \"{}\", expected kernel or user", Printable(word.as_bytes())))?;
-            if self.defaults.load.domain == Domain::User && domain != Domain::User {
-                return Err("domain \"kernel\", expected user: this kernel was started for modules of ring 3".into());
-            }
+                .ok_or_else(|| error_text!("domain \"{}\", expected kernel, user or sandbox", Printable(word.as_bytes())))?;
+            let (of_server, chosen) = (self.defaults.load.domain, domain.name());
+            match (of_server, domain) {
+                (Domain::User, Domain::Kernel | Domain::Sandbox) => {
+                    Err(error_text!("domain \"{chosen}\", expected user: this kernel was started for modules of ring 3"))
+                }
+                (Domain::Sandbox, Domain::Kernel) => Err(error_text!(
+                    "domain \"{chosen}\", expected user or sandbox: this kernel was started for modules that are not trusted"
+                )),
+                _ => Ok(()),
+            }?;
             Ok::<_, ErrorText>(domain)
         });
         let on_fault = push.overrides.on_fault.map(|word| {

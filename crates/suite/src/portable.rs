@@ -2,7 +2,7 @@
 
 use bareflow_abi::CallError;
 use bareflow_abi::header::SERVICE_GROW;
-use bareflow_loader::portable::engine::{CHECKED, Options, PAGE_BYTES, QUICK, SPEED, WINDOW};
+use bareflow_loader::portable::engine::{CHECKED, Description, Options, PAGE_BYTES, QUICK, SPEED, WINDOW};
 use bareflow_loader::portable::{self, CompileError, Compiled};
 use bareflow_loader::records::bindings;
 use bareflow_loader::valid::Capabilities;
@@ -86,8 +86,7 @@ pub fn name_of_file(label: &str) -> &str {
 
 /// Compiles `wasm` by the engine of a tier.
 ///
-/// Its memory may grow to what the limits permit as heap, as data, where an interpreter has it, and as linear memory. Where
-/// the platform has those, compiled code relies on their addresses, and checks nothing.
+/// Its memory may grow to what the limits permit as heap, as data, where an interpreter has it, and as linear memory.
 pub(crate) fn compile<P: Platform>(
     manager: &ModuleManager<P>,
     label: &str,
@@ -95,17 +94,11 @@ pub(crate) fn compile<P: Platform>(
     wanted: Tier,
     limits: &Budget,
 ) -> Result<Compiled<P::Alloc>, CompileRefusal> {
-    let (engine, optimization) = engine_of(first_tier(manager, wanted));
     let memory = u64::from(limits.heap_bytes.min(limits.data_bytes).min(limits.memory_bytes));
-    let has_windows = manager.platform().offered_services() & SERVICE_GROW != 0;
-    let options = Options {
-        optimization,
-        cpu_level: Capabilities::of(manager.platform()).cpu_level.into(),
-        bounds: if has_windows { WINDOW } else { CHECKED },
-        maximum_pages: u32::try_from(memory / PAGE_BYTES).unwrap_or(u32::MAX),
-        ..Options::DEFAULT
-    };
-    manager.compile(engine, &options, name_of_file(label), wasm).map_err(|error| refusal(manager, wanted, error))
+    let maximum_pages = u32::try_from(memory / PAGE_BYTES).unwrap_or(u32::MAX);
+    let asked = Options { maximum_pages, ..Options::DEFAULT };
+    compile_by(manager, engine_of(first_tier(manager, wanted)), asked, name_of_file(label), wasm)
+        .map_err(|error| refusal(manager, wanted, error))
 }
 
 /// Makes the engine of the tier `to` compile `wasm` as it was compiled before, for the module `name`.
@@ -116,9 +109,31 @@ pub(crate) fn compile_again<P: Platform>(
     wasm: &[u8],
     to: Tier,
 ) -> Result<Compiled<P::Alloc>, CompileRefusal> {
-    let (engine, optimization) = engine_of(to);
-    let options = Options { optimization, ..before.provenance().options };
-    manager.compile(engine, &options, name, wasm).map_err(|error| refusal(manager, to, error))
+    compile_by(manager, engine_of(to), before.provenance().options, name, wasm)
+        .map_err(|error| refusal(manager, to, error))
+}
+
+/// Makes an engine compile `wasm`, with what of the options is not its own affair.
+///
+/// Where platform and engine have windows, the code relies on them, and checks no access to memory. Interpreted code never
+/// has the guard against Spectre.
+fn compile_by<P: Platform>(
+    manager: &ModuleManager<P>,
+    (engine, optimization): (&str, u32),
+    asked: Options,
+    name: &str,
+    wasm: &[u8],
+) -> Result<Compiled<P::Alloc>, CompileError<P::Alloc>> {
+    let Description { optimizations, bounds } = manager.describe_engine(engine)?;
+    let has_windows = bounds & 1 << WINDOW != 0 && manager.platform().offered_services() & SERVICE_GROW != 0;
+    let options = Options {
+        optimization,
+        cpu_level: Capabilities::of(manager.platform()).cpu_level.into(),
+        bounds: if has_windows { WINDOW } else { CHECKED },
+        spectre_guard: (optimizations != 0 && manager.needs_guard()).into(),
+        ..asked
+    };
+    manager.compile(engine, &options, name, wasm)
 }
 
 /// Returns the refusal for an error of a compilation.

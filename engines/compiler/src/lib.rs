@@ -53,10 +53,11 @@ fn options_of(options: &Options) -> Result<bareflow_translator::Options, Error> 
         },
         cpu_level: u8::try_from(options.cpu_level).map_err(|_| bad("cpu_level", options.cpu_level, "1 to 4"))?,
         bounds: match options.bounds {
-            CHECKED => Bounds::Checked { spectre_guard },
+            CHECKED => Bounds::Checked,
             WINDOW => Bounds::Window,
             found => return Err(bad("bounds", found, "0 (checked) or 1 (window)")),
         },
+        spectre_guard,
         maximum_pages: options.maximum_pages,
     })
 }

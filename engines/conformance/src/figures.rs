@@ -80,9 +80,9 @@ fn time_ours(host: &Host, blob: &[u8]) -> Result<f64> {
 fn theirs(options: &Options, wasm: &[u8]) -> Result<(usize, f64, f64)> {
     let failed = |error: wasmtime::Error| anyhow!("{error:?}");
     let mut config = Config::new();
-    if let Bounds::Checked { spectre_guard } = options.bounds {
+    if options.bounds == Bounds::Checked {
         config.signals_based_traps(false).memory_reservation(0).memory_guard_size(0);
-        if !spectre_guard {
+        if !options.spectre_guard {
             // SAFETY: the setting changes no semantics, only what a processor may guess.
             unsafe {
                 config.cranelift_flag_set("enable_heap_access_spectre_mitigation", "false");

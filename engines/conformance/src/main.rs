@@ -142,9 +142,10 @@ impl Code {
             },
             cpu_level: self.level,
             bounds: match self.bounds {
-                Kind::Checked => Bounds::Checked { spectre_guard: !self.no_spectre_guard },
+                Kind::Checked => Bounds::Checked,
                 Kind::Window => Bounds::Window,
             },
+            spectre_guard: !self.no_spectre_guard,
             maximum_pages: MAX_PAGES,
         }
     }

@@ -81,9 +81,10 @@ fn library_options(options: &Options) -> bareflow_translator::Options {
         optimization: if options.optimization == QUICK { Optimization::Quick } else { Optimization::Speed },
         cpu_level: options.cpu_level as u8,
         bounds: match options.bounds {
-            CHECKED => Bounds::Checked { spectre_guard: options.spectre_guard == 1 },
+            CHECKED => Bounds::Checked,
             _ => Bounds::Window,
         },
+        spectre_guard: options.spectre_guard == 1,
         maximum_pages: options.maximum_pages,
     }
 }

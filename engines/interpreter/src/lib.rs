@@ -60,6 +60,8 @@ fn check(options: &Options) -> Result<(), Refusal> {
     match options {
         Options { optimization, .. } if *optimization > SPEED => wrong("optimization", *optimization),
         Options { bounds, .. } if *bounds > WINDOW => wrong("bounds", *bounds),
+        // Nor does it keep a processor from guessing past a check.
+        Options { spectre_guard, .. } if *spectre_guard != 0 => wrong("spectre_guard", *spectre_guard),
         _ => Ok(()),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn target(options: &Options) -> Result<OwnedTargetIsa, Error> {
         Optimization::Quick => ("none", "single_pass"),
         Optimization::Speed => ("speed", "backtracking"),
     };
-    let guard = if options.spectre_guard() { "true" } else { "false" };
+    let guard = if options.spectre_guard { "true" } else { "false" };
     let chosen = [
         ("opt_level", level),
         ("regalloc_algorithm", algorithm),

@@ -17,10 +17,7 @@ pub enum Optimization {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bounds {
     /// Each access compares its address with the memory's length.
-    Checked {
-        /// Whether a processor that guesses past the comparison still stays within (Spectre variant 1).
-        spectre_guard: bool,
-    },
+    Checked,
     /// No access is checked: of the 8 GiB and 64 KiB from the memory's address on, what is not memory is not mapped.
     Window,
 }
@@ -36,6 +33,9 @@ pub struct Options {
     pub cpu_level: u8,
     /// The way in which accesses stay within linear memory.
     pub bounds: Bounds,
+    /// Whether a processor that guesses past a check still stays within what was checked: tables, segments and, with
+    /// [`Bounds::Checked`], memory (Spectre variant 1). What a window can reach needs no guard.
+    pub spectre_guard: bool,
     /// The most pages of 64 KiB that the memory may have. The module's own maximum holds if it is smaller.
     pub maximum_pages: u32,
 }
@@ -51,9 +51,5 @@ impl Options {
             return refuse("the version is 0.0.0, expected a higher one".into());
         }
         Ok(())
-    }
-
-    pub(crate) const fn spectre_guard(&self) -> bool {
-        matches!(self.bounds, Bounds::Checked { spectre_guard: true })
     }
 }

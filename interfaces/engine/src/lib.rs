@@ -75,7 +75,8 @@ pub struct Options {
     pub cpu_level: u32,
     /// The way in which accesses stay within memory: [`CHECKED`] or [`WINDOW`].
     pub bounds: u32,
-    /// 1 if checked accesses are safe from a processor that guesses past the check (Spectre variant 1), 0 if not.
+    /// 1 if a processor that guesses past a check stays within what was checked (Spectre variant 1), 0 if it need not. An
+    /// interpreter refuses 1.
     pub spectre_guard: u32,
     /// The most pages of 64 KiB that the module's memory may have. The module's own maximum holds if it is smaller.
     pub maximum_pages: u32,

@@ -140,7 +140,7 @@ impl Arenas {
             Domain::Kernel => allocate_in(&mut self.shared, SharedArena::new, |arena| {
                 Some((arena.allocate(Segments::granules(&size, heap))?, arena.write_offsets()))
             }),
-            Domain::User => allocate_in(&mut self.dedicated, DedicatedArena::new, |arena| {
+            Domain::User | Domain::Sandbox => allocate_in(&mut self.dedicated, DedicatedArena::new, |arena| {
                 Some((arena.allocate(Segments::pages(&size, heap))?, [0; 2]))
             }),
         }

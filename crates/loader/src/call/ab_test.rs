@@ -13,8 +13,9 @@ use crate::call::callee::Callee;
 use crate::error::ExecuteError;
 use crate::fault::Fault;
 use crate::manager::ModuleManager;
+use crate::module::ModuleId;
 use crate::module::lifecycle::ModuleState;
-use crate::module::{Metadata, ModuleId};
+use crate::module::metadata::Metadata;
 use crate::platform::{Call, CallFailure, CallOutcome, Platform};
 use crate::policy::Domain;
 use crate::profile::Timing;
@@ -330,7 +331,7 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// `None` unless `like` runs in the kernel domain.
     pub(crate) fn count_empty(&self, like: ModuleId, calls: u32) -> Option<Counters> {
-        let domain = self.options(like)?.domain;
+        let domain = self.get(like)?.placement.domain;
         if domain != Domain::Kernel {
             return None;
         }
@@ -347,7 +348,7 @@ impl<P: Platform> ModuleManager<P> {
     ///
     /// In hundredths of a cycle; the median of several batches.
     pub(crate) fn empty_batch(&self, like: ModuleId, calls: u32) -> Option<u64> {
-        let domain = self.options(like)?.domain;
+        let domain = self.get(like)?.placement.domain;
         let empty = EmptyModule::place(&self.platform, domain)?;
         let mut measured = [0; BASELINE];
         let all = measured.iter_mut().try_for_each(|measured| {

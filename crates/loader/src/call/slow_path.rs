@@ -6,7 +6,8 @@ use bareflow_abi::Reason;
 
 use crate::manager::ModuleManager;
 use crate::module::lifecycle::ModuleState;
-use crate::module::{Failure, Metadata, Module};
+use crate::module::metadata::Metadata;
+use crate::module::{Failure, Module};
 use crate::platform::{Call, CallFailure, CallOutcome, FastExit, FastReturn, Platform, TimedCall};
 use crate::profile::Timing;
 use crate::profile::sampler::Sampler;

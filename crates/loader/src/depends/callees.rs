@@ -6,7 +6,8 @@ use bareflow_abi::interface::{CallError, Frame, Reply, Shape};
 
 use crate::error::ExecuteError;
 use crate::manager::ModuleManager;
-use crate::module::{Metadata, ModuleId};
+use crate::module::ModuleId;
+use crate::module::metadata::Metadata;
 use crate::name::Name;
 use crate::platform::{CallOutcome, Callees, MAX_DEPTH, Platform};
 

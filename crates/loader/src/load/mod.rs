@@ -17,8 +17,9 @@ use crate::format::records::first_record;
 use crate::format::valid::{Capabilities, Validation};
 use crate::load::publish::PendingModule;
 use crate::manager::ModuleManager;
+use crate::module::metadata::Metadata;
 use crate::module::placed::PlacedModule;
-use crate::module::{Metadata, Module, ModuleId};
+use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::policy::{LoadOptions, LoadSettings};
@@ -75,7 +76,7 @@ impl<P: Platform> ModuleManager<P> {
         options.permit(valid)?;
         let name_entry = self.registry.name_entry(&valid.name());
         let replaced = self.check_conflict(valid, name_entry, if_loaded)?;
-        let placement = self.placement(valid, options)?;
+        let placement = self.placement(valid, options, provenance)?;
         let reservation = self.registry.reserve(name_entry, &valid.name(), &self.platform.allocator())?;
         let is_plain = valid.raw().records.is_empty() & !settings.has_parameters() & provenance.is_none();
         let metadata = if is_plain && options.are_default() {

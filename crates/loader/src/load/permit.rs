@@ -12,6 +12,7 @@ use crate::policy::allowed::Allowed;
 use crate::policy::budget::Budget;
 use crate::policy::permissions::Permissions;
 use crate::policy::{Domain, LoadOptions, Placement};
+use crate::provenance::Provenance;
 
 /// The name of the interface that a module with events must be allowed, whether it imports it or not.
 const EVENTS_INTERFACE: &str = "events";
@@ -59,16 +60,22 @@ impl Allowed {
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Returns the placement of `valid`: its domain, budget and services.
+    /// Returns the placement of `valid`, which came from `provenance`: its domain, budget and services.
     ///
     /// # Errors
     /// [`LoadError::NoKernelDomain`], [`LoadError::NoSuchDomain`].
     #[inline(always)]
-    pub(crate) fn placement(&self, valid: &ValidModule<'_>, options: &LoadOptions) -> Result<Placement, LoadError> {
-        let domain = options.domain;
-        if domain == Domain::Kernel && self.kernel_domain.is_none() {
-            return Err(LoadError::NoKernelDomain);
-        }
+    pub(crate) fn placement(
+        &self,
+        valid: &ValidModule<'_>,
+        options: &LoadOptions,
+        provenance: Option<&Provenance>,
+    ) -> Result<Placement, LoadError> {
+        let domain = match options.domain {
+            Domain::Kernel if self.kernel_domain.is_none() => return Err(LoadError::NoKernelDomain),
+            Domain::Sandbox => self.sandboxed(provenance),
+            domain => domain,
+        };
         if !self.platform.has_domain(domain) {
             return Err(LoadError::NoSuchDomain(domain));
         }
@@ -78,5 +85,12 @@ impl<P: Platform> ModuleManager<P> {
             budget.memory_bytes = options.limits.memory_bytes;
         }
         Ok(Placement { domain, budget, services: header.services })
+    }
+
+    /// Returns the domain of a module for which the sandbox is asked: without portable modules, there is none.
+    #[cfg(not(feature = "portable"))]
+    #[expect(clippy::unused_self, reason = "it is what the manager with portable modules has")]
+    const fn sandboxed(&self, _: Option<&Provenance>) -> Domain {
+        Domain::User
     }
 }

@@ -25,11 +25,19 @@ pub enum Domain {
     Kernel,
     /// An address space of its own, without privileges.
     User,
+    /// Whichever of the two is safe for code from anyone: the embedder's own privileges for what an engine compiled that
+    /// [`Sandbox`](crate::portable::Sandbox) trusts, an address space of its own for all else.
+    ///
+    /// Platforms place no image there: a [`Placement`] has one of the other two.
+    Sandbox,
 }
 
 impl Domain {
-    /// Both domains.
+    /// The domains that images are placed in.
     pub const ALL: [Domain; 2] = [Domain::Kernel, Domain::User];
+
+    /// The domains that loads may ask for.
+    pub const CHOICES: [Domain; 3] = [Domain::Kernel, Domain::User, Domain::Sandbox];
 
     /// Returns the name in reports and options.
     #[must_use]
@@ -37,13 +45,14 @@ impl Domain {
         match self {
             Domain::Kernel => "kernel",
             Domain::User => "user",
+            Domain::Sandbox => "sandbox",
         }
     }
 
     /// Returns the domain with the given name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Domain> {
-        Domain::ALL.into_iter().find(|domain| domain.name() == name)
+        Domain::CHOICES.into_iter().find(|domain| domain.name() == name)
     }
 }
 
@@ -146,7 +155,7 @@ impl Default for LoadOptions {
 /// The requirements of an image: its domain, budget and services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// The domain that its code runs in.
+    /// The domain that its code runs in, never [`Domain::Sandbox`].
     pub domain: Domain,
     /// The budget of its calls.
     pub budget: Budget,
@@ -162,7 +171,7 @@ mod tests {
 
     #[test]
     fn reads_its_own_names() {
-        for domain in Domain::ALL {
+        for domain in Domain::CHOICES {
             assert_eq!(Domain::from_name(domain.name()), Some(domain));
         }
     }
@@ -175,6 +184,7 @@ mod tests {
         let limits = Budget::LIMITS;
         for other in [
             LoadOptions { domain: Domain::User, ..default },
+            LoadOptions { domain: Domain::Sandbox, ..default },
             with(Budget { time_us: 1, ..limits }),
             with(Budget { stack_bytes: 1, ..limits }),
             with(Budget { heap_bytes: 1, ..limits }),

@@ -5,7 +5,7 @@ use core::fmt;
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 use bareflow_abi::Out;
-use bareflow_engine::{Engine, EngineError, Options};
+use bareflow_engine::{Description, Engine, EngineError, Options};
 
 use super::compiled::Compiled;
 use crate::error::BindError;
@@ -111,6 +111,24 @@ impl<A: Allocator> fmt::Display for Reason<A> {
 }
 
 impl<P: Platform> ModuleManager<P> {
+    /// Asks the active module `engine` what it is.
+    ///
+    /// # Errors
+    /// There is no such engine, or it gave no answer.
+    pub fn describe_engine(&self, engine: &str) -> Result<Description, CompileError<P::Alloc>> {
+        let engine = Name::new(engine).ok_or(CompileError::Name)?;
+        let bound =
+            self.bind::<dyn Engine>(engine.as_str()).map_err(|error| CompileError::NoEngine { engine, error })?;
+        let mut description = Description::default();
+        match bound.client().describe(&mut description) {
+            Ok(()) => Ok(description),
+            Err(EngineError::Call(error)) => Err(CompileError::NoAnswer { engine, error }),
+            Err(error) => {
+                Err(CompileError::Refused { engine, error, reason: Reason(Vec::new_in(self.platform.allocator())) })
+            }
+        }
+    }
+
     /// Makes the active module `engine` turn `wasm` into a blob, for a module that is called `name` if it does not say its
     /// own name.
     ///

@@ -6,9 +6,13 @@ mod compile;
 mod compiled;
 mod cost;
 #[cfg(test)]
+mod sandbox_tests;
+mod sandboxed;
+#[cfg(test)]
 mod tests;
 
 pub use crate::provenance::is_engine;
+pub use crate::sandbox::{MAX_TRUSTED_ENGINES, Sandbox};
 pub use bareflow_engine as engine;
 pub use compile::CompileError;
 pub use compiled::Compiled;

@@ -66,7 +66,7 @@ fn blob_with(flags: u32, at: u32, areas: &[CarryArea]) -> Vec<u8> {
 }
 
 /// Returns what `engine` made of `wasm`, which takes [`ModuleManager::compile`] elsewhere.
-fn compiled(blob: &[u8], engine: &str, wasm: &[u8]) -> Compiled<Global> {
+pub(super) fn compiled(blob: &[u8], engine: &str, wasm: &[u8]) -> Compiled<Global> {
     let mut copy = AllocatedVec::new();
     copy.extend_from_slice(blob);
     let provenance = Provenance {

@@ -37,7 +37,7 @@ pub struct ModuleProfile {
     pub active: bool,
     /// Whether it was replaced, and is freed once its last calls have ended.
     pub retired: bool,
-    /// The domain that it runs in.
+    /// The domain that it runs in: [`Domain::Sandbox`] only where that is the embedder's own privileges.
     pub domain: Domain,
     /// The budget of its calls.
     pub budget: Budget,

@@ -3,8 +3,9 @@
 use allocator_api2::vec::Vec;
 
 use crate::manager::ModuleManager;
+use crate::module::Index;
 use crate::module::interfaces::Interfaces;
-use crate::module::{Index, Metadata};
+use crate::module::metadata::Metadata;
 use crate::platform::Platform;
 use crate::registry::regions::{Holder, Region};
 

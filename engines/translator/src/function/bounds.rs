@@ -22,7 +22,7 @@ impl Translator<'_, '_> {
                 let (address, offset) = self.sum_of(index, access.offset);
                 (flags, address, offset)
             }
-            Bounds::Checked { spectre_guard } => {
+            Bounds::Checked => {
                 let flags = self.emit.memory_flags();
                 let end = access.offset + u64::from(bytes);
                 let outside = if self.is_surely_inside(index, end) { None } else { Some(self.is_outside(index, end)) };
@@ -31,7 +31,7 @@ impl Translator<'_, '_> {
                 }
                 let index = self.emit.extend(index);
                 let zero = self.emit.builder.ins().iconst(I64, 0);
-                match outside.filter(|_| spectre_guard) {
+                match outside.filter(|_| self.emit.environment.options.spectre_guard) {
                     None => {
                         let (address, offset) = self.sum_of(index, access.offset);
                         (flags, address, offset)
@@ -88,10 +88,15 @@ impl Translator<'_, '_> {
     }
 
     /// Checks that `length` bytes (or elements) from `start` on lie within `limit`. Numbers of 64 bits, of which the first
-    /// two are below 2^32.
-    pub(super) fn check_range(&mut self, start: Value, length: Value, limit: Value, code: TrapCode) {
+    /// two are below 2^32. Returns the length, which is 0 for a processor that guesses past the check.
+    pub(super) fn check_range(&mut self, start: Value, length: Value, limit: Value, code: TrapCode) -> Value {
         let end = self.emit.builder.ins().iadd(start, length);
         let outside = self.emit.builder.ins().icmp(IntCC::UnsignedGreaterThan, end, limit);
         self.emit.trap_if(outside, code);
+        if !self.emit.environment.options.spectre_guard {
+            return length;
+        }
+        let none = self.emit.builder.ins().iconst(I64, 0);
+        self.emit.builder.ins().select_spectre_guard(outside, none, length)
     }
 }

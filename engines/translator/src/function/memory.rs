@@ -26,14 +26,14 @@ impl Translator<'_, '_> {
             Operator::MemoryCopy { .. } => {
                 let [to, from, length] = self.pop_array();
                 let length = self.emit.extend(length);
-                let to = self.checked_place(to, length);
-                let from = self.checked_place(from, length);
+                let (to, length) = self.checked_place(to, length);
+                let (from, length) = self.checked_place(from, length);
                 self.emit.call_routine(Routine::Copy, &[to, from, length]);
             }
             Operator::MemoryFill { .. } => {
                 let [to, byte, length] = self.pop_array();
                 let length = self.emit.extend(length);
-                let to = self.checked_place(to, length);
+                let (to, length) = self.checked_place(to, length);
                 self.emit.call_routine(Routine::Fill, &[to, byte, length]);
             }
             Operator::MemoryInit { data_index, .. } => self.memory_init(data_index),
@@ -46,12 +46,12 @@ impl Translator<'_, '_> {
         true
     }
 
-    /// Checks a range of memory, whose length has 64 bits. Returns its address.
-    fn checked_place(&mut self, start: Value, length: Value) -> Value {
+    /// Checks a range of memory, whose length has 64 bits. Returns its address, and the length.
+    fn checked_place(&mut self, start: Value, length: Value) -> (Value, Value) {
         let (start, limit) = (self.emit.extend(start), self.emit.memory_bytes());
-        self.check_range(start, length, limit, TrapCode::HEAP_OUT_OF_BOUNDS);
+        let length = self.check_range(start, length, limit, TrapCode::HEAP_OUT_OF_BOUNDS);
         let base = self.emit.memory();
-        self.emit.builder.ins().iadd(base, start)
+        (self.emit.builder.ins().iadd(base, start), length)
     }
 
     fn memory_init(&mut self, segment: u32) {
@@ -63,8 +63,8 @@ impl Translator<'_, '_> {
         let mark = environment.plan.layout.data_dropped + segment;
         let limit = self.segment_length(size, mark);
         let (from, length) = (self.emit.extend(from), self.emit.extend(length));
-        self.check_range(from, length, limit, TrapCode::HEAP_OUT_OF_BOUNDS);
-        let to = self.checked_place(to, length);
+        let length = self.check_range(from, length, limit, TrapCode::HEAP_OUT_OF_BOUNDS);
+        let (to, length) = self.checked_place(to, length);
         let start = self.place_in_rodata(environment.plan.rodata.data[segment as usize], from);
         self.emit.call_routine(Routine::Copy, &[to, start, length]);
     }

@@ -52,14 +52,14 @@ impl Translator<'_, '_> {
             Operator::TableFill { table } => {
                 let [start, reference, count] = self.pop_array();
                 let count = self.emit.extend(count);
-                let to = self.checked_elements(table, start, count);
+                let (to, count) = self.checked_elements(table, start, count);
                 self.emit.call_routine(Routine::FillElements, &[to, reference, count]);
             }
             Operator::TableCopy { dst_table, src_table } => {
                 let [to, from, count] = self.pop_array();
                 let count = self.emit.extend(count);
-                let to = self.checked_elements(dst_table, to, count);
-                let from = self.checked_elements(src_table, from, count);
+                let (to, count) = self.checked_elements(dst_table, to, count);
+                let (from, count) = self.checked_elements(src_table, from, count);
                 let bytes = self.emit.builder.ins().ishl_imm_u(count, 2);
                 self.emit.call_routine(Routine::Copy, &[to, from, bytes]);
             }
@@ -94,7 +94,7 @@ impl Translator<'_, '_> {
         self.emit.trap_if(outside, TABLE_OUT_OF_BOUNDS);
         let index = self.emit.extend(index);
         let address = self.element_address(table, index);
-        if !self.emit.environment.options.spectre_guard() {
+        if !self.emit.environment.options.spectre_guard {
             return address;
         }
         let first = self.emit.data();
@@ -108,12 +108,12 @@ impl Translator<'_, '_> {
         self.emit.builder.ins().iadd(start, bytes)
     }
 
-    /// Checks a range of elements, whose number has 64 bits. Returns the first one's address.
-    fn checked_elements(&mut self, table: u32, start: Value, count: Value) -> Value {
+    /// Checks a range of elements, whose number has 64 bits. Returns the first one's address, and the number.
+    fn checked_elements(&mut self, table: u32, start: Value, count: Value) -> (Value, Value) {
         let size = self.table_size(table);
         let (start, size) = (self.emit.extend(start), self.emit.extend(size));
-        self.check_range(start, count, size, TABLE_OUT_OF_BOUNDS);
-        self.element_address(table, start)
+        let count = self.check_range(start, count, size, TABLE_OUT_OF_BOUNDS);
+        (self.element_address(table, start), count)
     }
 
     fn table_grow(&mut self, table: u32) {
@@ -143,8 +143,8 @@ impl Translator<'_, '_> {
         let size = if is_passive { elements.items.len() as u64 } else { 0 };
         let limit = self.segment_length(size, environment.plan.layout.elements_dropped + segment);
         let (from, count) = (self.emit.extend(from), self.emit.extend(count));
-        self.check_range(from, count, limit, TABLE_OUT_OF_BOUNDS);
-        let to = self.checked_elements(table, to, count);
+        let count = self.check_range(from, count, limit, TABLE_OUT_OF_BOUNDS);
+        let (to, count) = self.checked_elements(table, to, count);
         let bytes = self.emit.builder.ins().ishl_imm_u(from, 2);
         let start = self.place_in_rodata(environment.plan.rodata.elements[segment as usize], bytes);
         let bytes = self.emit.builder.ins().ishl_imm_u(count, 2);

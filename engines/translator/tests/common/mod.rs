@@ -9,7 +9,8 @@ pub const OPTIONS: Options = Options {
     version: (1, 0, 0),
     optimization: Optimization::Speed,
     cpu_level: 1,
-    bounds: Bounds::Checked { spectre_guard: true },
+    bounds: Bounds::Checked,
+    spectre_guard: true,
     maximum_pages: 16,
 };
 

@@ -42,6 +42,11 @@ pub const IS_SILENT: u8 = 6;
 pub const BY_OPTIMIZATION: u8 = 7;
 /// Allocates more than its heap has.
 pub const EXHAUSTS: u8 = 8;
+/// Hands the rest over as the blob, after some seconds for fast code.
+pub const DAWDLES: u8 = 9;
+
+/// The steps of a compilation that takes its time: some seconds in an emulator.
+const STEPS: u32 = 300_000_000;
 
 impl Engine for Sham {
     fn describe(&self, into: &mut Description) -> Result<(), EngineError> {
@@ -68,6 +73,12 @@ impl Engine for Sham {
         kept.1 = u64::from(*mode == IS_SILENT);
         match *mode {
             HONEST | BY_OPTIMIZATION => Ok(rest.len() as u64),
+            DAWDLES => {
+                (0..if options.optimization == SPEED { STEPS } else { 0 }).for_each(|step| {
+                    core::hint::black_box(step);
+                });
+                Ok(rest.len() as u64)
+            }
             SHORT => Ok(rest.len() as u64 + 1),
             REFUSES | IS_SILENT => Err(EngineError::Unsupported),
             PANICS => panic!("it was told to"),

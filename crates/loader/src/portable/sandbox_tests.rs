@@ -1,0 +1,82 @@
+//! The sandbox, on a platform that executes nothing.
+
+use std::vec::Vec;
+
+use bareflow_abi::interface::bindings::{NewEntry, encode, encoded_size};
+use bareflow_abi::record::BINDINGS;
+use bareflow_engine::Engine;
+
+use super::Sandbox;
+use super::tests::compiled;
+use crate::error::LoadError;
+use crate::manager::ModuleManager;
+use crate::policy::{Domain, LoadOptions};
+use crate::profile::Timing;
+use crate::provenance::digest;
+use crate::testing::{FakePlatform, blob, manager};
+
+/// Returns the sandbox that trusts one engine, whose blob is `engine`.
+#[expect(unsafe_code, reason = "nothing is run")]
+fn trusting(engine: &[u8]) -> Sandbox {
+    // SAFETY: the images of these tests are never executed.
+    let sandbox = unsafe { Sandbox::trust([&blob::small("none")[..], engine]) };
+    assert_ne!(sandbox, Sandbox::EMPTY, "an engine is known by what it exports");
+    sandbox
+}
+
+/// The interface of engines, exported.
+const EXPORT: [NewEntry; 1] = [NewEntry::of::<dyn Engine>("")];
+const RECORD: [u8; encoded_size(&EXPORT)] = encode(&EXPORT);
+
+/// Returns a blob that exports the interface of engines.
+fn engine() -> Vec<u8> {
+    let mut bytes = blob::small("compiler");
+    blob::add_record(&mut bytes, BINDINGS, &RECORD);
+    bytes
+}
+
+#[test]
+fn only_guarded_code_of_a_trusted_engine_has_the_embedders_privileges() {
+    let (engine, program) = (engine(), blob::small("program"));
+    let made = |digest_of: &[u8], spectre_guard| {
+        let mut made = compiled(&program, "compiler", b"wasm");
+        made.provenance.engine_digest = digest(digest_of);
+        made.provenance.options.spectre_guard = spectre_guard;
+        made
+    };
+    let other = [&engine[..], b"."].concat();
+    let sandboxed = LoadOptions { domain: Domain::Sandbox, ..LoadOptions::DEFAULT };
+    for (sandbox, made, expected) in [
+        (Sandbox::EMPTY, Some(made(&engine, 1)), Domain::User),
+        (trusting(&engine), Some(made(&engine, 1)), Domain::Sandbox),
+        (trusting(&engine), Some(made(&engine, 0)), Domain::User),
+        (trusting(&engine).without_guard(), Some(made(&engine, 0)), Domain::Sandbox),
+        (trusting(&engine).without_guard(), Some(made(&other, 1)), Domain::User),
+        (trusting(&engine).without_guard(), None, Domain::User),
+    ] {
+        let platform = FakePlatform { has_user: true, ..FakePlatform::default() };
+        let mut manager = manager(&platform, Timing::Precise);
+        manager.permit_sandbox(sandbox);
+        let id = match &made {
+            Some(made) => manager.load_compiled(made, &sandboxed).unwrap(),
+            None => manager.load_with(&program, &sandboxed).unwrap(),
+        };
+        assert_eq!(manager.stats(id).unwrap().domain, expected, "{sandbox:?}");
+        assert_eq!(manager.options(id).unwrap().domain, Domain::Sandbox);
+    }
+}
+
+#[test]
+fn the_sandbox_needs_no_permission_for_all_blobs() {
+    let engine = engine();
+    let mut made = compiled(&blob::small("program"), "compiler", b"wasm");
+    made.provenance.engine_digest = digest(&engine);
+    let platform = FakePlatform::default();
+    let mut manager = ModuleManager::new(&platform, Timing::Precise);
+    let sandboxed = LoadOptions { domain: Domain::Sandbox, ..LoadOptions::DEFAULT };
+    assert_eq!(manager.load_compiled(&made, &sandboxed), Err(LoadError::NoSuchDomain(Domain::User)));
+    manager.permit_sandbox(trusting(&engine));
+    let id = manager.load_compiled(&made, &sandboxed).unwrap();
+    assert_eq!(manager.stats(id).unwrap().domain, Domain::Sandbox);
+    assert_eq!(manager.load(&blob::small("other")), Err(LoadError::NoKernelDomain));
+}
