@@ -46,7 +46,7 @@ pub const EXHAUSTS: u8 = 8;
 pub const DAWDLES: u8 = 9;
 
 /// The steps of a compilation that takes its time: some seconds in an emulator.
-const STEPS: u32 = 300_000_000;
+const STEPS: u32 = 100_000_000;
 
 impl Engine for Sham {
     fn describe(&self, into: &mut Description) -> Result<(), EngineError> {
