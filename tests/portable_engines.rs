@@ -1,6 +1,8 @@
 //! WebAssembly in the engines of this repository: what runs in all places, and what is refused in all ways.
 
 mod common;
+#[path = "portable_engines/instructions.rs"]
+mod instructions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ mod gallery;
 mod interfaces;
 mod live;
 mod measure;
+mod portable;
 mod price;
 mod profiled;
 mod regions;
@@ -33,7 +34,7 @@ const OUR_OWN: KernelDomain = unsafe { KernelDomain::trust_all_blobs() };
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
 /// All tables, by the names that select them as arguments.
-const ALL: [(&str, Show); 10] = [
+const ALL: [(&str, Show); 11] = [
     ("twins", twins::show),
     ("gallery", gallery::show),
     ("profiled", profiled::show),
@@ -43,6 +44,7 @@ const ALL: [(&str, Show); 10] = [
     ("events", events::show),
     ("delays", delays::show),
     ("live", live::show),
+    ("portable", portable::show),
     ("boot", boot::show),
 ];
 

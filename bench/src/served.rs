@@ -20,8 +20,14 @@ pub struct Served(JoinHandle<Result<(), String>>, UnixStream);
 impl Served {
     /// Starts it, with a clock that counts instructions or not, and waits until it is ready.
     pub fn start(icount: bool) -> Result<Served, Box<dyn Error>> {
+        Served::start_with(|machine| machine.icount = icount)
+    }
+
+    /// Starts it in the machine that `change` makes, and waits until it is ready.
+    pub fn start_with(change: impl FnOnce(&mut Machine)) -> Result<Served, Box<dyn Error>> {
         let options = KernelOptions { task: Task::Serve, ..KernelOptions::default() };
-        let machine = Machine { icount, options, virtio_channel: true, ..Machine::new(KERNEL) };
+        let mut machine = Machine { options, virtio_channel: true, ..Machine::new(KERNEL) };
+        change(&mut machine);
         let running = machine.start()?;
         let channel = running.channel.try_clone()?;
         // The kernel sends a greeting when it is ready.

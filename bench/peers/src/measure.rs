@@ -6,6 +6,9 @@ use std::hint::black_box;
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 
+/// The fewest rounds of a comparison whose contenders take long.
+const LEAST_ROUNDS: usize = 7;
+
 /// A function that does the work the given number of times and returns the last result.
 pub type Work<'a> = Box<dyn FnMut(u32) -> i32 + 'a>;
 
@@ -43,15 +46,44 @@ impl<'a> Contender<'a> {
 /// # Panics
 /// When one gives another result than `expected`, and so does not do the same work.
 pub fn compare(contenders: &mut [Contender<'_>], expected: i32, rounds: usize, count: u32) -> Vec<Figure> {
+    let counts = vec![count; contenders.len()];
+    compare_counts(contenders, expected, rounds, &counts)
+}
+
+/// Measures as [`compare`] does, with turns of about `turn` ticks, whatever each contender takes, and in at most `rounds`
+/// rounds: fewer, if together they would take more than `limit` ticks.
+pub fn compare_turns(
+    contenders: &mut [Contender<'_>],
+    expected: i32,
+    rounds: usize,
+    (turn, limit): (u64, u64),
+) -> Vec<Figure> {
+    let counts: Vec<_> = contenders
+        .iter_mut()
+        .map(|contender| {
+            (contender.work)(3);
+            let start = clock();
+            (contender.work)(3);
+            let taken = (clock() - start) / 3;
+            (u32::try_from(turn / taken.max(1)).unwrap_or(u32::MAX).max(1), taken)
+        })
+        .collect();
+    let round: u64 = counts.iter().map(|(count, taken)| u64::from(*count) * taken).sum();
+    let rounds = rounds.min((limit / round.max(1)) as usize).max(LEAST_ROUNDS);
+    let counts: Vec<_> = counts.into_iter().map(|(count, _)| count).collect();
+    compare_counts(contenders, expected, rounds, &counts)
+}
+
+fn compare_counts(contenders: &mut [Contender<'_>], expected: i32, rounds: usize, counts: &[u32]) -> Vec<Figure> {
     let mut ticks = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..=rounds {
-        for (contender, ticks) in contenders.iter_mut().zip(&mut ticks) {
+        for ((contender, ticks), count) in contenders.iter_mut().zip(&mut ticks).zip(counts) {
             let start = clock();
-            let result = (contender.work)(count);
+            let result = (contender.work)(*count);
             let taken = clock() - start;
             assert_eq!(result, expected, "{}", contender.name);
             if round > 0 {
-                ticks.push(taken as f64 / f64::from(count));
+                ticks.push(taken as f64 / f64::from(*count));
             }
         }
     }

@@ -23,7 +23,7 @@ pub struct Series {
 }
 
 /// Draws a plot with lines.
-pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Result<(), BoxError> {
+pub fn lines(file: &Path, title: &str, (across, up): (&str, &str), series: &[Series]) -> Result<(), BoxError> {
     let points = || series.iter().flat_map(|series| &series.points);
     let (left, right) = span(points().map(|point| point.0));
     let (bottom, top) = span(points().map(|point| point.1));
@@ -39,7 +39,7 @@ pub fn lines(file: &Path, title: &str, across: &str, series: &[Series]) -> Resul
     chart
         .configure_mesh()
         .x_desc(across)
-        .y_desc("ticks, median")
+        .y_desc(up)
         .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|y| format!("{y:.0}"))
         .light_line_style(TRANSPARENT)

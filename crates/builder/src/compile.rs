@@ -75,10 +75,15 @@ const PROFILE: [(&str, &str); 6] = [
 
 /// Returns the folder for the build with these options.
 ///
-/// Each level has a folder of its own, so that one does not force the other to be compiled again.
+/// Each level has a folder of its own, so that one does not force the other to be compiled again. So has each workspace that is
+/// built in another one's target directory: the compiler's flags contain the workspace's path, and they share dependencies.
 pub(crate) fn build_folder(module: &ModuleCrate, machine: Machine, codegen: &CodegenOptions) -> PathBuf {
     let folder =
         module.target.join(if module.checks == Checks::default() { "module-build" } else { "module-build/debug" });
+    let folder = match module.root.file_name() {
+        Some(name) if module.target.parent() != Some(&*module.root) => folder.join("workspaces").join(name),
+        _ => folder,
+    };
     if machine == Machine::Portable {
         return folder;
     }
