@@ -1,4 +1,4 @@
-//! What portable modules cost in the kernel, in instructions: a load, the step to another tier, a call.
+//! The costs of portable modules in the kernel, in instructions: a load, the step to another tier, a call.
 //!
 //! With `--icount` a tick is an instruction, and every run of the same kernel counts the same, so a slowdown fails here.
 //! Compilers differ a little, hence the margin.

@@ -4,7 +4,7 @@ use comfy_table::Table;
 
 use crate::measure::titled;
 
-/// What was asked for of a figure.
+/// The bound that a figure is to keep.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
     /// As much, or more.

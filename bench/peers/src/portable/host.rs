@@ -10,9 +10,9 @@ use super::engines::OUTPUT;
 pub struct Host<Memory> {
     /// The module's memory, once there is an instance.
     pub memory: Option<Memory>,
-    /// What the module may read.
+    /// The bytes that the module may read.
     pub input: Vec<u8>,
-    /// What it wrote.
+    /// The bytes that it wrote.
     pub output: Vec<u8>,
 }
 
