@@ -29,13 +29,13 @@ pub const INTERPRETED: Code =
     Code { name: "tier 0", engine: "interpreter", optimization: QUICK, bounds: WINDOW, spectre_guard: 0 };
 
 /// Tier 1.
-pub const QUICKLY: Code = Code { name: "tier 1", engine: "compiler", ..INTERPRETED };
+pub const QUICKLY: Code = Code { name: "tier 1", engine: "compiler", spectre_guard: 1, ..INTERPRETED };
 
 /// Tier 2, in windows.
 pub const FAST: Code = Code { name: "tier 2", optimization: SPEED, ..QUICKLY };
 
-/// Tier 2, whose code compares each address, with the guard against Spectre.
-pub const CHECKED_FAST: Code = Code { name: "tier 2, checked", bounds: CHECKED, spectre_guard: 1, ..FAST };
+/// Tier 2, whose code compares each address. As all tiers that are compiled, it is safe from Spectre.
+pub const CHECKED_FAST: Code = Code { name: "tier 2, checked", bounds: CHECKED, ..FAST };
 
 /// The same without the guard.
 pub const UNGUARDED_FAST: Code = Code { name: "checked, no guard", spectre_guard: 0, ..CHECKED_FAST };
@@ -59,11 +59,8 @@ impl Code {
             version: (options.version_major, options.version_minor, options.version_patch),
             optimization: if self.optimization == QUICK { Optimization::Quick } else { Optimization::Speed },
             cpu_level: bareflow_host::cpu_level(),
-            bounds: if self.bounds == WINDOW {
-                Bounds::Window
-            } else {
-                Bounds::Checked { spectre_guard: self.spectre_guard == 1 }
-            },
+            bounds: if self.bounds == WINDOW { Bounds::Window } else { Bounds::Checked },
+            spectre_guard: self.spectre_guard == 1,
             maximum_pages: options.maximum_pages,
         }
     }

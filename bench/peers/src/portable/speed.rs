@@ -53,7 +53,7 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn ticks(&self, which: usize) -> Option<f64> {
-        self.figures[which].as_ref().map(|figure| figure.median)
+        self.figures[which].as_ref().map(|figure| figure.min)
     }
 
     /// Returns how many times as fast `which` is as `other`.
@@ -87,8 +87,8 @@ pub fn show(workspace: &Workspace) -> Result<String, BoxError> {
         rows.iter().partition(|row| row.ticks(NATIVE).is_some_and(|ticks| ticks >= 1.5 * native));
     let left_out = names_of(&constant);
     Ok(format!(
-        "## Portable modules: ticks per call, median\n\n{calls}\n\n\
-         The same crates everywhere, on the input of their longest example. BareFlow contains faults, reads the clock twice \
+        "## Portable modules: ticks per call\n\n{calls}\n\n\
+         The fewest of many rounds, taken by turns; the same crates everywhere, on the input of their longest example. BareFlow contains faults, reads the clock twice \
          and counts in each call, as by default, which takes {} ticks; the others only call. `tier 2` and `wasmtime` have \
          linear memory in a window whose end is not mapped; `checked` code compares each address, and is safe from Spectre. \
          wasmtime's is that only where signals tell it of traps (`memory_reservation(0)`, `memory_guard_size(0)`); without \
@@ -149,7 +149,7 @@ fn empty_calls(engines: &Engines, native: &[u8]) -> Result<[f64; 2], BoxError> {
     let mut contenders =
         [callers.contender("native", native, &[])?, callers.contender(INTERPRETED.name, interpreted, &[])?];
     let figures = compare_turns(&mut contenders, 0, ROUNDS, TICKS);
-    Ok([figures[0].median, figures[1].median])
+    Ok([figures[0].min, figures[1].min])
 }
 
 fn verdicts(rows: &[&Row<'_>], empty_call: f64) -> Verdicts {
