@@ -7,7 +7,7 @@ use bareflow_loader::Domain;
 use bareflow_translator::translate;
 
 use super::bound::{Bound, Verdicts, mean};
-use super::engines::{CHECKED_FAST, Code, Engines, FAST, QUICKLY, text_size};
+use super::engines::{Blobs, CHECKED_FAST, Code, Engines, FAST, QUICKLY, text_size};
 use super::rivals::Compiler;
 use super::subjects::{LARGE, Subject, all};
 use crate::measure::{ratio, titled};
@@ -149,13 +149,13 @@ fn of_system() -> Duration {
 fn by_module(workspace: &Workspace, subjects: &[Subject]) -> Result<(String, f64), BoxError> {
     let mut shown =
         titled(&["module", "wasm", "tier 1 ms", "MB/s", "heap", "tier 2 ms", "MB/s", "heap", "heap / allowed"]);
-    let mut most: f64 = 0.0;
+    let (blobs, mut most) = (Blobs::build(workspace)?, 0.0_f64);
     for subject in subjects {
         let bytes = subject.wasm.len();
         let mut row = vec![subject.name.clone(), bytes.to_string()];
         let mut share: f64 = 0.0;
         for code in [QUICKLY, FAST] {
-            let engines = Engines::load(workspace, Domain::User)?;
+            let engines = Engines::load(&blobs, Domain::User)?;
             let (seconds, _) = fastest(of_system, || engines.compile(&code, &subject.name, &subject.wasm))?;
             let heap = engines.peak_heap(&code).ok_or("the compiler does not note its heap")?;
             share = share.max(heap as f64 / (HEAP.0 * bytes as u64 + HEAP.1) as f64);

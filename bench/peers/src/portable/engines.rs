@@ -66,18 +66,29 @@ impl Code {
     }
 }
 
+/// The engines' blobs.
+pub struct Blobs(Vec<Vec<u8>>);
+
+impl Blobs {
+    /// Builds both.
+    pub fn build(workspace: &Workspace) -> Result<Blobs, BoxError> {
+        let modules = engines(&workspace.root.join("Cargo.toml"))?.modules;
+        let built = modules.iter().map(|module| build_module(module, &workspace.target.join("engines")));
+        Ok(Blobs(built.map(|built| built.map(|built| built.bytes)).collect::<Result<_, _>>()?))
+    }
+}
+
 /// The engines, loaded into this process.
 pub struct Engines(Manager);
 
 impl Engines {
-    /// Builds and loads both, into a process of its own each if `domain` says so.
-    pub fn load(workspace: &Workspace, domain: Domain) -> Result<Engines, BoxError> {
+    /// Loads both, into a process of its own each if `domain` says so.
+    pub fn load(blobs: &Blobs, domain: Domain) -> Result<Engines, BoxError> {
         let manager = manager()?;
-        for module in engines(&workspace.root.join("Cargo.toml"))?.modules {
-            let blob = build_module(&module, &workspace.target.join("engines"))?.bytes;
+        for blob in &blobs.0 {
             // As the command line loads them.
             let limits = Budget { time_us: 300_000_000, stack_bytes: 8 << 20, heap_bytes: 192 << 20, ..Budget::LIMITS };
-            manager.load_with(&blob, &LoadOptions { domain, limits, ..LoadOptions::DEFAULT })?;
+            manager.load_with(blob, &LoadOptions { domain, limits, ..LoadOptions::DEFAULT })?;
         }
         Ok(Engines(manager))
     }

@@ -4,7 +4,7 @@ use bareflow_builder::Workspace;
 use bareflow_loader::Domain;
 
 use super::bound::{Bound, Verdicts, least, mean};
-use super::engines::{CODES, Callers, Engines, INTERPRETED};
+use super::engines::{Blobs, CODES, Callers, Engines, INTERPRETED};
 use super::rivals::{self, COMPILERS, Compiler};
 use super::subjects::{Subject, all};
 use crate::measure::{Figure, compare_turns, ratio, ticks, titled};
@@ -64,7 +64,7 @@ impl Row<'_> {
 
 /// Compares all modules.
 pub fn show(workspace: &Workspace) -> Result<String, BoxError> {
-    let (subjects, engines) = (all(workspace)?, Engines::load(workspace, Domain::Kernel)?);
+    let (subjects, engines) = (all(workspace)?, Engines::load(&Blobs::build(workspace)?, Domain::Kernel)?);
     let mut rows = Vec::new();
     for subject in &subjects {
         rows.push(Row { subject, figures: measure(&engines, subject)? });

@@ -12,7 +12,7 @@ use bareflow_suite::module_file::ModuleFile;
 use bareflow_suite::tiers::Rates;
 
 use super::bound::{Bound, Verdicts};
-use super::engines::{Engines, OUTPUT};
+use super::engines::{Blobs, Engines, OUTPUT};
 use super::host;
 use super::rivals::Compiler;
 use super::subjects::{LARGE, Subject, all};
@@ -44,7 +44,7 @@ pub type Plot = (String, Vec<Series>);
 
 /// Measures all, and returns the text and the plots.
 pub fn show(workspace: &Workspace) -> Result<(String, Vec<Plot>), BoxError> {
-    let (subjects, engines) = (all(workspace)?, Engines::load(workspace, Domain::User)?);
+    let (subjects, engines) = (all(workspace)?, Engines::load(&Blobs::build(workspace)?, Domain::User)?);
     let of = |name: &str| subjects.iter().find(|subject| subject.name == name).ok_or("no such module");
     let mut rows = titled(&["module", "who", "first result, ms", "full speed from, ms", "calls a second then"]);
     let mut plots = Vec::new();
