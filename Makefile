@@ -1,6 +1,6 @@
 # The two commands of README: `make run` and `make test`.
 
-.PHONY: run example test check package attacks bench performance setup setup-tests clean
+.PHONY: run example test check package attacks conformance bench performance setup setup-tests clean
 
 run: setup
 	cargo run -- boot
@@ -46,6 +46,19 @@ attacks: setup
 	@folder=$$(mktemp -d); target/debug/bareflow serve --socket $$folder/s >$$folder/log & \
 	serve=$$!; while ! [ -S $$folder/s ] && kill -0 $$serve; do sleep 0.1; done; \
 	tests/attacks/run $$folder/s; status=$$?; \
+	target/debug/bareflow shutdown --socket $$folder/s; rm -r $$folder; exit $$status
+
+# The engines in a kernel that `serve` keeps up: the tests of WebAssembly's specification, and MODULES random modules beside
+# wasmtime (docs/portable.md).
+MODULES = 1000
+conformance: setup
+	cargo build --locked -p bareflow
+	target/debug/bareflow build --engines
+	cargo build --release --locked --manifest-path engines/Cargo.toml -p conformance --features peer
+	@folder=$$(mktemp -d); target/debug/bareflow serve --socket $$folder/s --memory 1G --budget heap=64M,data=128M >$$folder/log & \
+	serve=$$!; while ! [ -S $$folder/s ] && kill -0 $$serve; do sleep 0.1; done; \
+	engines/target/release/conformance spec --kernel $$folder/s && \
+	engines/target/release/conformance smith --kernel $$folder/s --modules $(MODULES); status=$$?; \
 	target/debug/bareflow shutdown --socket $$folder/s; rm -r $$folder; exit $$status
 
 # Figures beside those of what a user could pick instead, whose crates are built for this alone:

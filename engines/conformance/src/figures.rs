@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use bareflow_abi::header::{HEADER_SIZE, Header};
+use bareflow_host::HostPlatform;
+use bareflow_loader::ModuleManager;
 use bareflow_translator::{Bounds, Options, translate};
 use wasmtime::{Config, Engine, Linker, Store};
 
 use crate::HEAP;
-use crate::instance::Host;
+use crate::process;
 
 /// The compilations of which the fastest counts.
 const COMPILATIONS: u32 = 5;
@@ -19,7 +21,7 @@ const CALLS: Duration = Duration::from_millis(500);
 
 /// Prints a line for each file.
 pub fn run(options: &Options, files: &[PathBuf]) -> Result<bool> {
-    let host = Host::new()?;
+    let manager = process::manager()?;
     println!(
         "{:24} {:>9} | ours: ms, text, heap MiB, us a call | wasmtime: ms, text, us a call | ratios",
         "file", "bytes"
@@ -32,7 +34,7 @@ pub fn run(options: &Options, files: &[PathBuf]) -> Result<bool> {
         let (blob, ms) = fastest(|| translate(options, "figure", &wasm).map_err(|error| anyhow!("{error}")))?;
         let heap = HEAP.peak_usage_as_mb() - before;
         let text = blob.first_chunk::<HEADER_SIZE>().map_or(0, |header| Header::from_bytes(header).text_size);
-        let call = time_ours(&host, &blob)?;
+        let call = time_ours(&manager, &blob)?;
         let (their_text, their_ms, their_call) = theirs(options, &wasm)?;
         println!(
             "{name:24} {:9} | {ms:8.1} {text:9} {heap:6.1} {call:10.2} | {their_ms:8.1} {their_text:9} {their_call:10.2} | \
@@ -70,11 +72,11 @@ fn shortest(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(best)
 }
 
-fn time_ours(host: &Host, blob: &[u8]) -> Result<f64> {
-    let id = host.load(blob)?;
-    let best = shortest(|| host.run(id).map(|_| ()));
-    host.unload_blob(id);
-    best
+fn time_ours(manager: &ModuleManager<HostPlatform>, blob: &[u8]) -> Result<f64> {
+    let id = manager.load_with(blob, &process::OPTIONS)?;
+    let best = shortest(|| Ok(manager.execute(id).map(|_| ())?))?;
+    manager.unload(id).map_err(|error| anyhow!("{error}"))?;
+    Ok(best)
 }
 
 fn theirs(options: &Options, wasm: &[u8]) -> Result<(usize, f64, f64)> {

