@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use bareflow_loader::{Budget, Domain, LoadOptions};
 use bareflow_protocol::comparison::{Condition, Conditions, Gate};
 use bareflow_protocol::control::{LoadOverrides, MAX_WORD, Push, Refusal};
+use bareflow_protocol::tier::Portable;
 use bareflow_protocol::{Envelope, Request, Response, encode_frame};
+use bareflow_suite::load_defaults::LoadDefaults;
 use common::mutate::renamed;
 use common::server::{Local, refusal};
 use common::{blob, test_blob};
@@ -114,6 +116,23 @@ fn rejects_the_kernel_domain_where_the_server_is_for_ring_3() {
         local.push(&bytes(blob("sum")), |push| push.overrides.domain = Some("user")),
         Response::Loaded(_)
     ));
+}
+
+#[test]
+fn rejects_the_kernel_domain_where_the_server_is_for_what_nobody_trusts() {
+    let load = LoadOptions { domain: Domain::Sandbox, ..LoadOptions::default() };
+    let portable = Portable { engine_domain: Domain::Kernel, ..Portable::DEFAULT };
+    let local = Local::new(LoadDefaults { load, portable, ..LoadDefaults::default() });
+    let answer = local.push(&bytes(blob("sum")), |push| push.overrides.domain = Some("kernel"));
+    assert!(
+        refusal(answer).contains("expected user or sandbox: this kernel was started for modules that are not trusted")
+    );
+    // Neither native code nor an engine that a client brings along has the kernel's privileges.
+    for (bytes, name) in [(bytes(blob("sum")), "sum"), (bytes(test_blob("sham-engine")), "sham-engine")] {
+        assert!(matches!(local.push(&bytes, |_| ()), Response::Loaded(_)));
+        let Response::Modules(modules) = local.ask(Request::Stats { module: Some(name) }) else { panic!("no list") };
+        assert_eq!(&*modules[0].domain, "user", "{name}");
+    }
 }
 
 #[test]

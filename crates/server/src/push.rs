@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use allocator_api2::boxed::Box;
 use bareflow_loader::state::{Layouts, schema_of};
 use bareflow_loader::{
-    Assignment, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Occurrence, Platform, Printable, RawModule,
-    Reloaded, StateTransfer, Version,
+    Assignment, Domain, LoadError, LoadOptions, ModuleId, ModuleManager, Name, Occurrence, Platform, Printable,
+    RawModule, Reloaded, StateTransfer, Version,
 };
 use bareflow_protocol::Response;
 use bareflow_protocol::comparison::{Gate, Verdict};
@@ -236,8 +236,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let defaults = self.defaults.options(blob);
         let options = old.unwrap_or(defaults);
         let limits = wanted.limits.map(|limits| limits.within(&defaults.limits));
+        let (domain, of_server) = (wanted.domain.unwrap_or(options.domain), self.defaults.load.domain);
         LoadOptions {
-            domain: wanted.domain.unwrap_or(options.domain),
+            // The operator may have put an engine into the kernel domain. A client's does not follow it there.
+            domain: if domain == Domain::Kernel { of_server } else { domain },
             limits: limits.unwrap_or(options.limits),
             on_fault: wanted.on_fault.unwrap_or(options.on_fault),
             ..options

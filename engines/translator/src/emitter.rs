@@ -207,6 +207,16 @@ impl<'module, 'function> Emitter<'module, 'function> {
         self.builder.ins().trapnz(condition, code);
     }
 
+    /// Returns `value`, or 0 where a processor guesses past the check that it is not `outside`, if the code has that guard.
+    pub fn guarded(&mut self, outside: Value, value: Value) -> Value {
+        if !self.environment.options.spectre_guard {
+            return value;
+        }
+        let value_type = self.builder.func.dfg.value_type(value);
+        let zero = self.builder.ins().iconst(value_type, 0);
+        self.builder.ins().select_spectre_guard(outside, zero, value)
+    }
+
     /// Returns a reference to another function, for a direct call.
     pub fn function(&mut self, symbol: Symbol, signature: impl FnOnce() -> Signature) -> FuncRef {
         if let Some(reference) = self.functions.get(&symbol) {

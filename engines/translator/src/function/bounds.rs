@@ -93,10 +93,6 @@ impl Translator<'_, '_> {
         let end = self.emit.builder.ins().iadd(start, length);
         let outside = self.emit.builder.ins().icmp(IntCC::UnsignedGreaterThan, end, limit);
         self.emit.trap_if(outside, code);
-        if !self.emit.environment.options.spectre_guard {
-            return length;
-        }
-        let none = self.emit.builder.ins().iconst(I64, 0);
-        self.emit.builder.ins().select_spectre_guard(outside, none, length)
+        self.emit.guarded(outside, length)
     }
 }

@@ -10,7 +10,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value};
 
-use super::bytes::{begin, go_on_if};
+use super::bytes::{begin, go_on_if, go_on_inside};
 use super::import::{TRUSTED, field, range};
 use crate::blob::Arguments;
 use crate::emitter::Emitter;
@@ -90,8 +90,8 @@ fn entry_of(emit: &mut Emitter<'_, '_>, place: Arguments, nothing: Block) -> Val
     let is_function = emit.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, function, i64::from(place.functions));
     go_on_if(emit, is_function, nothing);
     let number = emit.parameter(0);
-    let is_argument = emit.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, number, MAX_ARGUMENTS as i64);
-    go_on_if(emit, is_argument, nothing);
+    let outside = emit.builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, number, MAX_ARGUMENTS as i64);
+    let number = go_on_inside(emit, outside, number, nothing);
     let (function, number) = (emit.extend(function), emit.extend(number));
     let rodata = emit.rodata();
     let distance = emit.builder.ins().ishl_imm_u(function, 3);

@@ -189,6 +189,14 @@ pub(super) fn go_on_if(emit: &mut Emitter<'_, '_>, condition: Value, otherwise: 
     begin(emit, next);
 }
 
+/// Goes on in a new block if `value` is not `outside`, and else in `otherwise`. Returns the value, guarded.
+pub(super) fn go_on_inside(emit: &mut Emitter<'_, '_>, outside: Value, value: Value, otherwise: Block) -> Value {
+    let next = emit.builder.create_block();
+    emit.builder.ins().brif(outside, otherwise, &[], next, &[]);
+    begin(emit, next);
+    emit.guarded(outside, value)
+}
+
 /// Begins a block to which all branches are known.
 pub(super) fn begin(emit: &mut Emitter<'_, '_>, block: Block) {
     emit.builder.switch_to_block(block);

@@ -86,23 +86,25 @@ pub(super) fn call_service(
     emit.builder.inst_results(call).first().copied()
 }
 
-/// Checks the range of memory in two parameters, address and length. Returns its address, and its length in 64 bits.
+/// Checks the range of memory in two parameters, address and length. Returns both, in 64 bits.
 pub(super) fn range(emit: &mut Emitter<'_, '_>, start: usize, length: usize) -> (Value, Value) {
     let (start, length) = (emit.parameter(start), emit.parameter(length));
     let (start, length) = (emit.extend(start), emit.extend(length));
-    (checked(emit, start, length), length)
+    checked(emit, start, length)
 }
 
-/// Checks a range of memory; both numbers have 64 bits. Returns its address.
-pub(super) fn checked(emit: &mut Emitter<'_, '_>, start: Value, length: Value) -> Value {
+/// Checks a range of memory; both numbers have 64 bits. Returns its address and its length.
+pub(super) fn checked(emit: &mut Emitter<'_, '_>, start: Value, length: Value) -> (Value, Value) {
     let limit = emit.memory_bytes();
     let is_start = emit.builder.ins().icmp(IntCC::UnsignedGreaterThan, start, limit);
     emit.trap_if(is_start, TrapCode::HEAP_OUT_OF_BOUNDS);
     let room = emit.builder.ins().isub(limit, start);
     let is_long = emit.builder.ins().icmp(IntCC::UnsignedGreaterThan, length, room);
     emit.trap_if(is_long, TrapCode::HEAP_OUT_OF_BOUNDS);
+    let outside = emit.builder.ins().bor(is_start, is_long);
+    let (start, length) = (emit.guarded(outside, start), emit.guarded(outside, length));
     let base = emit.memory();
-    emit.builder.ins().iadd(base, start)
+    (emit.builder.ins().iadd(base, start), length)
 }
 
 fn input_read(emit: &mut Emitter<'_, '_>, context: Value) -> Value {
@@ -141,7 +143,7 @@ fn call(emit: &mut Emitter<'_, '_>, context: Value) -> Value {
     let reply = emit.parameter(6);
     let reply = emit.extend(reply);
     let reply_length = emit.builder.ins().iconst(I64, 8);
-    let reply = checked(emit, reply, reply_length);
+    let (reply, _) = checked(emit, reply, reply_length);
     let size = size_of::<CallArguments<'_>>() as u32;
     let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
     let slot = emit.builder.create_sized_stack_slot(slot);

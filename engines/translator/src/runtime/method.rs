@@ -12,7 +12,7 @@ use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value};
 use cranelift_codegen::isa::CallConv;
 
-use super::bytes::{begin, branch, go_on_if};
+use super::bytes::{begin, branch, go_on_if, go_on_inside};
 use super::import::{TRUSTED, checked, field, load_service};
 use crate::emitter::{Emitter, signature};
 
@@ -44,7 +44,7 @@ pub(super) fn invoke(emit: &mut Emitter<'_, '_>, context: Value) -> Value {
         begin(emit, piece);
         let second = emit.builder.ins().iadd_imm_s(offset, 8);
         let length = read_word(emit, words, second);
-        let address = checked(emit, value, length);
+        let (address, length) = checked(emit, value, length);
         store_word(emit, frame, offset, address);
         store_word(emit, frame, second, length);
         let behind = emit.builder.ins().iadd_imm_s(offset, 16);
@@ -54,7 +54,7 @@ pub(super) fn invoke(emit: &mut Emitter<'_, '_>, context: Value) -> Value {
     });
     let reply = emit.extend(reply);
     let reply_length = emit.builder.ins().iconst(I64, 8);
-    let reply = checked(emit, reply, reply_length);
+    let (reply, _) = checked(emit, reply, reply_length);
     let embedder = emit.builder.ins().load(I64, TRUSTED, context, field(Context::OFFSETS.embedder));
     let service = load_service(emit, context, offset_of!(Services, invoke));
     let types = signature(CallConv::SystemV, &[I64, I64, I64], &[I64, I64]);
@@ -90,17 +90,17 @@ fn shape_of(emit: &mut Emitter<'_, '_>, number: Value) -> Value {
     let import = emit.builder.ins().ushr_imm_u(number, 32);
     let method = emit.builder.ins().ireduce(I32, number);
     let method = emit.extend(method);
-    let is_import = emit.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, import, i64::from(imports));
+    let outside = emit.builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, import, i64::from(imports));
     let missing = emit.builder.create_block();
-    go_on_if(emit, is_import, missing);
+    let import = go_on_inside(emit, outside, import, missing);
     let rodata = emit.rodata();
     let constant = MemFlagsData::trusted().with_readonly();
     let distance = emit.builder.ins().ishl_imm_u(import, 3);
     let entry = emit.builder.ins().iadd(rodata, distance);
     let first = emit.builder.ins().uload32(constant, entry, list.cast_signed());
     let count = emit.builder.ins().uload32(constant, entry, list.cast_signed() + 4);
-    let is_method = emit.builder.ins().icmp(IntCC::UnsignedLessThan, method, count);
-    go_on_if(emit, is_method, missing);
+    let outside = emit.builder.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, method, count);
+    let method = go_on_inside(emit, outside, method, missing);
     let distance = emit.builder.ins().ishl_imm_u(method, 2);
     let place = emit.builder.ins().iadd(rodata, first);
     let place = emit.builder.ins().iadd(place, distance);
@@ -139,7 +139,7 @@ fn each_argument(
 fn word_place(emit: &mut Emitter<'_, '_>, words: Value, offset: Value) -> Value {
     let start = emit.builder.ins().iadd(words, offset);
     let length = emit.builder.ins().iconst(I64, 8);
-    checked(emit, start, length)
+    checked(emit, start, length).0
 }
 
 fn read_word(emit: &mut Emitter<'_, '_>, words: Value, offset: Value) -> Value {
