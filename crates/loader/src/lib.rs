@@ -35,7 +35,7 @@ extern crate std;
 
 // Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
 // diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, events,
-// supervision, portable, and the files for replacement, unloading and profiles. `provenance` follows name.
+// supervision, portable, and the files for replacement, unloading and profiles. `provenance` follows name, and `sandbox` format.
 mod call;
 pub mod depends;
 pub mod diagnosis;

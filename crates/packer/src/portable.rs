@@ -5,6 +5,7 @@ use bareflow_abi::entry::{Descriptor, ENTRY_SYMBOL};
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_ACCOUNT, FLAG_REENTRANT, Header};
 use bareflow_abi::interface::bindings::Entries;
+use bareflow_abi::memory::MAX_MEMORY_PAGES;
 use bareflow_abi::portable::{self, IMPORT_MODULE, PAGE_SIZE, SECTION, import_named};
 
 use crate::description::Description;
@@ -131,7 +132,7 @@ fn with_maximum(memory: Memory, wasm: &Wasm<'_>, description: &Description, sett
     let lent = if copies_what_is_lent { LENT_PAGES } else { 0 };
     let allocates = description.descriptor.flags & FLAG_ACCOUNT != 0;
     let heap = if allocates { settings.heap_size.div_ceil(PAGE_SIZE) } else { 0 };
-    Memory { maximum: Some(memory.initial.saturating_add(lent + heap).min(PAGE_SIZE)), ..memory }
+    Memory { maximum: Some(memory.initial.saturating_add(lent + heap).min(MAX_MEMORY_PAGES)), ..memory }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use bareflow_abi::entry::DESCRIPTOR_SECTION;
 use bareflow_abi::header::{FLAG_INIT, HEADER_SIZE, SERVICE_LOG};
 use bareflow_abi::interface::bindings::{BINDINGS_SECTION, Method, NewEntry, Role, encode, encoded_size};
 use bareflow_abi::interface::{ArgumentKind, Shape};
+use bareflow_abi::memory::MAX_MEMORY_PAGES;
 use bareflow_abi::{ABI_MINOR, portable::ENTRY_SYMBOL};
 
 /// The parts of a file: an import, a descriptor, and the name of the entry's function.
@@ -95,7 +96,7 @@ fn limits_the_memory_to_what_is_needed() {
     let mut allocates = file();
     allocates.descriptor.as_mut().unwrap().flags = FLAG_ACCOUNT | FLAG_REENTRANT;
     assert_eq!(pages(&allocates, (1 << 20) + 1).maximum, Some(2 + 17));
-    assert_eq!(pages(&allocates, u32::MAX).maximum, Some(PAGE_SIZE));
+    assert_eq!(pages(&allocates, u32::MAX).maximum, Some(MAX_MEMORY_PAGES));
     let bytes = pack_portable(&allocates.bytes(), &settings()).unwrap();
     let header = Header::from_bytes(Wasm::read(&bytes).unwrap().custom(SECTION).unwrap().first_chunk().unwrap());
     assert_eq!(header.flags, FLAG_ACCOUNT);

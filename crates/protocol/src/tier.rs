@@ -59,7 +59,7 @@ pub struct Portable {
     pub calls: Option<[u64; 2]>,
     /// The domain that engines run in.
     pub engine_domain: Domain,
-    /// Whether compiled code has the guard against Spectre, without which none runs in the sandbox.
+    /// Whether code is compiled with the guard against Spectre, and the sandbox demands it.
     pub guard: bool,
 }
 

@@ -46,6 +46,10 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         if wanted.beside && file.is_portable() {
             return Err("a portable module is not loaded beside another one; push it without `--beside`".into());
         }
+        if wanted.beside && gate.is_some() {
+            return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
+        }
+        check_module_count(&self.manager)?;
         self.compile(&mut file, &wanted)?;
         let options = self.options(file.blob(), &wanted);
         let refused = |error: LoadError| {
@@ -58,13 +62,9 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             let code = if error.is_for_memory() { RefusalCode::NoMemory } else { RefusalCode::LoadFailed };
             Refusal::new(code, text)
         };
-        check_module_count(&self.manager)?;
         let parameters = &*wanted.parameters;
         check_parameters(file.blob(), parameters)?;
         if let Some(gate) = gate {
-            if wanted.beside {
-                return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
-            }
             // Without an old module to compare with, there is nothing to prove.
             if let Some(old) = name_of(file.blob()).and_then(|name| self.manager.find(name.as_str())) {
                 return Ok(Next::Task(Task::Compare(self.open_gate(old, file, &options, parameters, gate)?)));

@@ -27,8 +27,7 @@ impl From<LoadOptions> for LoadDefaults<'_> {
 impl LoadDefaults<'_> {
     /// Returns the options for the load of `blob`.
     ///
-    /// An engine runs without privileges and is restarted after a fault unless `portable` says otherwise, within limits of
-    /// its own.
+    /// An engine runs in the domain that `portable` says, is restarted after a fault, and has limits of its own.
     #[must_use]
     pub fn options(&self, blob: &[u8]) -> LoadOptions {
         let Ok(raw) = RawModule::parse(blob) else { return self.load };

@@ -17,7 +17,7 @@ use wast::{Wast, WastDirective};
 
 use crate::HEAP;
 
-/// The most heap that a compilation may take, in MiB: what the module `bareflow-compiler` has.
+/// The most heap that a compilation may take, in MiB: a limit of these tests.
 const MOST_MIB: f32 = 64.0;
 
 /// The expected outcome: a blob, or an error of this class.

@@ -80,7 +80,8 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
         }
     }
     let header = Header {
-        flags: (described.flags & KNOWN_FLAGS) | FLAG_INIT,
+        // Calls share one instance, so they never overlap.
+        flags: (described.flags & KNOWN_FLAGS & !FLAG_REENTRANT) | FLAG_INIT,
         name: described.name,
         version_major: described.version_major,
         version_minor: described.version_minor,
@@ -143,7 +144,6 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
 
 /// Returns the header's fields that are the module's own.
 fn describe(module: &Module<'_>, options: &Options, name: &str) -> Result<Header, Refusal> {
-    let has_entry = module.exports.entry.is_some();
     let described = match &module.description {
         Some(description) => description.header,
         None => {
@@ -160,13 +160,6 @@ fn describe(module: &Module<'_>, options: &Options, name: &str) -> Result<Header
             }
         }
     };
-    if described.flags & FLAG_REENTRANT != 0 {
-        // Calls share one instance, so they never overlap.
-        return Err(Refusal::unsupported("the module is reentrant, which WebAssembly can't be; leave `reentrant` out"));
-    }
-    if module.exports.run.is_none() && !has_entry && described.flags & FLAG_NO_RUN == 0 {
-        return Err(Refusal::unsupported("the module exports no function `run`, expected [] -> [i32]"));
-    }
     Ok(described)
 }
 

@@ -1,7 +1,7 @@
 //! An engine that interprets: it makes blobs of the runner and a module of WebAssembly.
 //!
 //! ```text
-//! module.rs     the module: validated, and what the engine has to know of it
+//! module/       the module: validated, and what the engine has to know of it
 //! rewrite.rs    the module as the runner takes it
 //! program.rs    the rewritten module, and what the runner needs besides
 //! heap.rs       the heap that it needs
@@ -59,7 +59,7 @@ fn check(options: &Options) -> Result<(), Refusal> {
     // An interpreter checks all accesses, and has one way to run code on all processors.
     match options {
         Options { optimization, .. } if *optimization > SPEED => wrong("optimization", *optimization),
-        Options { bounds, .. } if *bounds > WINDOW => wrong("bounds", *bounds),
+        Options { bounds, .. } if *bounds != CHECKED => wrong("bounds", *bounds),
         // Nor does it keep a processor from guessing past a check.
         Options { spectre_guard, .. } if *spectre_guard != 0 => wrong("spectre_guard", *spectre_guard),
         _ => Ok(()),

@@ -2,7 +2,6 @@
 
 mod common;
 
-use bareflow_abi::header::FLAG_REENTRANT;
 use bareflow_engine::{EngineError, Options};
 use bareflow_interpreter::compile;
 use common::{described, options_in, wasm};
@@ -54,9 +53,6 @@ fn takes_only_descriptions_that_are_whole() {
     assert!(error == EngineError::Invalid && text.contains("`a b`"), "{text}");
     let (error, _) = refusal(&options_in(1), "test", &described(module.clone(), |header| header.magic = 0, &[]));
     assert_eq!(error, EngineError::Invalid);
-    let reentrant = described(module.clone(), |header| header.flags = FLAG_REENTRANT, &[]);
-    let (error, text) = refusal(&options_in(1), "test", &reentrant);
-    assert!(error == EngineError::Unsupported && text.contains("reentrant"), "{text}");
     let (error, text) = refusal(&options_in(1), "test", &described(module, |_| (), &[(0x8000_0008, b"")]));
     assert!(error == EngineError::Unsupported && text.contains("0x80000008"), "{text}");
 }

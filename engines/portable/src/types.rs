@@ -4,9 +4,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use wasmparser::{FuncType, TypeRef, ValType};
+use wasmparser::{FuncType, TypeRef, ValType, WasmFeatures};
 
 use crate::imports::{Import, MODULE, ValueType};
+
+/// The features that portable modules may use: WebAssembly 2.0 without SIMD.
+pub const FEATURES: WasmFeatures = WasmFeatures::WASM2.difference(WasmFeatures::SIMD);
 
 /// Returns whether a function takes and returns these numbers.
 #[must_use]

@@ -20,9 +20,13 @@ struct Attached {
 #[unsafe(link_section = ".data.attached")]
 static ATTACHED: Attached = Attached { mark: ATTACHMENT_MARK, attachment: [0; Attachment::SIZE] };
 
-/// Returns what is attached; `None` if nothing is. Called once.
-pub fn take() -> Option<Place> {
-    // SAFETY: a static may be read; the compiler may not take its value for that in this file.
+/// Returns what is attached; `None` if nothing is.
+///
+/// # Safety
+/// It is called once: what it returns refers to memory that nothing else may refer to.
+pub unsafe fn take() -> Option<Place> {
+    // SAFETY: a static may be read at any time; volatile, since the engine replaces the zeros in the blob that the compiler
+    // sees here.
     let attached = unsafe { (&raw const ATTACHED).read_volatile() };
     let places = Attachment::from_bytes(&attached.attachment).filter(|places| places.program_bytes > 0)?;
     core::hint::black_box(attached.mark);
@@ -32,7 +36,7 @@ pub fn take() -> Option<Place> {
     let instance = at(data + u64::from(places.instance_offset));
     let memory = at(data + u64::from(places.memory_offset));
     // SAFETY: the segments lie at these distances; the engine made the blob with the program behind the constants, and
-    // with instance and memory behind the runner's own data, where nothing else is. This is called once.
+    // with instance and memory behind the runner's own data, where nothing else is. The caller calls this once.
     let (program, instance, memory) = unsafe {
         (
             from_raw_parts(program, places.program_bytes as usize),

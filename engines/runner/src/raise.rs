@@ -47,15 +47,16 @@ fn overflow() -> ! {
     unsafe { asm!("2:", "push 0", "jmp 2b", options(noreturn)) }
 }
 
-/// Ends as `bareflow_abi` does when an allocation fails: `ud1 eax, [rax + 0x68]`, with the size in `rdi`.
+/// Ends as `bareflow_abi` does when an allocation fails: `ud1 eax, [rax + 0x68]`. The size is not known: `rdi` and `rsi` are
+/// not each other's complement.
 fn out_of_heap() -> ! {
     // SAFETY: the instruction never completes; it only reads registers.
     unsafe {
         asm!(
             "mov r9, rsp",
             "ud1 eax, dword ptr [rax + 0x68]",
-            in("rdi") 1_u64,
-            in("rsi") !1_u64,
+            in("rdi") 0_u64,
+            in("rsi") 0_u64,
             options(noreturn, nostack, readonly),
         )
     }

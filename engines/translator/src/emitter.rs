@@ -87,7 +87,7 @@ pub(crate) fn signature(call_conv: CallConv, parameters: &[Type], results: &[Typ
 }
 
 impl<'module, 'function> Emitter<'module, 'function> {
-    /// Starts the function whose signature `builder` has. Returns its parameters, too.
+    /// Starts the function whose signature `builder` has.
     pub fn new(
         environment: Environment<'module>,
         mut builder: FunctionBuilder<'function>,

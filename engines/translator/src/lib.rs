@@ -8,7 +8,7 @@
 //! function/                 a function's operators, in Cranelift's terms
 //! runtime/                  the code that no function of the module is: imports, instantiation, entry, helpers
 //! code.rs                   machine code, collated and linked
-//! blob.rs                   header, segments, records
+//! blob/                     header, segments, records
 //! ```
 //!
 //! Nothing here knows a module system beyond the format of its blobs. [`translate`] is a function of its arguments alone: the

@@ -9,6 +9,7 @@ use bareflow_engine::{Description, Engine, EngineError, Options};
 
 use super::compiled::Compiled;
 use crate::error::BindError;
+use crate::interfaces::Bound;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::name::{Name, Version};
@@ -123,9 +124,7 @@ impl<P: Platform> ModuleManager<P> {
         match bound.client().describe(&mut description) {
             Ok(()) => Ok(description),
             Err(EngineError::Call(error)) => Err(CompileError::NoAnswer { engine, error }),
-            Err(error) => {
-                Err(CompileError::Refused { engine, error, reason: Reason(Vec::new_in(self.platform.allocator())) })
-            }
+            Err(error) => Err(CompileError::Refused { engine, error, reason: self.reason(&bound) }),
         }
     }
 
@@ -152,18 +151,7 @@ impl<P: Platform> ModuleManager<P> {
         let said = match client.compile(options, name, wasm) {
             Ok(said) => said,
             Err(EngineError::Call(error)) => return Err(CompileError::NoAnswer { engine, error }),
-            Err(error) => {
-                let mut words = Vec::new_in(self.platform.allocator());
-                if words.try_reserve_exact(REASON_BYTES).is_ok() {
-                    words.resize(REASON_BYTES, 0);
-                    let mut into = Out::new(&mut words);
-                    // Without an answer there are no words.
-                    let _ = client.explain(&mut into);
-                    let length = into.written().len();
-                    words.truncate(length);
-                }
-                return Err(CompileError::Refused { engine, error, reason: Reason(words) });
-            }
+            Err(error) => return Err(CompileError::Refused { engine, error, reason: self.reason(&bound) }),
         };
         let mut blob = Vec::new_in(self.platform.allocator());
         let no_memory = || CompileError::NoMemory { bytes: said };
@@ -192,6 +180,19 @@ impl<P: Platform> ModuleManager<P> {
         let provenance =
             Provenance { engine, engine_version, engine_digest, source_digest: digest(wasm), options: *options };
         Ok(Compiled { blob, provenance })
+    }
+
+    /// Returns an engine's own words on its last error; none if it gives no answer, or memory for them ran out.
+    fn reason(&self, engine: &Bound<'_, P, dyn Engine>) -> Reason<P::Alloc> {
+        let mut words = Vec::new_in(self.platform.allocator());
+        if words.try_reserve_exact(REASON_BYTES).is_ok() {
+            words.resize(REASON_BYTES, 0);
+            let mut into = Out::new(&mut words);
+            let _ = engine.client().explain(&mut into);
+            let length = into.written().len();
+            words.truncate(length);
+        }
+        Reason(words)
     }
 
     /// Returns the active module `engine`, its version and its digest.

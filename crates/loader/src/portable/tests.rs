@@ -335,9 +335,11 @@ fn rejects_a_linear_memory_of_a_size_that_can_not_be() {
         assert_eq!(error, LoadError::BadInstance { what });
     }
     // More than there may be, and more than there is.
-    for length in [1 << 32, 2 * MEMORY_PAGE_SIZE] {
+    let unreachable = LoadError::BadInstance { what: "an area of it can't be reached" };
+    for (length, expected) in [(1 << 32, LoadError::NoMemoryForState), (2 * MEMORY_PAGE_SIZE, unreachable)] {
         manager.with_image(old, |image| image.data.borrow_mut()[40..48].copy_from_slice(&u64::to_le_bytes(length)));
-        assert!(manager.replace_compiled(&fast, &LoadOptions::DEFAULT).is_err(), "{length:#x}");
+        let error = manager.replace_compiled(&fast, &LoadOptions::DEFAULT).unwrap_err();
+        assert_eq!(error, expected, "{length:#x}");
     }
     assert_eq!(manager.find("program"), Some(old));
 }

@@ -46,7 +46,7 @@ pub enum Rule {
     /// Never.
     Never,
     /// Once it has cost what the compilation to [`Tier::Fast`] takes. The tier between is passed over, since it does not pay:
-    /// see docs/portable.md.
+    /// see docs/live.md.
     #[default]
     Cost,
     /// After so many calls in the tiers 0 and 1.

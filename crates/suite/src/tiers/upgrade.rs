@@ -159,7 +159,7 @@ pub fn switch<P: Platform>(
 
 /// Returns the reason for a module that is not the active one of its name any more.
 const fn gone() -> Refused {
-    Refused::For(ErrorText::Borrowed("it was unloaded meanwhile"))
+    Refused::For(ErrorText::Borrowed("it was unloaded or replaced meanwhile"))
 }
 
 /// Compares what copies of the module in its old and its new code do with `input`. Both begin with the module's instance, and
@@ -170,7 +170,7 @@ fn compare<P: Platform>(
     new: &Compiled<P::Alloc>,
     options: &LoadOptions,
 ) -> Result<Compared, Refused> {
-    let profile = manager.stats(now.id).ok_or(Refused::Busy)?;
+    let profile = manager.stats(now.id).ok_or_else(gone)?;
     if profile.services & !SERVICE_GROW != 0 {
         return Ok(Compared::UsesServices);
     }

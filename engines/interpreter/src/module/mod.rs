@@ -15,7 +15,7 @@ use core::ops::Range;
 use bareflow_portable::description::{Description, SECTION};
 use bareflow_portable::imports::Import;
 use bareflow_portable::state::TableLimits;
-use bareflow_portable::types::imported;
+use bareflow_portable::types::{FEATURES, imported};
 use wasmparser::{BinaryReader, BinaryReaderError, ExternalKind, FuncType, Parser, Payload, Validator, WasmFeatures};
 
 pub use exports::Exports;
@@ -23,9 +23,6 @@ pub use segments::{Data, Elements};
 
 use crate::refusal::Refusal;
 use segments::element_of;
-
-/// The features that portable modules may use: WebAssembly 2.0 without SIMD.
-const FEATURES: WasmFeatures = WasmFeatures::WASM2.difference(WasmFeatures::SIMD);
 
 /// The most bytes of a module.
 const MAX_BYTES: usize = 64 << 20;
@@ -202,7 +199,10 @@ impl<'wasm> Module<'wasm> {
                 }
             }
             Payload::CustomSection(custom) if custom.name() == SECTION => {
-                self.description = Some(Description::read(custom.data()).map_err(Refusal::invalid)?);
+                let description = Description::read(custom.data()).map_err(Refusal::invalid)?;
+                if self.description.replace(description).is_some() {
+                    return Err(Refusal::invalid(format!("there are two sections {SECTION}, expected one")));
+                }
             }
             _ => {}
         }

@@ -9,6 +9,7 @@ use bareflow_abi::header::{
     MAGIC, SERVICE_GROW,
 };
 use bareflow_abi::layout::MAX_ALIGNMENT;
+use bareflow_abi::memory::MAX_MEMORY_PAGES;
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
 use bareflow_portable::description::{Description, name_field};
 use bareflow_portable::state::{Counts, MEMORY_BYTES, StateLayout, TableLimits};
@@ -170,7 +171,7 @@ fn place_memory(module: &Module<'_>, options: &Options, data_bytes: u32) -> Resu
             memory.initial_pages
         )));
     }
-    let most = memory.maximum_pages.unwrap_or(u64::MAX).min(limit).min(65_536);
+    let most = memory.maximum_pages.unwrap_or(u64::MAX).min(limit).min(MAX_MEMORY_PAGES.into());
     let most = if module.grows_memory { most } else { memory.initial_pages };
     if options.bounds == Bounds::Window {
         return Ok(Place::Window { initial_pages: memory.initial_pages as u32, maximum_pages: most as u32 });

@@ -13,17 +13,10 @@ mod sections;
 use alloc::vec::Vec;
 
 use bareflow_portable::imports::Import;
-use wasmparser::{FuncType, FunctionBody, Parser, Payload, ValType, Validator, WasmFeatures};
+use bareflow_portable::types::FEATURES;
+use wasmparser::{FuncType, FunctionBody, Parser, Payload, ValType, Validator};
 
 use crate::error::Error;
-
-/// The features of WebAssembly that are supported.
-pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM1
-    .union(WasmFeatures::SIGN_EXTENSION)
-    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
-    .union(WasmFeatures::MULTI_VALUE)
-    .union(WasmFeatures::BULK_MEMORY)
-    .union(WasmFeatures::REFERENCE_TYPES);
 
 /// A module.
 #[derive(Default)]

@@ -11,6 +11,13 @@ const PANIC: [u8; 7] = {
     [0x49, 0x89, 0xe1, a, b, c, d]
 };
 
+/// The code of [`Routine::OutOfHeap`]: `mov r9, rsp; xor edi, edi; xor esi, esi`, then the instruction of a failed allocation. The
+/// size is not known, so the two registers are not each other's complement.
+const OUT_OF_HEAP: [u8; 11] = {
+    let [a, b, c, d] = HEAP_INSTRUCTION;
+    [0x49, 0x89, 0xe1, 0x31, 0xff, 0x31, 0xf6, a, b, c, d]
+};
+
 /// The code of [`Routine::CopyLong`]: `mov rcx, rdx; rep movsb; ret`.
 const COPY_LONG: [u8; 6] = [0x48, 0x89, 0xd1, 0xf3, 0xa4, 0xc3];
 
@@ -23,7 +30,7 @@ pub(crate) const fn code(routine: Routine) -> Option<&'static [u8]> {
         Routine::CopyLong => Some(&COPY_LONG),
         Routine::FillLong => Some(&FILL_LONG),
         Routine::Panic => Some(&PANIC),
-        Routine::OutOfHeap => Some(&HEAP_INSTRUCTION),
+        Routine::OutOfHeap => Some(&OUT_OF_HEAP),
         _ => None,
     }
 }
