@@ -104,6 +104,7 @@ pub fn machine(options: &MachineOptions, files: &InputFiles) -> Result<ChosenMac
 /// Returns the kernel's options for `task` by which it loads modules as `loading` says.
 #[must_use]
 pub fn kernel_options(task: Task, loading: &LoadingOptions) -> KernelOptions {
+    loading.portable.warn();
     let colour = output::shows_colour();
     let (load, portable) = (loading.load(), loading.portable.portable());
     KernelOptions { task, colour, timing: loading.timing, load, portable, ..KernelOptions::default() }

@@ -50,6 +50,7 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
         made.with_context(|| format!("can't make the folder {}", folder.display()))?;
     }
     let files = engines::go_along(InputFiles::read(options)?, &options.loading.portable)?;
+    options.loading.portable.warn();
     let mut manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
     manager.permit_sandbox(in_process::sandbox(&files.blobs, options.loading.portable.portable().guard));
     let plan = Plan {

@@ -2,7 +2,7 @@
  * Counts the words of its input, writes the longest one, and returns their number.
  *
  *     clang --target=wasm32 -O2 -nostdlib -mbulk-memory -msign-ext -mnontrapping-fptoint -Wl,--no-entry \
- *         -o wordcount.wasm wordcount.c
+ *         -Wl,--stack-first -Wl,-z,stack-size=65536 -Wl,--max-memory=1048576 -o wordcount.wasm wordcount.c
  */
 #include "bareflow.h"
 

@@ -38,18 +38,22 @@ pub(crate) fn provide_engine(
         "the kernel has no engine for a portable module, and a serial port is too slow to send one; put it on the \
          kernel's disk (`disk create`), or into its boot archive"
     );
+    let mut is_provided = false;
     for (label, engine) in engines::find_for(options, tier.unwrap_or(Tier::Auto))? {
         crate::complain!("the kernel has no engine for a portable module: sending {label}");
         upload(client, &engine, &mut |_, _| ())?;
         let push = Push { label: &label, overrides: LoadOverrides::default(), beside: false, gate: None };
-        client.ask(Request::Push(push)).map_err(|problem| match problem.downcast::<Refusal>() {
-            Ok(Refusal { error, code, call }) => {
-                let error =
-                    format!("{label}: {error}; `bareflow serve --engines FOLDER` starts a kernel with room for it");
-                Refusal { error: error.into(), code, call }.into()
-            }
-            Err(problem) => problem,
-        })?;
+        let Err(problem) = client.ask(Request::Push(push)) else {
+            is_provided = true;
+            continue;
+        };
+        let Refusal { error, code, call } = problem.downcast::<Refusal>()?;
+        let room = "`bareflow serve --engines FOLDER` starts a kernel with room for it";
+        if !is_provided {
+            return Err(Refusal { error: format!("{label}: {error}; {room}").into(), code, call }.into());
+        }
+        // Another one is there, which is enough to begin with.
+        crate::complain!("the module stays in its first tier, since the kernel refuses {label}: {error}; {room}");
     }
     Ok(())
 }

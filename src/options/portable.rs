@@ -49,6 +49,15 @@ pub struct TierOptions {
 }
 
 impl PortableOptions {
+    /// Warns of code without the guard.
+    pub fn warn(&self) {
+        if self.unguarded {
+            crate::complain!(
+                "--unguarded: a portable module may find out what is in the memory around it, by guesses of the processor"
+            );
+        }
+    }
+
     /// Returns the options in the form of the protocol.
     #[must_use]
     pub fn portable(&self) -> Portable {

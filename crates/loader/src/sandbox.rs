@@ -1,7 +1,10 @@
 //! The sandbox: portable modules that run with the embedder's privileges, because a trusted engine compiled them.
 
+use bareflow_abi::carry::{self, Carry};
+use bareflow_abi::record::{CARRY, MEMORY, VARIANT};
+
 use crate::format::raw::RawModule;
-use crate::format::records::bindings;
+use crate::format::records::{bindings, first_record};
 use crate::provenance::{Digest, Provenance, digest, is_engine};
 
 /// The most engines that a sandbox trusts.
@@ -44,9 +47,23 @@ impl Sandbox {
         Sandbox { needs_guard: false, ..self }
     }
 
-    /// Returns whether this code may run with the embedder's privileges.
-    pub(crate) fn admits(&self, provenance: &Provenance) -> bool {
-        let is_trusted = self.engines.iter().flatten().any(|trusted| *trusted == provenance.engine_digest);
-        is_trusted && (!self.needs_guard || provenance.options.spectre_guard == 1)
+    /// Returns whether the engine is trusted that made this code.
+    pub(crate) fn trusts(&self, provenance: &Provenance) -> bool {
+        self.engines.iter().flatten().any(|trusted| *trusted == provenance.engine_digest)
     }
+
+    /// Returns whether the code of a blob with these records may run with the embedder's privileges.
+    pub(crate) fn admits(&self, provenance: &Provenance, records: &[u8]) -> bool {
+        let is_guarded = !self.needs_guard || provenance.options.spectre_guard == 1;
+        self.trusts(provenance) && is_guarded && is_of_engine(records)
+    }
+}
+
+/// Returns whether these records are those of an engine's blob, which has no further code, and no memory but that of its
+/// instance: an engine that passed a module's own on would let it choose what is written where.
+fn is_of_engine(records: &[u8]) -> bool {
+    let words = first_record(records, MEMORY).first_chunk().map(|offset| u32::from_le_bytes(*offset));
+    let carried = Carry::parse(first_record(records, CARRY), u64::MAX).ok();
+    let instance = carried.and_then(|carry| carry.areas().find(|area| area.kind == carry::MEMORY));
+    first_record(records, VARIANT).is_empty() && (words.is_none() || words == instance.map(|area| area.offset))
 }

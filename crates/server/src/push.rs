@@ -266,6 +266,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         let (name, version, generation) = (profile.name, profile.version, profile.generation);
         self.environment.show(Style::Good, format_args!("[OK]"));
         line!(&self.environment, Plain, " Module loaded: {name} {version} (load {generation})");
+        #[cfg(feature = "portable")]
+        bareflow_suite::portable::note_untrusted(&self.manager, &self.environment, id);
         self.manager.platform().trace(&name, Occurrence::Loaded { version: version.parts(), generation });
     }
 

@@ -266,6 +266,8 @@ impl<'run, P: Platform, C: Console> Run<'run, P, C> {
                 let Some(profile) = self.manager.stats(id) else { return Loading::Refused };
                 self.console.show(Style::Good, format_args!("[OK]"));
                 line!(self.console, Plain, " Module loaded: {} (entry: {:#x})", profile.name, profile.entry_address);
+                #[cfg(feature = "portable")]
+                portable::note_untrusted(self.manager, self.console, id);
                 Loading::Done(profile.name.to_string(), id)
             }
             Err(error) if error.is_for_another_module() => Loading::Waits,

@@ -129,6 +129,7 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
                 rates.note(to, self.bytes.len(), upgrade.compile_cycles);
                 console.show(Style::Good, format_args!("[OK]"));
                 line!(console, Plain, " {name}: {upgrade}");
+                portable::note_untrusted(manager, console, reloaded.id);
                 ascent.note(Ok(upgrade));
                 Some(reloaded)
             }

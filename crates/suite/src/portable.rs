@@ -7,11 +7,12 @@ use bareflow_loader::portable::{self, CompileError, Compiled};
 use bareflow_loader::records::bindings;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{
-    BindError, Budget, Domain, FaultPolicy, LoadOptions, ModuleManager, Platform, Provenance, RawModule,
+    BindError, Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Platform, Provenance, RawModule,
 };
 use bareflow_protocol::tier::Tier;
 
 use crate::compile_refusal::CompileRefusal;
+use crate::console::{Console, Style};
 use crate::error_text;
 use crate::fallible::ErrorText;
 
@@ -27,6 +28,9 @@ pub const INTERPRETER: &str = "interpreter";
 /// can be beside an engine's own data.
 pub const ENGINE_LIMITS: Budget =
     Budget { time_us: 300_000_000, stack_bytes: 8 << 20, heap_bytes: 192 << 20, ..Budget::LIMITS };
+
+/// The data that an interpreter's blob may have besides linear memory.
+const OWN_DATA_BYTES: u32 = 1 << 20;
 
 /// Returns whether a blob is an engine's: whether it exports the interface of engines.
 #[must_use]
@@ -77,6 +81,23 @@ pub(crate) fn has_engine<P: Platform>(manager: &ModuleManager<P>, wanted: Tier) 
     manager.find(engine).is_some()
 }
 
+/// Says on the console that a module is not in the sandbox, though that was asked for, since its engine is not trusted.
+pub fn note_untrusted<P: Platform>(manager: &ModuleManager<P>, console: &impl Console, id: ModuleId) {
+    let is_asked = manager.options(id).is_some_and(|options| options.domain == Domain::Sandbox);
+    if is_asked
+        && manager.is_of_trusted_engine(id) == Some(false)
+        && let Some((origin, (name, _))) = manager.provenance(id).zip(manager.load_of(id))
+    {
+        let engine = origin.engine;
+        console.show(Style::Warning, format_args!("[WARN]"));
+        line!(
+            console,
+            Plain,
+            " {name} runs in ring 3: {engine} was not given along at the start, so the sandbox does not trust it"
+        );
+    }
+}
+
 /// Returns the name of a module that does not say its own: that of its file, without folders and ending.
 #[must_use]
 pub fn name_of_file(label: &str) -> &str {
@@ -94,7 +115,9 @@ pub(crate) fn compile<P: Platform>(
     wanted: Tier,
     limits: &Budget,
 ) -> Result<Compiled<P::Alloc>, CompileRefusal> {
-    let memory = u64::from(limits.heap_bytes.min(limits.data_bytes).min(limits.memory_bytes));
+    // An interpreter has it in its data, beside its own.
+    let in_data = limits.data_bytes.saturating_sub(OWN_DATA_BYTES);
+    let memory = u64::from(limits.heap_bytes.min(in_data).min(limits.memory_bytes));
     let maximum_pages = u32::try_from(memory / PAGE_BYTES).unwrap_or(u32::MAX);
     let asked = Options { maximum_pages, ..Options::DEFAULT };
     compile_by(manager, engine_of(first_tier(manager, wanted)), asked, name_of_file(label), wasm)

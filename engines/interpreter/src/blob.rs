@@ -10,13 +10,9 @@ use core::mem::offset_of;
 
 use bareflow_abi::carry::{CARRY_ON_CALL, carry_digest};
 use bareflow_abi::checksum::Crc32c;
-use bareflow_abi::header::{
-    FLAG_EXIT, FLAG_INIT, FLAG_NO_RUN, FLAG_REENTRANT, HEADER_SIZE, Header, KNOWN_FLAGS, checksum_by,
-};
+use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT, HEADER_SIZE, Header, KNOWN_FLAGS, checksum_by};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_SEGMENT_SIZE, align_up};
-use bareflow_abi::record::{
-    BINDINGS, CARRY, DEPENDENCIES, EVENTS, EXPECTED_RESULT, PARAMETERS, SIGNATURES, STATE_SCHEMA, TRAPS,
-};
+use bareflow_abi::record::{CARRY, TRAPS};
 use bareflow_engine::{Options, PAGE_BYTES};
 use bareflow_portable::MAX_PAGES_IN_BSS;
 use bareflow_portable::carry::{References, areas, encode};
@@ -38,9 +34,6 @@ const ALIGNMENT: u64 = 16;
 
 /// The alignment of the memory, in bytes: that of a page of the processor, which is the most that a segment has.
 const MEMORY_ALIGNMENT: u64 = 4096;
-
-/// The records that a module may bring with it.
-const RECORDS: [u32; 7] = [DEPENDENCIES, BINDINGS, EVENTS, EXPECTED_RESULT, STATE_SCHEMA, PARAMETERS, SIGNATURES];
 
 /// The places of the added parts in the data segment.
 struct Places {
@@ -198,15 +191,7 @@ fn records(module: &Module<'_>, prepared: &Prepared, runner: &Parts<'_>, places:
     areas.iter_mut().for_each(|area| area.offset += places.instance as u32);
     push_record(&mut records, CARRY, &encode(carry_digest(module.wasm), CARRY_ON_CALL, &areas));
     if let Some(description) = &module.description {
-        for (kind, bytes) in description.records() {
-            if !RECORDS.contains(&kind) {
-                let text = format!(
-                    "the section `bareflow.module` has a record of kind {kind:#x}, which is none of a portable module"
-                );
-                return Err(Refusal::unsupported(text));
-            }
-            push_record(&mut records, kind, bytes);
-        }
+        records.extend(description.records);
     }
     Ok(records)
 }

@@ -24,7 +24,7 @@ mod rewrite;
 mod runner;
 
 use bareflow_abi::Out;
-use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, SPEED, WINDOW};
+use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, SPEED};
 use bareflow_portable::kept::Kept;
 use spinning_top::Spinlock;
 

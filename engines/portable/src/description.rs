@@ -6,9 +6,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bareflow_abi::header::{HEADER_SIZE, Header, MAGIC, NAME_SIZE, is_name_byte};
-use bareflow_abi::record::{BINDINGS, RECORD_HEADER_SIZE};
+use bareflow_abi::record::{
+    BINDINGS, DEPENDENCIES, EVENTS, EXPECTED_RESULT, PARAMETERS, RECORD_HEADER_SIZE, SIGNATURES, STATE_SCHEMA,
+};
 
 pub use bareflow_abi::portable::SECTION;
+
+/// The records that a module may bring with it. All others say where something lies in the blob, which is the engine's to say:
+/// in the sandbox, a module that could would choose its own code.
+const RECORDS: [u32; 7] = [DEPENDENCIES, BINDINGS, EVENTS, EXPECTED_RESULT, STATE_SCHEMA, PARAMETERS, SIGNATURES];
 
 /// The contents of a section.
 #[derive(Clone, Debug)]
@@ -37,7 +43,14 @@ impl<'wasm> Description<'wasm> {
         let description = Description { header, records };
         let mut rest = records;
         while !rest.is_empty() {
-            rest = split(rest).ok_or_else(|| format!("a record in the section {SECTION} is cut off"))?.2;
+            let (kind, _, behind) =
+                split(rest).ok_or_else(|| format!("a record in the section {SECTION} is cut off"))?;
+            if !RECORDS.contains(&kind) {
+                return Err(format!(
+                    "the section {SECTION} has a record of kind {kind:#x}, which is none of a portable module"
+                ));
+            }
+            rest = behind;
         }
         Ok(description)
     }
@@ -93,10 +106,10 @@ mod tests {
         let header = Header { magic: MAGIC, stack_size: 7, ..Header::default() };
         let mut section = header.to_bytes().to_vec();
         push_record(&mut section, BINDINGS, b"abc");
-        push_record(&mut section, 9, b"");
+        push_record(&mut section, SIGNATURES, b"");
         let description = Description::read(&section).unwrap();
         assert_eq!(description.header.stack_size, 7);
-        assert_eq!(description.records().collect::<Vec<_>>(), [(BINDINGS, &b"abc"[..]), (9, b"")]);
+        assert_eq!(description.records().collect::<Vec<_>>(), [(BINDINGS, &b"abc"[..]), (SIGNATURES, b"")]);
         assert_eq!(description.bindings(), Some(&b"abc"[..]));
     }
 
@@ -109,6 +122,17 @@ mod tests {
         }
         section[0] ^= 1;
         assert!(Description::read(&section).unwrap_err().contains("expected 0x4d4f4442"));
+    }
+
+    #[test]
+    fn refuses_records_that_are_the_engines() {
+        for kind in [0, 4, 7, 0x8000_0003, 0x8000_0004, 0x8000_0008, 0x8000_0009, 0x8000_00ff] {
+            let mut section = Header { magic: MAGIC, ..Header::default() }.to_bytes().to_vec();
+            push_record(&mut section, BINDINGS, b"abc");
+            push_record(&mut section, kind, b"abc");
+            let refused = Description::read(&section).unwrap_err();
+            assert!(refused.contains(&format!("a record of kind {kind:#x}")), "{refused}");
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl<P: Platform> ModuleManager<P> {
     ) -> Result<Placement, LoadError> {
         let domain = match options.domain {
             Domain::Kernel if self.kernel_domain.is_none() => return Err(LoadError::NoKernelDomain),
-            Domain::Sandbox => self.sandboxed(provenance),
+            Domain::Sandbox => self.sandboxed(provenance, valid.raw().records),
             domain => domain,
         };
         if !self.platform.has_domain(domain) {
@@ -90,7 +90,7 @@ impl<P: Platform> ModuleManager<P> {
     /// Returns the domain of a module for which the sandbox is asked: without portable modules, there is none.
     #[cfg(not(feature = "portable"))]
     #[expect(clippy::unused_self, reason = "it is what the manager with portable modules has")]
-    const fn sandboxed(&self, _: Option<&Provenance>) -> Domain {
+    const fn sandboxed(&self, _: Option<&Provenance>, _: &[u8]) -> Domain {
         Domain::User
     }
 }

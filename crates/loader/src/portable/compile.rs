@@ -4,7 +4,7 @@ use core::fmt;
 
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
-use bareflow_abi::Out;
+use bareflow_abi::{CallError, Out};
 use bareflow_engine::{Description, Engine, EngineError, Options};
 
 use super::compiled::Compiled;
@@ -59,7 +59,13 @@ pub enum CompileError<A: Allocator> {
         /// The engine's name.
         engine: Name,
         /// The error that the call ended with.
-        error: bareflow_abi::CallError,
+        error: CallError,
+    },
+    /// The engine is compiling another module.
+    #[error("engine {engine} is compiling another module; try again once that is done, or use another engine")]
+    Busy {
+        /// The engine's name.
+        engine: Name,
     },
     /// The engine handed over less than it said, or too much.
     #[error("engine {engine} made a blob of {said} bytes and handed over {found}; use another engine")]
@@ -83,6 +89,16 @@ pub enum CompileError<A: Allocator> {
         /// The blob's size.
         bytes: u64,
     },
+}
+
+impl<A: Allocator> CompileError<A> {
+    /// Returns the error for a call of an engine that gave no answer.
+    const fn no_answer(engine: Name, error: CallError) -> CompileError<A> {
+        match error {
+            CallError::Busy => CompileError::Busy { engine },
+            error => CompileError::NoAnswer { engine, error },
+        }
+    }
 }
 
 /// The words of an engine: cut off if they are long, and none without memory.
@@ -123,7 +139,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut description = Description::default();
         match bound.client().describe(&mut description) {
             Ok(()) => Ok(description),
-            Err(EngineError::Call(error)) => Err(CompileError::NoAnswer { engine, error }),
+            Err(EngineError::Call(error)) => Err(CompileError::no_answer(engine, error)),
             Err(error) => Err(CompileError::Refused { engine, error, reason: self.reason(&bound) }),
         }
     }
@@ -150,7 +166,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut client = bound.client();
         let said = match client.compile(options, name, wasm) {
             Ok(said) => said,
-            Err(EngineError::Call(error)) => return Err(CompileError::NoAnswer { engine, error }),
+            Err(EngineError::Call(error)) => return Err(CompileError::no_answer(engine, error)),
             Err(error) => return Err(CompileError::Refused { engine, error, reason: self.reason(&bound) }),
         };
         let mut blob = Vec::new_in(self.platform.allocator());
@@ -162,7 +178,7 @@ impl<P: Platform> ModuleManager<P> {
             for piece in blob.chunks_mut(PIECE_BYTES) {
                 let (expected, mut into) = (piece.len(), Out::new(piece));
                 match client.read(found, &mut into) {
-                    Err(EngineError::Call(error)) => return Err(CompileError::NoAnswer { engine, error }),
+                    Err(EngineError::Call(error)) => return Err(CompileError::no_answer(engine, error)),
                     Ok(()) | Err(_) => found += into.written().len() as u64,
                 }
                 if into.written().len() != expected {

@@ -1,13 +1,18 @@
 //! The sandbox, on a platform that executes nothing.
 
+use std::vec;
 use std::vec::Vec;
 
+use bareflow_abi::ABI_MINOR;
+use bareflow_abi::carry::{self, CarryArea};
+use bareflow_abi::fingerprint::FINGERPRINT;
 use bareflow_abi::interface::bindings::{NewEntry, encode, encoded_size};
-use bareflow_abi::record::BINDINGS;
+use bareflow_abi::memory::MemoryRecord;
+use bareflow_abi::record::{BINDINGS, CARRY, MEMORY};
 use bareflow_engine::Engine;
 
 use super::Sandbox;
-use super::tests::compiled;
+use super::tests::{carry_record, compiled};
 use crate::error::LoadError;
 use crate::manager::ModuleManager;
 use crate::policy::{Domain, LoadOptions};
@@ -63,6 +68,32 @@ fn only_guarded_code_of_a_trusted_engine_has_the_embedders_privileges() {
         };
         assert_eq!(manager.stats(id).unwrap().domain, expected, "{sandbox:?}");
         assert_eq!(manager.options(id).unwrap().domain, Domain::Sandbox);
+    }
+}
+
+#[test]
+fn a_blob_that_says_more_than_an_engine_would_stays_out() {
+    let engine = engine();
+    let sandboxed = LoadOptions { domain: Domain::Sandbox, ..LoadOptions::DEFAULT };
+    let memory = |words| MemoryRecord { words, initial_pages: 1, maximum_pages: 1, flags: 0 }.to_bytes();
+    let areas = carry_record(0, &[CarryArea { offset: 0, bytes: 0, kind: carry::MEMORY, limit: 0 }]);
+    for (records, expected) in [
+        (vec![], Domain::Sandbox),
+        (vec![(CARRY, &areas[..]), (MEMORY, &memory(0))], Domain::Sandbox),
+        (vec![(CARRY, &areas[..]), (MEMORY, &memory(48))], Domain::User),
+        (vec![(MEMORY, &memory(0)[..])], Domain::User),
+    ] {
+        let mut bytes = blob::small("program");
+        blob::change_header(&mut bytes, |header| (header.bss_size, header.abi_minor) = (64, ABI_MINOR));
+        blob::change_header(&mut bytes, |header| header.abi_fingerprint = FINGERPRINT);
+        records.iter().for_each(|(kind, record)| blob::add_record(&mut bytes, *kind, record));
+        let mut made = compiled(&bytes, "compiler", b"wasm");
+        made.provenance.engine_digest = digest(&engine);
+        let platform = FakePlatform { has_user: true, ..FakePlatform::default() };
+        let mut manager = manager(&platform, Timing::Precise);
+        manager.permit_sandbox(trusting(&engine));
+        let id = manager.load_compiled(&made, &sandboxed).unwrap();
+        assert_eq!(manager.stats(id).unwrap().domain, expected, "{records:?}");
     }
 }
 

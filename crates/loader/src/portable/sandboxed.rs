@@ -1,6 +1,7 @@
 //! The loads into the sandbox.
 
 use crate::manager::ModuleManager;
+use crate::module::ModuleId;
 use crate::platform::Platform;
 use crate::policy::Domain;
 use crate::provenance::Provenance;
@@ -19,10 +20,17 @@ impl<P: Platform> ModuleManager<P> {
         self.sandbox.needs_guard
     }
 
-    /// Returns the domain that code with this origin is placed in if [`Domain::Sandbox`] is asked for.
+    /// Returns whether the sandbox runs code of the engine that compiled a module; `None` if none did, or it is gone.
+    #[must_use]
+    pub fn is_of_trusted_engine(&self, id: ModuleId) -> Option<bool> {
+        self.get(id)?.metadata.provenance().map(|provenance| self.sandbox.trusts(provenance))
+    }
+
+    /// Returns the domain that a blob with this origin and these records is placed in if [`Domain::Sandbox`] is asked for.
     #[cold]
     #[inline(never)]
-    pub(crate) fn sandboxed(&self, provenance: Option<&Provenance>) -> Domain {
-        if provenance.is_some_and(|provenance| self.sandbox.admits(provenance)) { Domain::Kernel } else { Domain::User }
+    pub(crate) fn sandboxed(&self, provenance: Option<&Provenance>, records: &[u8]) -> Domain {
+        let is_admitted = provenance.is_some_and(|provenance| self.sandbox.admits(provenance, records));
+        if is_admitted { Domain::Kernel } else { Domain::User }
     }
 }

@@ -41,7 +41,7 @@ fn areas(at: u32) -> [CarryArea; 3] {
     ]
 }
 
-fn carry_record(flags: u32, areas: &[CarryArea]) -> Vec<u8> {
+pub(super) fn carry_record(flags: u32, areas: &[CarryArea]) -> Vec<u8> {
     let header = CarryHeader { digest: 5, flags, count: areas.len() as u32 };
     header.to_bytes().into_iter().chain(areas.iter().flat_map(CarryArea::to_bytes)).collect()
 }

@@ -56,6 +56,8 @@ pub enum Compared {
     UsesServices,
     /// The module has no `run`.
     HasNoRun,
+    /// There was no room for two copies of it.
+    HasNoRoom,
 }
 
 impl Compared {
@@ -66,6 +68,7 @@ impl Compared {
             Compared::Equal => "results equal",
             Compared::UsesServices => "results not compared: it uses services",
             Compared::HasNoRun => "results not compared: it has no run",
+            Compared::HasNoRoom => "results not compared: no room for copies",
         }
     }
 }
@@ -177,26 +180,29 @@ fn compare<P: Platform>(
     if !crate::has_run(now.compiled.blob()) {
         return Ok(Compared::HasNoRun);
     }
-    let shadow = copy_of(manager, now.compiled, options)?;
+    let Some(shadow) = copy_of(manager, now.compiled, options)? else { return Ok(Compared::HasNoRoom) };
     let compared = copy_of(manager, new, options).and_then(|candidate| {
+        let Some(candidate) = candidate else { return Ok(Compared::HasNoRoom) };
         let compared = call_both(manager, [shadow, candidate], now.input);
         discard(manager, candidate);
-        compared
+        compared.map(|()| Compared::Equal)
     });
     discard(manager, shadow);
-    compared.map(|()| Compared::Equal)
+    compared
 }
 
-/// Loads a copy that nobody else calls.
+/// Loads a copy that nobody else calls; `None` if there is no room for it.
 fn copy_of<P: Platform>(
     manager: &ModuleManager<P>,
     compiled: &Compiled<P::Alloc>,
     options: &LoadOptions,
-) -> Result<ModuleId, Refused> {
-    manager.load_compiled_candidate(compiled, options).map_err(|error| match error {
-        LoadError::StateBusy => Refused::Busy,
-        error => Refused::For(error_text!("no copy of it to compare results: {error}")),
-    })
+) -> Result<Option<ModuleId>, Refused> {
+    match manager.load_compiled_candidate(compiled, options) {
+        Ok(copy) => Ok(Some(copy)),
+        Err(error) if error.is_for_memory() => Ok(None),
+        Err(LoadError::StateBusy) => Err(Refused::Busy),
+        Err(error) => Err(Refused::For(error_text!("no copy of it to compare results: {error}"))),
+    }
 }
 
 /// Calls both copies, and compares their results and outputs.

@@ -186,6 +186,9 @@ fn place_memory(module: &Module<'_>, options: &Options, data_bytes: u32) -> Resu
     Ok(Place::Bss { offset: data_bytes.next_multiple_of(MAX_ALIGNMENT), room_pages: most as u32 })
 }
 
+/// The least stack, in bytes: enough for as many nested calls as an interpreter has room for, in frames of 64 bytes.
+const LEAST_STACK_BYTES: u32 = 256 << 10;
+
 /// Returns the functions that the entry calls.
 fn entries(module: &Module<'_>, description: Option<&Description<'_>>) -> Result<Entries, Error> {
     let typed = |name: &str, parameters: &[ValType]| {
@@ -198,10 +201,13 @@ fn entries(module: &Module<'_>, description: Option<&Description<'_>>) -> Result
         Err(Error::invalid(format!("the export {name} has the type {found}, expected {parameters} -> (i32)")))
     };
     let flags = description.map_or(0, |description| description.header.flags);
+    let (run, init, exit) = (typed("run", &[])?, typed("init", &[])?, typed("exit", &[])?);
     if let Some(entry) = typed("bareflow_entry", &[ValType::I32])? {
+        if [run, init, exit].iter().any(Option::is_some) {
+            return Err(Error::invalid("there are exports bareflow_entry and run, init or exit; export either"));
+        }
         return Ok(Entries::One { entry, wants_init: flags & FLAG_INIT != 0 });
     }
-    let (run, init, exit) = (typed("run", &[])?, typed("init", &[])?, typed("exit", &[])?);
     if run.is_none() {
         return Err(Error::invalid(
             "there is no export run or bareflow_entry; export a function run of type () -> (i32)",
@@ -250,7 +256,7 @@ fn header(
         version_patch: version.2,
         alignment: MAX_ALIGNMENT,
         services,
-        stack_size: own.stack_size,
+        stack_size: own.stack_size.max(LEAST_STACK_BYTES),
         heap_size: own.heap_size,
         time_us: own.time_us,
         cpu_level: options.cpu_level,

@@ -25,6 +25,9 @@ const KIND_BITS: i64 = 3;
 /// Emits the import. Returns the status.
 pub(super) fn invoke(emit: &mut Emitter<'_, '_>, context: Value) -> Value {
     let (number, words, reply) = (emit.parameter(0), emit.parameter(1), emit.parameter(2));
+    let reply = emit.extend(reply);
+    let reply_length = emit.builder.ins().iconst(I64, 8);
+    let (reply, _) = checked(emit, reply, reply_length);
     let shape = shape_of(emit, number);
     let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * MAX_WORDS as u32, 3);
     let slot = emit.builder.create_sized_stack_slot(slot);
@@ -52,9 +55,6 @@ pub(super) fn invoke(emit: &mut Emitter<'_, '_>, context: Value) -> Value {
         begin(emit, next);
         after
     });
-    let reply = emit.extend(reply);
-    let reply_length = emit.builder.ins().iconst(I64, 8);
-    let (reply, _) = checked(emit, reply, reply_length);
     let embedder = emit.builder.ins().load(I64, TRUSTED, context, field(Context::OFFSETS.embedder));
     let service = load_service(emit, context, offset_of!(Services, invoke));
     let types = signature(CallConv::SystemV, &[I64, I64, I64], &[I64, I64]);
