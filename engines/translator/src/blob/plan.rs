@@ -186,8 +186,9 @@ fn place_memory(module: &Module<'_>, options: &Options, data_bytes: u32) -> Resu
     Ok(Place::Bss { offset: data_bytes.next_multiple_of(MAX_ALIGNMENT), room_pages: most as u32 })
 }
 
-/// The least stack, in bytes: enough for as many nested calls as an interpreter has room for, in frames of 64 bytes.
-const LEAST_STACK_BYTES: u32 = 256 << 10;
+/// The stack of a module without a description, in bytes: enough for as many nested calls as an interpreter has room for, in
+/// frames of 64 bytes.
+const STACK_BYTES: u32 = 256 << 10;
 
 /// Returns the functions that the entry calls.
 fn entries(module: &Module<'_>, description: Option<&Description<'_>>) -> Result<Entries, Error> {
@@ -256,7 +257,7 @@ fn header(
         version_patch: version.2,
         alignment: MAX_ALIGNMENT,
         services,
-        stack_size: own.stack_size.max(LEAST_STACK_BYTES),
+        stack_size: description.map_or(STACK_BYTES, |_| own.stack_size),
         heap_size: own.heap_size,
         time_us: own.time_us,
         cpu_level: options.cpu_level,
