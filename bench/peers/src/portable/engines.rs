@@ -26,10 +26,11 @@ pub struct Code {
 
 /// Tier 0.
 pub const INTERPRETED: Code =
-    Code { name: "tier 0", engine: "interpreter", optimization: QUICK, bounds: WINDOW, spectre_guard: 0 };
+    Code { name: "tier 0", engine: "interpreter", optimization: QUICK, bounds: CHECKED, spectre_guard: 0 };
 
 /// Tier 1.
-pub const QUICKLY: Code = Code { name: "tier 1", engine: "compiler", spectre_guard: 1, ..INTERPRETED };
+pub const QUICKLY: Code =
+    Code { name: "tier 1", engine: "compiler", bounds: WINDOW, spectre_guard: 1, ..INTERPRETED };
 
 /// Tier 2, in windows.
 pub const FAST: Code = Code { name: "tier 2", optimization: SPEED, ..QUICKLY };

@@ -30,7 +30,7 @@ pub fn wasm(wat: &str) -> Vec<u8> {
 
 /// Returns options with so many pages of memory.
 pub fn options_in(maximum_pages: u32) -> Options {
-    Options { maximum_pages, ..Options::DEFAULT }
+    Options { maximum_pages, spectre_guard: 0, ..Options::DEFAULT }
 }
 
 /// Returns the blob of a module in WebAssembly's text format.
