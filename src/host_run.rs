@@ -51,7 +51,7 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
     }
     let files = engines::go_along(InputFiles::read(options)?, &options.loading.portable)?;
     options.loading.portable.warn();
-    let mut manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
+    let manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
     manager.permit_sandbox(in_process::sandbox(&files.blobs, options.loading.portable.portable().guard));
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,

@@ -84,7 +84,7 @@ fn work(platform: Contained, boot: &BootFacts, archive: &Archive<'static>, optio
     }
     // SAFETY: the operator, who chooses the domain of each load, vouches for the blobs that are loaded into this one.
     let trusted = unsafe { KernelDomain::trust_all_blobs() };
-    let mut manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
+    let manager = ModuleManager::with_kernel_domain(platform, options.timing, trusted);
     #[cfg(feature = "portable")]
     manager.permit_sandbox(sandbox(archive));
     manager.provide_on_first_import(interfaces::provide);

@@ -66,7 +66,7 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) kernel_domain: Option<KernelDomain>,
     /// The engines whose code may run with the embedder's privileges.
     #[cfg(feature = "portable")]
-    pub(crate) sandbox: Sandbox,
+    pub(crate) sandbox: Cell<Sandbox>,
     overhead_cycles: u64,
     clock_step_cycles: u64,
     pub(crate) registry: Registry<P>,
@@ -129,7 +129,7 @@ impl<P: Platform> ModuleManager<P> {
         ModuleManager {
             kernel_domain,
             #[cfg(feature = "portable")]
-            sandbox: Sandbox::EMPTY,
+            sandbox: Cell::new(Sandbox::EMPTY),
             overhead_cycles: timing.cost_cycles(&platform),
             clock_step_cycles: Timing::step_cycles(&platform),
             timing,

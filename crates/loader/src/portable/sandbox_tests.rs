@@ -60,7 +60,7 @@ fn only_guarded_code_of_a_trusted_engine_has_the_embedders_privileges() {
         (trusting(&engine).without_guard(), None, Domain::User),
     ] {
         let platform = FakePlatform { has_user: true, ..FakePlatform::default() };
-        let mut manager = manager(&platform, Timing::Precise);
+        let manager = manager(&platform, Timing::Precise);
         manager.permit_sandbox(sandbox);
         let id = match &made {
             Some(made) => manager.load_compiled(made, &sandboxed).unwrap(),
@@ -90,7 +90,7 @@ fn a_blob_that_says_more_than_an_engine_would_stays_out() {
         let mut made = compiled(&bytes, "compiler", b"wasm");
         made.provenance.engine_digest = digest(&engine);
         let platform = FakePlatform { has_user: true, ..FakePlatform::default() };
-        let mut manager = manager(&platform, Timing::Precise);
+        let manager = manager(&platform, Timing::Precise);
         manager.permit_sandbox(trusting(&engine));
         let id = manager.load_compiled(&made, &sandboxed).unwrap();
         assert_eq!(manager.stats(id).unwrap().domain, expected, "{records:?}");
@@ -103,7 +103,7 @@ fn the_sandbox_needs_no_permission_for_all_blobs() {
     let mut made = compiled(&blob::small("program"), "compiler", b"wasm");
     made.provenance.engine_digest = digest(&engine);
     let platform = FakePlatform::default();
-    let mut manager = ModuleManager::new(&platform, Timing::Precise);
+    let manager = ModuleManager::new(&platform, Timing::Precise);
     let sandboxed = LoadOptions { domain: Domain::Sandbox, ..LoadOptions::DEFAULT };
     assert_eq!(manager.load_compiled(&made, &sandboxed), Err(LoadError::NoSuchDomain(Domain::User)));
     manager.permit_sandbox(trusting(&engine));
