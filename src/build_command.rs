@@ -1,7 +1,7 @@
 //! The `build` command, and the selection of modules that other commands share.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use bareflow_builder::discover::{ModuleCrate, Workspace, discover, engines, gallery, has_engines, module_at};
@@ -31,10 +31,15 @@ pub fn build(options: &BuildOptions, engines: bool, strip: bool) -> Result<Exit>
         let mut module = module.clone();
         module.settings.strip |= strip;
         match build_module(&module, folder) {
-            Ok(blob) => progress.suspend(|| {
-                list(&blob);
-                warn(&blob);
-            }),
+            Ok(blob) => {
+                progress.suspend(|| {
+                    list(&blob);
+                    warn(&blob);
+                });
+                if engines {
+                    note_time(&blob.path);
+                }
+            }
             Err(error) => {
                 progress.suspend(|| crate::complain!("error: {error}"));
                 ended = Exit::Failed;
@@ -44,6 +49,12 @@ pub fn build(options: &BuildOptions, engines: bool, strip: bool) -> Result<Exit>
     }
     progress.finish_and_clear();
     Ok(ended)
+}
+
+/// Notes when an engine was built, also if its blob is what it was: commands that take engines along compare that with the
+/// times of the sources. If it can't be noted, they say once too often that the blob is older.
+fn note_time(blob: &Path) {
+    let _ = std::fs::File::options().append(true).open(blob).and_then(|file| file.set_modified(SystemTime::now()));
 }
 
 /// Returns the selected modules, each with the folder for its blob.

@@ -66,6 +66,22 @@ pub(crate) fn find_for(options: &EngineOptions, tier: Tier) -> Result<Vec<Engine
     Ok(found)
 }
 
+/// Returns whether an engine's blob is older than a source in the workspace of engines. What can't be read is not compared.
+fn is_older(blob: &Path, workspace: &Path) -> bool {
+    let modified = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let Some(built) = modified(blob) else { return false };
+    let mut rest: Vec<_> = entries(workspace).map(|member| member.join("src")).collect();
+    while let Some(path) = rest.pop() {
+        if path.is_dir() {
+            rest.extend(entries(&path));
+        } else if modified(&path).is_some_and(|changed| changed > built) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Compiles a portable module in this process to fast code for any processor, for commands that work on one blob.
 ///
 /// # Errors
@@ -113,6 +129,9 @@ fn built() -> Result<Vec<(ModuleCrate, PathBuf)>> {
 fn build(name: &str, engines: &[(ModuleCrate, PathBuf)]) -> Result<Option<EngineBlob>> {
     let Some((module, path)) = engines.iter().find(|(module, _)| module.name == name) else { return Ok(None) };
     if let Some(found) = read(path)? {
+        if is_older(path, &module.root) {
+            crate::complain!("{} is older than its sources; `bareflow build --engines` builds it anew", label(path));
+        }
         return Ok(Some(found));
     }
     crate::complain!("building the engine {name} for portable modules: this takes some minutes, the first time only");
