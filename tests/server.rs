@@ -71,7 +71,7 @@ fn refuses_what_can_not_be_and_changes_nothing() {
     assert!(refusal(local.push(torn, |_| ())).contains("bytes"));
     assert!(refusal(local.push(&bytes(blob("sum")), |push| push.beside = true)).contains("already loaded: sum"));
     let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.overrides.domain = Some("ring0")));
-    assert!(wrong.contains("expected kernel or user"), "{wrong}");
+    assert!(wrong.contains("expected kernel, user or sandbox"), "{wrong}");
     let wrong = refusal(local.push(&bytes(blob("sum")), |push| push.overrides.on_fault = Some("pray")));
     assert!(wrong.contains("expected stop, restart, restart:N, fallback"), "{wrong}");
     for (module, error) in [("Sum", "no name"), ("nothing", "no module"), ("sum@^9", "none of such a version")] {
