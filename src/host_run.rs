@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
 use bareflow_host::{cpu_level, cpu_name};
+use bareflow_loader::Domain;
 use bareflow_suite::archive::Archive;
 use bareflow_suite::console::{Console, Style};
 use bareflow_suite::load_defaults::LoadDefaults;
@@ -52,7 +53,9 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
     let files = engines::go_along(InputFiles::read(options)?, &options.loading.portable)?;
     options.loading.portable.warn();
     let manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
-    manager.permit_sandbox(in_process::sandbox(&files.blobs, options.loading.portable.portable().guard));
+    // The digests of engines are for nothing where nobody asks for the sandbox.
+    let trusted = if options.loading.domain == Domain::Sandbox { &files.blobs[..] } else { &[] };
+    manager.permit_sandbox(in_process::sandbox(trusted, options.loading.portable.portable().guard));
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,
         files: files.blobs.iter().map(|(label, bytes)| Source { label: label.clone(), bytes }).collect(),

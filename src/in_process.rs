@@ -22,8 +22,7 @@ pub const fn kernel_domain() -> KernelDomain {
 /// Returns the sandbox for what the engines among `blobs` compile.
 pub(crate) fn sandbox(blobs: &[(String, Vec<u8>)], guard: bool) -> Sandbox {
     // SAFETY: as for the kernel domain: whoever names an engine vouches for it.
-    let sandbox = unsafe { Sandbox::trust(blobs.iter().map(|(_, bytes)| &bytes[..])) };
-    if guard { sandbox } else { sandbox.without_guard() }
+    unsafe { Sandbox::trust(blobs.iter().map(|(_, bytes)| &bytes[..])) }.with_guard(guard)
 }
 
 /// The interfaces that this process and the kernel provide to modules.

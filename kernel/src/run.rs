@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use bareflow_containment::{Contained, abandon_provider, cpu};
 #[cfg(feature = "portable")]
+use bareflow_loader::Domain;
+#[cfg(feature = "portable")]
 use bareflow_loader::portable::Sandbox;
 use bareflow_loader::{Allowed, KernelDomain, ModuleManager, Name, Platform};
 #[cfg(feature = "rigs")]
@@ -109,9 +111,12 @@ fn work(platform: Contained, boot: &BootFacts, archive: &Archive<'static>, optio
 /// Returns the sandbox for what the engines in the boot archive compile.
 #[cfg(feature = "portable")]
 fn sandbox(archive: &Archive<'_>) -> Sandbox {
+    let options = &archive.options;
+    // The digests of engines are for nothing where nobody asks for the sandbox.
+    let may_be_asked_for = options.task == Task::Serve || options.load.domain == Domain::Sandbox;
+    let trusted = archive.blobs.iter().filter(|_| may_be_asked_for).map(|blob| blob.bytes);
     // SAFETY: the operator, who chose the archive, vouches for its engines; those of clients and disks are not among them.
-    let sandbox = unsafe { Sandbox::trust(archive.blobs.iter().map(|blob| blob.bytes)) };
-    if archive.options.portable.guard { sandbox } else { sandbox.without_guard() }
+    unsafe { Sandbox::trust(trusted) }.with_guard(options.portable.guard)
 }
 
 /// Runs the embedded modules and those of the boot archive, and sends the report to the host.

@@ -3,18 +3,23 @@
 use bareflow_loader::{Domain, Timing};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+/// The domains of native modules, each with its help.
+const NATIVE: [(&str, &str); 2] = [
+    ("kernel", "Ring 0, called directly; with `host`, in this process"),
+    ("user", "Ring 3, in an address space of its own; with `host`, in a child process"),
+];
+
 /// Returns the parser of a domain.
 pub(super) fn domain() -> impl TypedValueParser<Value = Domain> {
-    let kernel = "Ring 0, called directly; with `host`, in this process";
-    let user = "Ring 3, in an address space of its own; with `host`, in a child process";
     let sandbox =
         "Ring 0 for portable modules that a trusted engine compiled, ring 3 for all else: see docs/domains.md";
-    one_of([("kernel", kernel), ("user", user), ("sandbox", sandbox)], Domain::from_name)
+    let [kernel, user] = NATIVE;
+    one_of([kernel, user, ("sandbox", sandbox)], Domain::from_name)
 }
 
 /// Returns the parser of a domain of native modules.
 pub(super) fn native_domain() -> impl TypedValueParser<Value = Domain> {
-    one_of([("kernel", ""), ("user", "")], Domain::from_name)
+    one_of(NATIVE, Domain::from_name)
 }
 
 /// Returns the parser of a timing.

@@ -40,11 +40,11 @@ impl Sandbox {
         Sandbox { engines: [(); MAX_TRUSTED_ENGINES].map(|()| digests.next()), ..Sandbox::EMPTY }
     }
 
-    /// Runs code without the guard, too. What a module then makes a processor guess may leave traces of all that is mapped,
-    /// which the module can read by the time that its accesses take.
+    /// Runs code with the guard alone, or, if `needs_guard` is `false`, without it, too. What a module then makes a processor
+    /// guess may leave traces of all that is mapped, which the module can read by the time that its accesses take.
     #[must_use]
-    pub const fn without_guard(self) -> Sandbox {
-        Sandbox { needs_guard: false, ..self }
+    pub const fn with_guard(self, needs_guard: bool) -> Sandbox {
+        Sandbox { needs_guard, ..self }
     }
 
     /// Returns whether the engine is trusted that made this code.

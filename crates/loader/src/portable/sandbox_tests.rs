@@ -55,9 +55,9 @@ fn only_guarded_code_of_a_trusted_engine_has_the_embedders_privileges() {
         (Sandbox::EMPTY, Some(made(&engine, 1)), Domain::User),
         (trusting(&engine), Some(made(&engine, 1)), Domain::Sandbox),
         (trusting(&engine), Some(made(&engine, 0)), Domain::User),
-        (trusting(&engine).without_guard(), Some(made(&engine, 0)), Domain::Sandbox),
-        (trusting(&engine).without_guard(), Some(made(&other, 1)), Domain::User),
-        (trusting(&engine).without_guard(), None, Domain::User),
+        (trusting(&engine).with_guard(false), Some(made(&engine, 0)), Domain::Sandbox),
+        (trusting(&engine).with_guard(false), Some(made(&other, 1)), Domain::User),
+        (trusting(&engine).with_guard(false), None, Domain::User),
     ] {
         let platform = FakePlatform { has_user: true, ..FakePlatform::default() };
         let manager = manager(&platform, Timing::Precise);
