@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The crates' sources.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 21] = [
     "abi/src",
     "crates/builder/src",
     "crates/containment/src",
@@ -19,6 +19,12 @@ const SOURCES: [&str; 15] = [
     "crates/runtime/src",
     "crates/server/src",
     "crates/suite/src",
+    "engines/compiler/src",
+    "engines/conformance/src",
+    "engines/guests/src",
+    "engines/interpreter/src",
+    "engines/portable/src",
+    "engines/runner/src",
     "kernel/src",
     "src",
 ];

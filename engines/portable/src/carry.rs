@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bareflow_abi::carry::{BYTES, CarryArea, CarryHeader, ELEMENTS, MEMORY};
 
-use crate::state::{CARRIED, GLOBAL_BYTES, INSTANTIATED, MEMORY_BASE, StateLayout};
+use crate::state::{CARRIED, ELEMENT_BYTES, GLOBAL_BYTES, INSTANTIATED, MEMORY_BASE, StateLayout};
 
 /// The parts of a module that its areas follow from.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +37,10 @@ pub fn areas(layout: &StateLayout, references: &References<'_>) -> Vec<CarryArea
     }
     areas.push(last);
     for (place, &is_function) in layout.tables.iter().zip(references.tables) {
-        areas.push(area(ELEMENTS, place.offset, 4, place.room));
+        areas.push(area(ELEMENTS, place.offset, ELEMENT_BYTES, place.room));
         let limit = if is_function { references.functions } else { u32::MAX };
-        areas.extend((place.room > 0).then(|| area(ELEMENTS, place.elements(), 4 * place.room, limit)));
+        let bytes = ELEMENT_BYTES * place.room;
+        areas.extend((bytes > 0).then(|| area(ELEMENTS, place.elements(), bytes, limit)));
     }
     let dropped = layout.bytes - layout.data_dropped;
     areas.extend((dropped > 0).then(|| area(BYTES, layout.data_dropped, dropped, 0)));

@@ -25,6 +25,12 @@ pub const CARRIED: u32 = 32;
 /// The size of a global's place, in bytes.
 pub const GLOBAL_BYTES: u32 = 16;
 
+/// The size of a table's place before its elements, in bytes: of its current size, and of what aligns them.
+pub const TABLE_HEADER_BYTES: u32 = 8;
+
+/// The size of an element, in bytes.
+pub const ELEMENT_BYTES: u32 = 4;
+
 /// The number of elements that a table without a smaller maximum of its own can grow to, unless it begins with more.
 pub const TABLE_ROOM: u32 = 4096;
 
@@ -43,7 +49,7 @@ pub struct TableLimits {
 /// A table's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TablePlace {
-    /// The offset of its current size; its elements follow 8 bytes on.
+    /// The offset of its current size; its elements follow [`TABLE_HEADER_BYTES`] on.
     pub offset: u32,
     /// The most elements that it can have.
     pub room: u32,
@@ -53,7 +59,7 @@ impl TablePlace {
     /// Returns the offset of the first element.
     #[must_use]
     pub const fn elements(self) -> u32 {
-        self.offset + 8
+        self.offset + TABLE_HEADER_BYTES
     }
 }
 
@@ -92,11 +98,12 @@ impl StateLayout {
         for table in counts.tables {
             let most = table.maximum.unwrap_or(u64::MAX);
             let room = most.min(u64::from(TABLE_ROOM)).max(table.initial);
-            if end.checked_add(room.checked_mul(4)?)? > MAX_BYTES {
+            let elements = room.checked_mul(ELEMENT_BYTES.into())?;
+            if end.checked_add(elements)? > MAX_BYTES {
                 return None;
             }
             tables.push(TablePlace { offset: u32::try_from(end).ok()?, room: u32::try_from(room).ok()? });
-            end += 8 + (room * 4).next_multiple_of(8);
+            end += u64::from(TABLE_HEADER_BYTES) + elements.next_multiple_of(8);
         }
         let data_dropped = end;
         let elements_dropped = data_dropped + u64::from(counts.data_segments);

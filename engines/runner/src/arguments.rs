@@ -5,14 +5,11 @@
 
 use core::ptr::{copy_nonoverlapping, with_exposed_provenance_mut};
 
-use bareflow_abi::interface::ArgumentKind;
 use bareflow_abi::interface::bindings::Entries;
+use bareflow_abi::interface::{ArgumentKind, FIRST_FUNCTION};
 use wasmi::{Caller, Error};
 
 use crate::host::{Host, part, split};
-
-/// The reason of the first function.
-const FIRST_FUNCTION: u32 = 256;
 
 /// The size of a word, in bytes.
 const WORD: usize = 8;

@@ -6,31 +6,31 @@ use core::slice::{from_raw_parts, from_raw_parts_mut};
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
 use bareflow_portable::program::{ATTACHMENT_MARK, Attachment, Program};
 
-use crate::machine::Place;
+use crate::machine::Attached;
 use crate::memory::Room;
 
-/// The place that the engine fills in.
+/// The slot that the engine fills in.
 #[repr(C, align(8))]
-struct Attached {
+struct Slot {
     mark: [u8; 32],
     attachment: [u8; Attachment::SIZE],
 }
 
 /// The attachment, empty until the engine fills it in. In the data, since a constant would be known to the compiler.
 #[unsafe(link_section = ".data.attached")]
-static ATTACHED: Attached = Attached { mark: ATTACHMENT_MARK, attachment: [0; Attachment::SIZE] };
+static SLOT: Slot = Slot { mark: ATTACHMENT_MARK, attachment: [0; Attachment::SIZE] };
 
 /// Returns what is attached; `None` if nothing is.
 ///
 /// # Safety
 /// It is called once: what it returns refers to memory that nothing else may refer to.
-pub unsafe fn take() -> Option<Place> {
+pub unsafe fn take() -> Option<Attached> {
     // SAFETY: a static may be read at any time; volatile, since the engine replaces the zeros in the blob that the compiler
     // sees here.
-    let attached = unsafe { (&raw const ATTACHED).read_volatile() };
+    let attached = unsafe { (&raw const SLOT).read_volatile() };
     let places = Attachment::from_bytes(&attached.attachment).filter(|places| places.program_bytes > 0)?;
     core::hint::black_box(attached.mark);
-    let data = (&raw const ATTACHED).expose_provenance() as u64 - u64::from(places.own_offset);
+    let data = (&raw const SLOT).expose_provenance() as u64 - u64::from(places.own_offset);
     let at = |offset: u64| with_exposed_provenance_mut::<u8>(offset as usize);
     let program = at(data - DATA_OFFSET + RODATA_OFFSET + u64::from(places.program_offset));
     let instance = at(data + u64::from(places.instance_offset));
@@ -44,5 +44,5 @@ pub unsafe fn take() -> Option<Place> {
             from_raw_parts_mut(memory, places.memory_bytes as usize),
         )
     };
-    Some(Place { program: Program::decode(program)?, instance, room: Room::new(memory) })
+    Some(Attached { program: Program::decode(program)?, instance, room: Room::new(memory) })
 }

@@ -45,9 +45,9 @@ extern "C" fn entry(context: &mut Context<'_>, reason: u32) -> i32 {
 #[inline(never)]
 fn make<'kept>(kept: &'kept mut Option<Machine>, context: &mut Context<'_>) -> Option<&'kept mut Machine> {
     // SAFETY: a machine that is kept is not made again, and what is not attached at one call is not attached at the next.
-    let place = unsafe { attached::take() }?;
+    let attached = unsafe { attached::take() }?;
     // SAFETY: the engine validated the module that it attached.
-    let machine = kept.insert(unsafe { Machine::new(place) }.unwrap_or_else(|fault| raise(&fault, 0)));
+    let machine = kept.insert(unsafe { Machine::new(attached) }.unwrap_or_else(|fault| raise(&fault, 0)));
     if let Err(fault) = machine.begin(context) {
         raise(&fault, machine.memory_base());
     }

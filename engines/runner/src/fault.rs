@@ -1,5 +1,6 @@
 //! The ways in which a call ends otherwise than by returning.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 
@@ -64,6 +65,12 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
+    /// Returns the fault of a program that lacks something: the engine that made it is not this runner's.
+    pub(crate) fn missing(what: &str, number: u32) -> Fault {
+        let text = format!("the attached program has no {what} {number}: its engine does not fit; build it anew");
+        Fault::Interpreter(text)
+    }
+
     fn of_interpreter(error: &Error) -> Fault {
         match error.kind() {
             ErrorKind::Memory(wasmi::errors::MemoryError::OutOfSystemMemory)

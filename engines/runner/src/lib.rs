@@ -10,6 +10,10 @@
 //! memory.rs     the room for its memory
 //! machine.rs    the instance in wasmi: made, called
 //! carry.rs      its globals, tables and segments, to and from the instance's bytes
+//! segments.rs   the active segments, which a new one begins with
+//! references.rs references to functions, as numbers and as wasmi has them
+//! bytes.rs      the instance's bytes: words, elements, marks of segments
+//! exports.rs    what the instance exports: functions for the entry, and what is carried
 //! imports.rs    the functions that the program imports
 //! invoke.rs     the one that calls methods
 //! arguments.rs  those that reach the arguments of a method of the program's own
@@ -29,10 +33,14 @@ mod entry;
 mod raise;
 
 mod arguments;
+mod bytes;
 mod carry;
+mod exports;
 pub mod fault;
 mod host;
 mod imports;
 mod invoke;
 pub mod machine;
 pub mod memory;
+mod references;
+mod segments;
