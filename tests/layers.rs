@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The crates' sources.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     "abi/src",
     "crates/builder/src",
     "crates/containment/src",
@@ -25,6 +25,7 @@ const SOURCES: [&str; 21] = [
     "engines/interpreter/src",
     "engines/portable/src",
     "engines/runner/src",
+    "engines/translator/src",
     "kernel/src",
     "src",
 ];

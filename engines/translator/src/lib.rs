@@ -1,15 +1,20 @@
 //! Compiles WebAssembly to blobs.
 //!
 //! ```text
-//! options.rs  error.rs      what to make, and why it was not made
-//! module/                   the module: parsed, validated, within limits
-//! isa.rs  names.rs          the target, and the names that code refers to other code and data by
-//! emitter.rs                what all code uses: addresses, calls, accesses to the context
-//! function/                 a function's operators, in Cranelift's terms
-//! runtime/                  the code that no function of the module is: imports, instantiation, entry, helpers
-//! code.rs                   machine code, collated and linked
-//! blob/                     header, segments, records
+//! options.rs  error.rs        what to make, and why it was not made
+//! module/                     the module: parsed, validated, within limits
+//! isa.rs                      the target
+//! routines.rs  symbols.rs     the functions besides the module's, and the names that code refers to other code and data by
+//! traps.rs  signatures.rs     codes of traps, signatures of functions
+//! plan/                       what lies where in the blob, before there is code
+//! emitter/                    what all code uses: addresses, calls, accesses to the context
+//! function/                   a function's operators, in Cranelift's terms
+//! runtime/                    the code that no function of the module is: imports, instantiation, entry, helpers
+//! code/                       machine code, collated and linked
+//! blob.rs                     the blob's bytes: header, segments, records
 //! ```
+//!
+//! Each imports only from those above it.
 //!
 //! Nothing here knows a module system beyond the format of its blobs. [`translate`] is a function of its arguments alone: the
 //! same bytes give the same blob, wherever it runs.
@@ -26,9 +31,13 @@ mod error;
 mod function;
 mod isa;
 mod module;
-mod names;
 mod options;
+mod plan;
+mod routines;
 mod runtime;
+mod signatures;
+mod symbols;
+mod traps;
 
 use alloc::vec::Vec;
 
@@ -50,7 +59,7 @@ pub fn validate(wasm: &[u8]) -> Result<(), Error> {
 pub fn translate(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Error> {
     options.check()?;
     let module = module::parse(wasm)?;
-    let plan = blob::Plan::new(&module, options, name)?;
+    let plan = plan::Plan::new(&module, options, name)?;
     let compiled = code::compile(&module, &plan, options)?;
     blob::write(&module, &plan, wasm, &compiled)
 }

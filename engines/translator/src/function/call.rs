@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{Inst, InstBuilder, MemFlagsData, Value};
 use wasmparser::Operator;
 
 use super::Translator;
-use crate::emitter::{TYPE_MISMATCH, UNINITIALIZED_ELEMENT};
+use crate::traps::{TYPE_MISMATCH, UNINITIALIZED_ELEMENT};
 
 impl Translator<'_, '_> {
     /// Translates a call. Returns `false` for other operators.

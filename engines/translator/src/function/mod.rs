@@ -1,13 +1,15 @@
 //! A function of the module: its operators, in Cranelift's terms.
 //!
 //! ```text
-//! control.rs      blocks, branches, what can't be reached
+//! frame.rs        the operators that are open: blocks, loops, conditions
+//! control.rs      branches, and what can't be reached
 //! variable.rs     locals, globals, operands
 //! numeric.rs      constants, arithmetic, comparisons, conversions
 //! access.rs       loads and stores
 //! bounds.rs       the checks that keep an access within memory
-//! memory.rs       the memory's length, bulk operations
+//! memory.rs       the memory's length, operations on many bytes
 //! table.rs        tables, references
+//! segment.rs      passive segments
 //! call.rs         direct and indirect calls
 //! ```
 
@@ -15,8 +17,10 @@ mod access;
 mod bounds;
 mod call;
 mod control;
+mod frame;
 mod memory;
 mod numeric;
+mod segment;
 mod table;
 mod variable;
 
@@ -29,7 +33,7 @@ use wasmparser::{FunctionBody, Operator};
 
 use crate::emitter::Emitter;
 use crate::error::Error;
-use control::Frame;
+use frame::Frame;
 
 /// The most values of a function. A value takes some 300 bytes until the function is compiled.
 const MAX_VALUES: usize = 300_000;
@@ -80,7 +84,8 @@ impl Translator<'_, '_> {
             || self.control(operator)
             || self.call(operator)
             || self.memory_operator(operator)
-            || self.table(operator);
+            || self.table(operator)
+            || self.segment(operator);
         if known { Ok(()) } else { Err(Error::unsupported(format!("the operator {operator:?} is not supported"))) }
     }
 

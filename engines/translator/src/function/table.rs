@@ -9,12 +9,11 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use wasmparser::Operator;
 
 use super::Translator;
-use crate::emitter::TABLE_OUT_OF_BOUNDS;
-use crate::module::Placement;
-use crate::names::Routine;
+use crate::routines::Routine;
+use crate::traps::TABLE_OUT_OF_BOUNDS;
 
 impl Translator<'_, '_> {
-    /// Translates an operator on tables, references or element segments. Returns `false` for others.
+    /// Translates an operator on tables or references. Returns `false` for others.
     pub(super) fn table(&mut self, operator: &Operator<'_>) -> bool {
         match *operator {
             Operator::RefNull { .. } => {
@@ -63,11 +62,6 @@ impl Translator<'_, '_> {
                 let bytes = self.emit.builder.ins().ishl_imm_u(count, 2);
                 self.emit.call_routine(Routine::Copy, &[to, from, bytes]);
             }
-            Operator::TableInit { elem_index, table } => self.table_init(elem_index, table),
-            Operator::ElemDrop { elem_index } => {
-                let mark = self.emit.environment.plan.layout.elements_dropped + elem_index;
-                self.mark_dropped(mark);
-            }
             _ => return false,
         }
         true
@@ -109,7 +103,7 @@ impl Translator<'_, '_> {
     }
 
     /// Checks a range of elements, whose number has 64 bits. Returns the first one's address, and the number.
-    fn checked_elements(&mut self, table: u32, start: Value, count: Value) -> (Value, Value) {
+    pub(super) fn checked_elements(&mut self, table: u32, start: Value, count: Value) -> (Value, Value) {
         let size = self.table_size(table);
         let (start, size) = (self.emit.extend(start), self.emit.extend(size));
         let count = self.check_range(start, count, size, TABLE_OUT_OF_BOUNDS);
@@ -133,21 +127,5 @@ impl Translator<'_, '_> {
         let failed = self.constant(u32::MAX);
         let before = self.emit.builder.ins().select(fits, size, failed);
         self.push(before);
-    }
-
-    fn table_init(&mut self, segment: u32, table: u32) {
-        let [to, from, count] = self.pop_array();
-        let environment = self.emit.environment;
-        let elements = &environment.module.elements[segment as usize];
-        let is_passive = elements.placement == Placement::Passive;
-        let size = if is_passive { elements.items.len() as u64 } else { 0 };
-        let limit = self.segment_length(size, environment.plan.layout.elements_dropped + segment);
-        let (from, count) = (self.emit.extend(from), self.emit.extend(count));
-        let count = self.check_range(from, count, limit, TABLE_OUT_OF_BOUNDS);
-        let (to, count) = self.checked_elements(table, to, count);
-        let bytes = self.emit.builder.ins().ishl_imm_u(from, 2);
-        let start = self.place_in_rodata(environment.plan.rodata.elements[segment as usize], bytes);
-        let bytes = self.emit.builder.ins().ishl_imm_u(count, 2);
-        self.emit.call_routine(Routine::Copy, &[to, start, bytes]);
     }
 }

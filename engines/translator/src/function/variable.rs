@@ -7,8 +7,8 @@ use cranelift_codegen::ir::{InstBuilder, Type, Value};
 use wasmparser::{FunctionBody, Operator};
 
 use super::Translator;
-use crate::emitter::type_of;
 use crate::error::Error;
+use crate::signatures::type_of;
 
 impl Translator<'_, '_> {
     /// Declares parameters and locals. The latter are zero at first.

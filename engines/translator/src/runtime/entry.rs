@@ -6,10 +6,10 @@ use cranelift_codegen::ir::InstBuilder;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I32;
 
-use super::bytes::{begin, branch};
-use crate::blob::Entries;
+use super::blocks::{begin, branch};
 use crate::emitter::Emitter;
-use crate::names::Routine;
+use crate::plan::EntryFunctions;
+use crate::routines::Routine;
 
 /// Emits a function of the call's context and its reason.
 pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
@@ -19,8 +19,8 @@ pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
     if let Some(arguments) = emit.environment.plan.arguments {
         emit.builder.ins().store(flags, reason, data, arguments.reason.cast_signed());
     }
-    match emit.environment.plan.entries {
-        Entries::Functions { run, init, exit } => {
+    match emit.environment.plan.entry_functions {
+        EntryFunctions::Each { run, init, exit } => {
             // To run comes first: it is the call that counts.
             for (number, function) in [(Reason::Run, run), (Reason::Exit, exit)] {
                 let Some(function) = function else { continue };
@@ -34,7 +34,7 @@ pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
             let no_such = -(CallError::NoSuchMethod as i32);
             return_number(emit, no_such);
         }
-        Entries::One { entry, wants_init } => {
+        EntryFunctions::One { entry, wants_init } => {
             let is_run = emit.builder.ins().icmp_imm_u(IntCC::Equal, reason, i64::from(Reason::Run as u32));
             let (run, other) = branch(emit, is_run);
             begin(emit, run);

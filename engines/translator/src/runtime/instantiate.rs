@@ -7,17 +7,15 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData};
 
-use super::bytes::{begin, branch, loop_from, repeat};
+use super::blocks::{begin, branch, loop_from, repeat};
 use crate::emitter::Emitter;
-use crate::names::Routine;
-
-/// The size of an entry of the list of active data segments: offset in memory, length, offset in the read-only data.
-pub(crate) const ACTIVE_BYTES: u32 = 12;
+use crate::plan::ACTIVE_BYTES;
+use crate::routines::Routine;
 
 /// Emits a function without arguments.
 pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
     let plan = emit.environment.plan;
-    if let Some(code) = plan.instantiation_trap {
+    if let Some(code) = plan.data.trap {
         emit.builder.ins().trap(code);
         return;
     }

@@ -9,16 +9,17 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::isa::CallConv;
 
-use super::import::load_service;
-use crate::blob::Place;
-use crate::emitter::{Emitter, signature};
+use super::services::load_service;
+use crate::emitter::Emitter;
+use crate::plan::MemoryPlacement;
+use crate::signatures::signature;
 
 /// Emits a function of a number of pages, which returns the old number of pages, or -1.
 pub(super) fn emit_grow(emit: &mut Emitter<'_, '_>) {
     let pages = emit.parameter(0);
     let pages = emit.extend(pages);
     match emit.environment.plan.memory {
-        Place::Window { .. } => {
+        MemoryPlacement::Window { .. } => {
             // The service keeps to the maximum, and updates the context's words.
             let context = emit.context_word(CALL_CONTEXT);
             let service = load_service(emit, context, offset_of!(Services, grow));
@@ -28,7 +29,7 @@ pub(super) fn emit_grow(emit: &mut Emitter<'_, '_>) {
             let before = emit.builder.ins().ireduce(I32, before);
             emit.builder.ins().return_(&[before]);
         }
-        Place::Bss { room_pages, .. } => {
+        MemoryPlacement::Bss { room_pages, .. } => {
             let bytes = emit.context_word(MEMORY_BYTES);
             let before = emit.builder.ins().ushr_imm_u(bytes, 16);
             let after = emit.builder.ins().iadd(before, pages);
@@ -42,7 +43,7 @@ pub(super) fn emit_grow(emit: &mut Emitter<'_, '_>) {
             let before = emit.builder.ins().select(fits, before, failed);
             emit.builder.ins().return_(&[before]);
         }
-        Place::None => {
+        MemoryPlacement::None => {
             let failed = emit.builder.ins().iconst(I32, i64::from(u32::MAX));
             emit.builder.ins().return_(&[failed]);
         }

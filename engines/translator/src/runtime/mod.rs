@@ -7,49 +7,28 @@
 //! memory.rs        grows the memory
 //! round.rs         rounds without an instruction for it
 //! raw.rs           instructions that Cranelift does not have
-//! import.rs        the imports, over context and services
-//! argument.rs      the imports `argument_read` and `argument_write`
-//! method.rs        the import `invoke`
+//! imports/         the imports, over context and services
+//! services.rs      the embedder's structures: context and services
+//! ranges.rs        ranges of linear memory, checked
+//! blocks.rs        branches and loops
 //! ```
 
-mod argument;
+mod blocks;
 mod bytes;
 mod entry;
-mod import;
+mod imports;
 mod instantiate;
 mod memory;
-mod method;
+mod ranges;
 mod raw;
 mod round;
+mod services;
 
-use cranelift_codegen::ir::Signature;
-use cranelift_codegen::ir::types::{F32, F64, I32, I64};
-use cranelift_codegen::isa::CallConv;
+use crate::emitter::Emitter;
+use crate::routines::Routine;
 
-use crate::emitter::{CONVENTION, Emitter, signature};
-use crate::names::{Float, Routine};
-
-pub(crate) use import::emit_import;
-pub(crate) use instantiate::ACTIVE_BYTES;
+pub(crate) use imports::emit_import;
 pub(crate) use raw::code as raw_code;
-
-/// Returns a routine's signature.
-pub(crate) fn signature_of(routine: Routine) -> Signature {
-    match routine {
-        Routine::Entry => signature(CallConv::SystemV, &[I64, I32], &[I32]),
-        Routine::Instantiate => signature(CONVENTION, &[], &[]),
-        Routine::Copy => signature(CONVENTION, &[I64, I64, I64], &[]),
-        Routine::Fill | Routine::FillElements => signature(CONVENTION, &[I64, I32, I64], &[]),
-        Routine::CopyLong => signature(CallConv::SystemV, &[I64, I64, I64], &[]),
-        Routine::FillLong => signature(CallConv::SystemV, &[I64, I32, I64], &[]),
-        Routine::GrowMemory => signature(CONVENTION, &[I32], &[I32]),
-        Routine::Panic => signature(CallConv::SystemV, &[I64, I64, I64, I64, I64], &[]),
-        Routine::OutOfHeap => signature(CallConv::SystemV, &[], &[]),
-        // Cranelift calls these as functions of a library.
-        Routine::Round(_, Float::F32) => signature(CallConv::SystemV, &[F32], &[F32]),
-        Routine::Round(_, Float::F64) => signature(CallConv::SystemV, &[F64], &[F64]),
-    }
-}
 
 /// Emits a routine that is not [raw](raw_code).
 pub(crate) fn emit_routine(emit: &mut Emitter<'_, '_>, routine: Routine) {

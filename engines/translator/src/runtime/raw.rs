@@ -2,7 +2,7 @@
 
 use bareflow_abi::trap_codes::{HEAP_INSTRUCTION, PANIC_INSTRUCTION};
 
-use crate::names::Routine;
+use crate::routines::Routine;
 
 /// The code of [`Routine::Panic`]: `mov r9, rsp` (the start of the search for callers), then the panic's instruction. The
 /// other registers are those of the arguments.

@@ -8,7 +8,7 @@ use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{InstBuilder, Value};
 
 use crate::emitter::Emitter;
-use crate::names::{Float, Rounding};
+use crate::routines::{Float, Rounding};
 
 fn constant(emit: &mut Emitter<'_, '_>, float: Float, single: u32, double: u64) -> Value {
     match float {

@@ -6,15 +6,17 @@
 use core::mem::offset_of;
 
 use bareflow_abi::interface::{ArgumentKind, MAX_WORDS};
-use bareflow_abi::{CallError, Context, Services};
+use bareflow_abi::{CallError, Services};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value};
 use cranelift_codegen::isa::CallConv;
 
-use super::bytes::{begin, branch, go_on_if, go_on_inside};
-use super::import::{TRUSTED, checked, field, load_service};
-use crate::emitter::{Emitter, signature};
+use crate::emitter::Emitter;
+use crate::runtime::blocks::{begin, branch, go_on_if, go_on_inside};
+use crate::runtime::ranges::checked;
+use crate::runtime::services::{CONTEXT, TRUSTED, field, load_service};
+use crate::signatures::signature;
 
 /// The status of a call that gave no answer, since there is no such method.
 const NO_SUCH_METHOD: i64 = 0x1_0000 | CallError::NoSuchMethod as i64;
@@ -55,7 +57,7 @@ pub(super) fn invoke(emit: &mut Emitter<'_, '_>, context: Value) -> Value {
         begin(emit, next);
         after
     });
-    let embedder = emit.builder.ins().load(I64, TRUSTED, context, field(Context::OFFSETS.embedder));
+    let embedder = emit.builder.ins().load(I64, TRUSTED, context, field(CONTEXT.embedder));
     let service = load_service(emit, context, offset_of!(Services, invoke));
     let types = signature(CallConv::SystemV, &[I64, I64, I64], &[I64, I64]);
     let types = emit.builder.import_signature(types);

@@ -17,11 +17,11 @@ use bareflow_portable::description::push_record;
 use bareflow_portable::state::MEMORY_BASE;
 use wasmparser::ValType;
 
-use super::{Place, Plan};
-use crate::code::Compiled;
+use crate::code::{Compiled, Piece};
 use crate::error::Error;
 use crate::module::Module;
-use crate::names::Symbol;
+use crate::plan::{MemoryPlacement, Plan};
+use crate::symbols::Symbol;
 
 /// Writes the blob.
 pub(crate) fn write(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled: &Compiled) -> Result<Vec<u8>, Error> {
@@ -29,15 +29,15 @@ pub(crate) fn write(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled:
     let distance = |offset: &u32| (i64::from(*offset) - RODATA_OFFSET as i64) as i32;
     let rodata = plan.rodata.with_functions(compiled.functions.iter().map(distance));
     let (data_bytes, fixups) = match plan.memory {
-        Place::Bss { offset, room_pages } => {
+        MemoryPlacement::Bss { offset, room_pages } => {
             let mut fixup = Vec::new();
             leb128::write(DATA_OFFSET + u64::from(MEMORY_BASE), &mut |bytes| fixup.extend(bytes));
             (u64::from(offset) + u64::from(room_pages) * PAGE_BYTES, fixup)
         }
-        Place::None | Place::Window { .. } => (u64::from(plan.data_bytes()), Vec::new()),
+        MemoryPlacement::None | MemoryPlacement::Window { .. } => (u64::from(plan.data_bytes), Vec::new()),
     };
-    let mut data = plan.data.clone();
-    if let Place::Bss { offset, .. } = plan.memory {
+    let mut data = plan.data.bytes.clone();
+    if let MemoryPlacement::Bss { offset, .. } = plan.memory {
         data[..8].copy_from_slice(&(DATA_OFFSET + u64::from(offset)).to_le_bytes());
     }
     for (what, bytes) in [("text", compiled.text.len() as u64), ("rodata", rodata.len() as u64), ("data", data_bytes)] {
@@ -70,7 +70,7 @@ pub(crate) fn write(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled:
 fn records(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled: &Compiled) -> Vec<u8> {
     let mut records = Vec::new();
     let (mut list, mut end) = (Vec::new(), 0);
-    for &(offset, size, symbol) in &compiled.pieces {
+    for &Piece { offset, size, symbol } in &compiled.pieces {
         let name = name_of(module, symbol);
         Named { offset, size, name: &name }.encode(end, &mut |bytes| list.extend(bytes));
         end = offset + size;
@@ -94,7 +94,7 @@ fn records(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled: &Compile
         memory: module.memory.is_some(),
     };
     push_record(&mut records, CARRY, &encode(carry_digest(wasm), 0, &areas(&plan.layout, &references)));
-    if let Place::Window { initial_pages, maximum_pages } = plan.memory {
+    if let MemoryPlacement::Window { initial_pages, maximum_pages } = plan.memory {
         let record = MemoryRecord { words: MEMORY_BASE, initial_pages, maximum_pages, flags: MEMORY_NEEDS_WINDOW };
         push_record(&mut records, MEMORY, &record.to_bytes());
     }

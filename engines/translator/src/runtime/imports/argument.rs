@@ -3,20 +3,17 @@
 //! The input begins with the method's words. Which of them are an argument's is in the blob's read-only data, by the number of
 //! the function, which the entry leaves behind.
 
-use bareflow_abi::Context;
-use bareflow_abi::context::ContextOffsets;
 use bareflow_abi::interface::{ArgumentKind, FIRST_FUNCTION, MAX_ARGUMENTS};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value};
 
-use super::bytes::{begin, go_on_if, go_on_inside};
-use super::import::{TRUSTED, field, range};
-use crate::blob::Arguments;
 use crate::emitter::Emitter;
-use crate::names::Routine;
-
-const CONTEXT: ContextOffsets = Context::OFFSETS;
+use crate::plan::Arguments;
+use crate::routines::Routine;
+use crate::runtime::blocks::{begin, go_on_if, go_on_inside};
+use crate::runtime::ranges::range;
+use crate::runtime::services::{CONTEXT, TRUSTED, field};
 
 /// The direction of a copy.
 #[derive(Clone, Copy, PartialEq, Eq)]

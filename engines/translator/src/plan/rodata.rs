@@ -11,7 +11,9 @@ use bareflow_abi::interface::bindings::Entries;
 use super::arguments;
 use crate::error::Error;
 use crate::module::{Module, Placement};
-use crate::runtime::ACTIVE_BYTES;
+
+/// The size of an entry of the list of active data segments: offset in memory, length, offset in the read-only data.
+pub(crate) const ACTIVE_BYTES: u32 = 12;
 
 /// The size of a function's entry, in bytes.
 const FUNCTION_BYTES: usize = 8;
@@ -31,7 +33,7 @@ pub(crate) struct Rodata {
     pub active: u32,
     pub active_count: u32,
     pub methods: Methods,
-    /// The offset of the [arguments](super::Arguments) of exported functions, and the number of these.
+    /// The offset of the [arguments](super::arguments) of exported functions, and the number of these.
     pub arguments: (u32, u32),
 }
 

@@ -1,0 +1,68 @@
+//! The header, as far as it does not depend on the code.
+
+use alloc::format;
+
+use bareflow_abi::fingerprint;
+use bareflow_abi::header::{
+    FLAG_ACCOUNT, FLAG_EXIT, FLAG_INIT, FLAG_MIGRATE, FLAG_NO_RUN, FLAG_STATE, FORMAT_VERSION, Header, MACHINE_X86_64,
+    MAGIC, SERVICE_GROW,
+};
+use bareflow_abi::layout::MAX_ALIGNMENT;
+use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
+use bareflow_portable::description::{Description, name_field};
+
+use crate::error::Error;
+use crate::module::Module;
+use crate::options::{Bounds, Options};
+
+/// The stack of a module without a description, in bytes: enough for as many nested calls as an interpreter has room for, in
+/// frames of 64 bytes.
+const STACK_BYTES: u32 = 256 << 10;
+
+/// Returns the header, without sizes and checksum.
+pub(super) fn header(
+    module: &Module<'_>,
+    options: &Options,
+    name: &str,
+    description: Option<&Description<'_>>,
+) -> Result<Header, Error> {
+    // Not that calls may overlap: they share one instance.
+    const COPIED: u32 = FLAG_EXIT | FLAG_MIGRATE | FLAG_STATE | FLAG_ACCOUNT | FLAG_NO_RUN;
+    let own = description.map(|description| description.header).unwrap_or_default();
+    let grows = options.bounds == Bounds::Window && module.grows_memory;
+    let services = if grows { SERVICE_GROW } else { 0 };
+    let services = module.imports.iter().fold(services, |services, import| services | import.services());
+    let (name, version, flags, services) = match description {
+        Some(_) => {
+            let version = (own.version_major, own.version_minor, own.version_patch);
+            (own.name, version, own.flags & COPIED, own.services | services)
+        }
+        None => {
+            let field = name_field(name).ok_or_else(|| {
+                Error::invalid(format!("the name {name:?} is no module's: expected 1 to 31 of a-z, 0-9, _ and -"))
+            })?;
+            let exit = if module.exported("exit").is_some() { FLAG_EXIT } else { 0 };
+            (field, options.version, exit, services)
+        }
+    };
+    Ok(Header {
+        magic: MAGIC,
+        format: FORMAT_VERSION,
+        machine: MACHINE_X86_64,
+        abi_major: ABI_MAJOR,
+        abi_minor: ABI_MINOR,
+        flags: flags | FLAG_INIT,
+        abi_fingerprint: fingerprint::FINGERPRINT,
+        name,
+        version_major: version.0,
+        version_minor: version.1,
+        version_patch: version.2,
+        alignment: MAX_ALIGNMENT,
+        services,
+        stack_size: description.map_or(STACK_BYTES, |_| own.stack_size),
+        heap_size: own.heap_size,
+        time_us: own.time_us,
+        cpu_level: options.cpu_level,
+        ..Header::default()
+    })
+}
