@@ -429,6 +429,15 @@ impl<'call> Context<'call> {
     }
 }
 
+/// Adds pages to the module's linear memory. Returns the number before, or [`CANNOT_GROW`].
+///
+/// Linear memories are WebAssembly's, so this is for engines; the module's header must name the service.
+pub fn grow_memory(context: &mut Context<'_>, pages: u64) -> u64 {
+    let grow = context.services().grow;
+    // SAFETY: the context is the one that came with the table.
+    unsafe { grow(context, pages) }
+}
+
 /// Formats into the output; an error means that the output is full.
 impl fmt::Write for Context<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

@@ -82,6 +82,7 @@ pub mod __private {
     #[cfg(feature = "interfaces")]
     pub use bareflow_macros::module as module_with_interfaces;
 
+    pub use crate::context::grow_memory;
     pub use crate::layout_record::{LAYOUT, LAYOUT_SIZE};
     pub use crate::parameters::cell::ParameterCell;
     pub use crate::parameters::declaration::{encode_list, list_size};

@@ -99,7 +99,15 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             Task::Compare(comparing) => Some(self.running.run(client, || self.compare_some(job.request_id, comparing))),
             Task::Unload(unloading) => Some(self.running.run(client, || self.try_unload(unloading, waited))),
             Task::Restart(id) => Some(self.running.run(client, || self.try_restart(*id, waited))),
-            Task::Push(push) => Some(self.running.run(client, || self.push_again(push, waited))),
+            Task::Push(push) => {
+                let for_engine = push.for_engine;
+                let slice = self.running.run(client, || self.push_again(push, waited));
+                if for_engine && !push.for_engine {
+                    // Its wait for the old module begins.
+                    job.began_ms = self.environment.milliseconds();
+                }
+                Some(slice)
+            }
             Task::Later(payload) => {
                 // The payload was decoded successfully when it arrived.
                 if let Ok(envelope) = Envelope::from_payload(payload) {
@@ -178,7 +186,8 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
         loop {
             let late = {
                 let mut jobs = self.jobs.borrow_mut();
-                let is_late = |job: &Job<P>| match job.task {
+                let is_late = |job: &Job<P>| match &job.task {
+                    Task::Push(push) if push.for_engine => false,
                     Task::Unload(_) | Task::Restart(_) | Task::Push(_) => {
                         now.saturating_sub(job.began_ms) >= UNLOAD_TIMEOUT_MS
                     }

@@ -50,7 +50,15 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
             return Err("a gate is for a module that takes another one's place; leave out one of the two".into());
         }
         check_module_count(&self.manager)?;
-        self.compile(&mut file, &wanted)?;
+        match self.compile(&mut file, &wanted) {
+            Ok(()) => {}
+            // A gate lives no longer than the message that brought it.
+            Err(CompileRefusal::Busy(_)) if gate.is_none() => {
+                let deferred = DeferredPush { file, wanted, for_engine: true };
+                return Ok(Next::Task(Task::Push(Box::try_new(deferred).map_err(|_| NoMemory)?)));
+            }
+            Err(refusal) => return Err(self.refuse_compile(&wanted.label, refusal)),
+        }
         let options = self.options(file.blob(), &wanted);
         let refused = |error: LoadError| {
             let text = self.explain_load(file.blob(), &options, &error);
@@ -88,17 +96,20 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 self.set_fallback(reloaded.id, fallback);
                 Ok(self.replaced(&reloaded, file, texts, None).into())
             }
-            Err(LoadError::StateBusy) => Ok(Next::Task(Task::Push(Box::write(waiting, DeferredPush { file, wanted })))),
+            Err(LoadError::StateBusy) => {
+                Ok(Next::Task(Task::Push(Box::write(waiting, DeferredPush { file, wanted, for_engine: false }))))
+            }
             Err(error) => Err(refused(error)),
         }
     }
 
-    /// Retries a load that waits for a call of the old module to end.
+    /// Retries a load that waits for an engine, or for a call of the old module to end.
     pub(crate) fn push_again(&self, waiting: &mut DeferredPush<P>, waited: u64) -> Poll {
-        let DeferredPush { file, wanted } = core::mem::take(waiting);
+        let DeferredPush { file, wanted, .. } = core::mem::take(waiting);
         match self.push_file(file, wanted, None) {
             Ok(Next::Response(answer)) => Poll::Ready(answer),
-            Ok(Next::Task(Task::Push(mut again))) if waited < UNLOAD_TIMEOUT_MS => {
+            // A compilation ends by the engine's own budget.
+            Ok(Next::Task(Task::Push(mut again))) if again.for_engine || waited < UNLOAD_TIMEOUT_MS => {
                 *waiting = core::mem::take(&mut *again);
                 Poll::Pending(0, 1)
             }
@@ -110,20 +121,23 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
     }
 
     /// Compiles a portable module.
-    fn compile(&self, file: &mut ModuleFile<'_, P>, wanted: &Wanted) -> Result<(), Refusal> {
+    fn compile(&self, file: &mut ModuleFile<'_, P>, wanted: &Wanted) -> Result<(), CompileRefusal> {
         let limits = wanted.limits.map(|limits| limits.within(&self.defaults.load.limits));
         let compile = || file.compile(self.unborrowed(), &wanted.label, &self.defaults, wanted.tier, limits);
-        self.compiling(compile).map_err(|refusal| {
-            let code = refusal.code();
-            let text = self.explain_compile(refusal);
-            self.log_refusal(&wanted.label, &text);
-            Refusal::new(code, text)
-        })?;
+        self.compiling(compile)?;
         // What was compiled is kept, too.
         if file.is_portable() {
-            room()?;
+            room().map_err(|error| CompileRefusal::NoMemory(error.into()))?;
         }
         Ok(())
+    }
+
+    /// Returns the refusal of a push that was not compiled, and shows it on the console.
+    fn refuse_compile(&self, label: &str, refusal: CompileRefusal) -> Refusal {
+        let code = refusal.code();
+        let text = self.explain_compile(refusal);
+        self.log_refusal(label, &text);
+        Refusal::new(code, text)
     }
 
     /// Lets `compile` call an engine, if there are any.

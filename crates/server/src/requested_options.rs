@@ -32,11 +32,13 @@ pub(crate) struct Wanted {
 pub(crate) struct DeferredPush<P: Platform> {
     pub file: ModuleFile<'static, P>,
     pub wanted: Wanted,
+    /// Whether it waits for an engine that compiles another module, and not for the module that it replaces.
+    pub for_engine: bool,
 }
 
 impl<P: Platform> Default for DeferredPush<P> {
     fn default() -> Self {
-        DeferredPush { file: ModuleFile::default(), wanted: Wanted::default() }
+        DeferredPush { file: ModuleFile::default(), wanted: Wanted::default(), for_engine: false }
     }
 }
 

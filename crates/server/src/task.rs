@@ -38,7 +38,7 @@ pub(crate) enum Task<P: Platform> {
     Unload(Unloading),
     /// Restart a module, once its running calls have ended.
     Restart(ModuleId),
-    /// Replace a module with state, once its running calls have ended.
+    /// Load a module, once the engine that it needs is free, or the running calls of the one that it replaces have ended.
     Push(Box<DeferredPush<P>>),
     /// Compare two modules or functions.
     Compare(Box<RunningComparison<P>>),

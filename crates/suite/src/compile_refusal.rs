@@ -13,6 +13,8 @@ use crate::fallible::ErrorText;
 pub enum CompileRefusal {
     /// No engine that could do it is loaded. One may come.
     NoEngine(ErrorText),
+    /// The engine is compiling another module.
+    Busy(ErrorText),
     /// Memory ran out.
     NoMemory(ErrorText),
     /// The engine faulted.
@@ -39,9 +41,10 @@ impl CompileRefusal {
         keep: impl FnOnce(ModuleId, Option<Diagnosis>),
     ) -> ErrorText {
         let (engine, fault) = match self {
-            CompileRefusal::NoEngine(text) | CompileRefusal::NoMemory(text) | CompileRefusal::Refused(text) => {
-                return text;
-            }
+            CompileRefusal::NoEngine(text)
+            | CompileRefusal::Busy(text)
+            | CompileRefusal::NoMemory(text)
+            | CompileRefusal::Refused(text) => return text,
             CompileRefusal::Faulted(engine, fault) => (engine, fault),
         };
         let Some(profile) = manager.stats(engine) else { return error_text!("the engine faulted: {fault}") };

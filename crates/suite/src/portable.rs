@@ -107,7 +107,7 @@ pub fn name_of_file(label: &str) -> &str {
 
 /// Compiles `wasm` by the engine of a tier.
 ///
-/// Its memory may grow to what the limits permit as heap, as data, where an interpreter has it, and as linear memory.
+/// Its memory may grow to what the limits permit as heap, as data, where code without windows has it, and as linear memory.
 pub(crate) fn compile<P: Platform>(
     manager: &ModuleManager<P>,
     label: &str,
@@ -115,7 +115,7 @@ pub(crate) fn compile<P: Platform>(
     wanted: Tier,
     limits: &Budget,
 ) -> Result<Compiled<P::Alloc>, CompileRefusal> {
-    // An interpreter has it in its data, beside its own.
+    // An interpreter without windows has it in its data, beside its own.
     let in_data = limits.data_bytes.saturating_sub(OWN_DATA_BYTES);
     let memory = u64::from(limits.heap_bytes.min(in_data).min(limits.memory_bytes));
     let maximum_pages = u32::try_from(memory / PAGE_BYTES).unwrap_or(u32::MAX);
@@ -173,6 +173,7 @@ fn refusal<P: Platform>(manager: &ModuleManager<P>, wanted: Tier, error: Compile
                 None => CompileRefusal::Refused(error_text!("{error}")),
             }
         }
+        CompileError::Busy { .. } => CompileRefusal::Busy(error_text!("{error}")),
         CompileError::NoMemory { .. } | CompileError::NoAnswer { error: CallError::NoMemory, .. } => {
             CompileRefusal::NoMemory(error_text!("{error}"))
         }

@@ -24,7 +24,7 @@ mod rewrite;
 mod runner;
 
 use bareflow_abi::Out;
-use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, SPEED};
+use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, SPEED, WINDOW};
 use bareflow_portable::kept::Kept;
 use spinning_top::Spinlock;
 
@@ -56,10 +56,10 @@ fn check(options: &Options) -> Result<(), Refusal> {
         let text = alloc::format!("the option {what} is {found}, which this engine does not know");
         Err(Refusal { error: EngineError::BadOption, text })
     };
-    // An interpreter checks all accesses, and has one way to run code on all processors.
+    // An interpreter checks all accesses, wherever the memory lies, and has one way to run code on all processors.
     match options {
         Options { optimization, .. } if *optimization > SPEED => wrong("optimization", *optimization),
-        Options { bounds, .. } if *bounds != CHECKED => wrong("bounds", *bounds),
+        Options { bounds, .. } if *bounds > WINDOW => wrong("bounds", *bounds),
         // Nor does it keep a processor from guessing past a check.
         Options { spectre_guard, .. } if *spectre_guard != 0 => wrong("spectre_guard", *spectre_guard),
         _ => Ok(()),
@@ -68,7 +68,7 @@ fn check(options: &Options) -> Result<(), Refusal> {
 
 impl Engine for Server<'_> {
     fn describe(&self, into: &mut Description) -> Result<(), EngineError> {
-        *into = Description { optimizations: 0, bounds: 1 << CHECKED };
+        *into = Description { optimizations: 0, bounds: 1 << CHECKED | 1 << WINDOW };
         Ok(())
     }
 

@@ -2,8 +2,9 @@
 
 mod common;
 
-use bareflow_loader::{Domain, FaultKind, LoadError, LoadOptions};
-use common::{blob, load, options_in, process_with_engine, wasm};
+use bareflow_engine::{CHECKED, Options, WINDOW};
+use bareflow_loader::{Budget, Domain, FaultKind, LoadError, LoadOptions};
+use common::{blob, blobs, load, options_in, process_with_engine, wasm};
 
 #[test]
 fn keeps_globals_and_memory_between_calls() {
@@ -22,15 +23,56 @@ fn keeps_globals_and_memory_between_calls() {
 
 #[test]
 fn the_memory_grows_up_to_its_room() {
-    let blob = blob(
+    let blobs = blobs(
         r#"(module (memory 1 100) (func (export "run") (result i32)
             (if (i32.ne (memory.grow (i32.const 99)) (i32.const 1)) (then (return (i32.const -1))))
             (if (i32.ne (memory.grow (i32.const 1)) (i32.const -1)) (then (return (i32.const -2))))
             (i32.store (i32.const 0x63fffc) (i32.const 7))
             (i32.add (memory.size) (i32.load (i32.const 0x63fffc)))))"#,
     );
+    for (blob, domain) in blobs.iter().flat_map(|blob| Domain::ALL.map(|domain| (blob, domain))) {
+        assert_eq!(load(blob, domain).unwrap().run(), Ok(107), "{domain:?}");
+    }
+}
+
+#[test]
+fn a_memory_in_a_window_takes_what_it_has_and_grows_to_what_the_loader_gives() {
+    // It has no maximum of its own: 16 MiB are its options'.
+    let blob = blob(
+        r#"(module (memory 1) (func (export "run") (result i32)
+            (local $grown i32)
+            (loop $again
+                (if (i32.eq (memory.grow (i32.const 10)) (i32.const -1)) (then (return (memory.size))))
+                (i32.store (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 4)) (i32.const 1))
+                (br $again))
+            (unreachable)))"#,
+    );
     for domain in Domain::ALL {
-        assert_eq!(load(&blob, domain).unwrap().run(), Ok(107), "{domain:?}");
+        let running = load(&blob, domain).unwrap();
+        assert_eq!(running.run(), Ok(251), "{domain:?}");
+        let limits = Budget { memory_bytes: 100 << 16, ..Budget::LIMITS };
+        let reloaded =
+            running.manager.replace(&blob, &LoadOptions { domain, limits, ..LoadOptions::default() }).unwrap();
+        assert_eq!(running.manager.execute(reloaded.id).unwrap(), 91, "{domain:?}: the loader gives less");
+    }
+}
+
+#[test]
+fn a_memory_that_faulted_begins_anew() {
+    let blobs = blobs(
+        r#"(module (memory 1 3) (data (i32.const 8) "a") (func (export "run") (result i32)
+            (if (i32.or (i32.ne (memory.size) (i32.const 1)) (i32.ne (i32.load (i32.const 8)) (i32.const 97)))
+                (then (return (i32.const -1))))
+            (drop (memory.grow (i32.const 2)))
+            (i32.store (i32.const 8) (i32.const 0))
+            (i32.load (i32.const 0x30000))))"#,
+    );
+    for (blob, domain) in blobs.iter().flat_map(|blob| Domain::ALL.map(|domain| (blob, domain))) {
+        let running = load(blob, domain).unwrap();
+        for _ in 0..3 {
+            assert_eq!(running.run(), Err(FaultKind::WasmOutOfBoundsMemoryAccess), "{domain:?}");
+            running.manager.restart(running.id, Some(blob)).unwrap();
+        }
     }
 }
 
@@ -125,8 +167,11 @@ fn another_blob_of_the_same_module_goes_on_with_the_instance() {
     for domain in Domain::ALL {
         let manager = process_with_engine();
         let settings = LoadOptions { domain, ..LoadOptions::default() };
-        let compile =
-            |maximum_pages| manager.compile("interpreter", &options_in(maximum_pages), "state", &wasm).unwrap();
+        let compile_in = |bounds, maximum_pages| {
+            let options = Options { bounds, ..options_in(maximum_pages) };
+            manager.compile("interpreter", &options, "state", &wasm).unwrap()
+        };
+        let compile = |maximum_pages| compile_in(CHECKED, maximum_pages);
         let call = |input: u8| {
             let id = manager.find("state").unwrap();
             manager.execute_with(id, &[input], &mut []).map(|outcome| outcome.result)
@@ -137,9 +182,9 @@ fn another_blob_of_the_same_module_goes_on_with_the_instance() {
         assert_eq!(call(0).unwrap(), BEFORE, "{domain:?}, as it was made");
         assert_eq!(call(1).unwrap(), AFTER, "{domain:?}");
         // Each blob has its memory elsewhere.
-        for pages in [4, 3, 4] {
-            manager.replace_compiled(&compile(pages), &settings).unwrap();
-            assert_eq!(call(0).unwrap(), AFTER, "{domain:?}, {pages} pages");
+        for (bounds, pages) in [(CHECKED, 4), (CHECKED, 3), (WINDOW, 4), (WINDOW, 2), (CHECKED, 4), (WINDOW, 3)] {
+            manager.replace_compiled(&compile_in(bounds, pages), &settings).unwrap();
+            assert_eq!(call(0).unwrap(), AFTER, "{domain:?}, {pages} pages, bounds {bounds}");
         }
         // What was dropped stays so.
         let dropped = call(2).unwrap_err().to_string();

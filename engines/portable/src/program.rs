@@ -84,10 +84,10 @@ words! {
         instance_offset,
         /// The size of the instance, in bytes.
         instance_bytes,
-        /// The offset of the memory in the data.
+        /// The offset of the memory in the data; 0 if it lies in a window of its own, whose address is in the instance.
         memory_offset,
-        /// The size of the room for the memory, in bytes.
-        memory_bytes,
+        /// The most pages that the memory may have.
+        memory_pages,
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn an_attachment_has_as_many_bytes_as_words() {
-        let attachment = Attachment { own_offset: 1, memory_bytes: 7, ..Attachment::default() };
+        let attachment = Attachment { own_offset: 1, memory_pages: 7, ..Attachment::default() };
         let bytes = attachment.to_bytes();
         assert_eq!(Attachment::from_bytes(&bytes), Some(attachment));
         assert_eq!(Attachment::from_bytes(&bytes[1..]), None);

@@ -4,8 +4,12 @@ use core::ptr::with_exposed_provenance_mut;
 use core::slice::{from_raw_parts, from_raw_parts_mut};
 
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
+use bareflow_portable::PAGE_BYTES;
 use bareflow_portable::program::{ATTACHMENT_MARK, Attachment, Program};
+use bareflow_portable::state::MEMORY_BASE;
 
+use crate::bytes::word;
+use crate::carry::memory_bytes;
 use crate::machine::Attached;
 use crate::memory::Room;
 
@@ -34,15 +38,21 @@ pub unsafe fn take() -> Option<Attached> {
     let at = |offset: u64| with_exposed_provenance_mut::<u8>(offset as usize);
     let program = at(data - DATA_OFFSET + RODATA_OFFSET + u64::from(places.program_offset));
     let instance = at(data + u64::from(places.instance_offset));
-    let memory = at(data + u64::from(places.memory_offset));
+    let room_bytes = places.memory_pages as usize * PAGE_BYTES as usize;
     // SAFETY: the segments lie at these distances; the engine made the blob with the program behind the constants, and
     // with instance and memory behind the runner's own data, where nothing else is. The caller calls this once.
-    let (program, instance, memory) = unsafe {
+    let (program, instance) = unsafe {
         (
             from_raw_parts(program, places.program_bytes as usize),
             from_raw_parts_mut(instance, places.instance_bytes as usize),
-            from_raw_parts_mut(memory, places.memory_bytes as usize),
         )
     };
-    Some(Attached { program: Program::decode(program)?, instance, room: Room::new(memory) })
+    let room = match places.memory_offset {
+        // SAFETY: the loader placed the window there, whose addresses are for as many pages as the record says, and nothing
+        // else refers to them. As much of it is memory as the other word says.
+        0 => unsafe { Room::new(at(word(instance, MEMORY_BASE).ok()?), memory_bytes(instance), room_bytes) },
+        // SAFETY: the engine placed the room behind the instance, where nothing else is.
+        offset => unsafe { Room::new(at(data + u64::from(offset)), room_bytes, room_bytes) },
+    };
+    Some(Attached { program: Program::decode(program)?, instance, room })
 }

@@ -1,6 +1,5 @@
 //! An instance's globals, tables and segments: from wasmi to the instance's bytes, and back.
 
-use bareflow_portable::PAGE_BYTES;
 use bareflow_portable::program::Program;
 use bareflow_portable::state::{INSTANTIATED, MEMORY_BASE, MEMORY_BYTES, StateLayout};
 use wasmi::{Error, F32, F64, Nullable, Ref, RefType, Store, Val};
@@ -16,9 +15,9 @@ pub fn is_carried(bytes: &[u8]) -> bool {
     word(bytes, INSTANTIATED).is_ok_and(|word| word & 1 != 0)
 }
 
-/// Returns the pages of the memory.
-pub fn pages(bytes: &[u8]) -> u32 {
-    word(bytes, MEMORY_BYTES).map_or(0, |bytes| (bytes / PAGE_BYTES) as u32)
+/// Returns the size of the memory, in bytes.
+pub fn memory_bytes(bytes: &[u8]) -> usize {
+    word(bytes, MEMORY_BYTES).unwrap_or_default() as usize
 }
 
 /// Writes an instance to its bytes.

@@ -2,8 +2,12 @@
 
 use core::ptr::NonNull;
 
+use bareflow_abi::__private::grow_memory;
 use bareflow_abi::Context;
-use wasmi::{Caller, Memory, TrapCode};
+use bareflow_abi::memory::CANNOT_GROW;
+use bareflow_portable::PAGE_BYTES;
+use wasmi::{Caller, Memory, ResourceLimiter, TrapCode};
+use wasmi_core::LimiterError;
 
 /// The store's own data.
 #[derive(Debug, Default)]
@@ -12,6 +16,8 @@ pub struct Host {
     context: Option<NonNull<Context<'static>>>,
     /// The linear memory, if the program has one.
     pub memory: Option<Memory>,
+    /// The bytes that the linear memory can have without asking the loader for pages.
+    mapped_bytes: usize,
     /// The record of bindings.
     pub bindings: &'static [u8],
     /// The reason of the call under way.
@@ -24,10 +30,10 @@ unsafe impl Send for Host {}
 unsafe impl Sync for Host {}
 
 impl Host {
-    /// Creates the data of a program with these bindings.
+    /// Creates the data of a program with these bindings, in whose room so many bytes are mapped.
     #[must_use]
-    pub fn new(bindings: &'static [u8]) -> Host {
-        Host { bindings, ..Host::default() }
+    pub fn new(bindings: &'static [u8], mapped_bytes: usize) -> Host {
+        Host { bindings, mapped_bytes, ..Host::default() }
     }
 
     /// Sets the context of the call that begins, which [`end`](Self::end) takes away again before it is gone.
@@ -46,6 +52,36 @@ impl Host {
         // SAFETY: `begin` took it from a reference, and `end` comes before the end of its life. The result is borrowed as
         // long as the host is, and nothing that lives shorter than the context is stored in it.
         self.context.map(|mut context| unsafe { shorten(context.as_mut()) })
+    }
+}
+
+/// Asks the loader for the pages of a memory in a window; tables grow as the heap permits.
+impl ResourceLimiter for Host {
+    fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> Result<bool, LimiterError> {
+        let missing = desired.saturating_sub(self.mapped_bytes);
+        if missing == 0 || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(missing == 0);
+        }
+        let Some(context) = self.context() else { return Ok(false) };
+        let is_grown = grow_memory(context, missing as u64 / PAGE_BYTES) != CANNOT_GROW;
+        self.mapped_bytes += if is_grown { missing } else { 0 };
+        Ok(is_grown)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool, LimiterError> {
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        usize::MAX
+    }
+
+    fn tables(&self) -> usize {
+        usize::MAX
+    }
+
+    fn memories(&self) -> usize {
+        usize::MAX
     }
 }
 

@@ -61,7 +61,8 @@ impl Machine {
         let engine = Engine::new(&config);
         // SAFETY: as the caller promises.
         let module = unsafe { Module::new_unchecked(&engine, program.wasm) }?;
-        let mut store = Store::new(&engine, Host::new(program.bindings));
+        let mut store = Store::new(&engine, Host::new(program.bindings, room.mapped_bytes()));
+        store.limiter(|host| host);
         let carried = carry::is_carried(bytes);
         let mut externs = Vec::new();
         for number in program.imports.iter() {
@@ -70,7 +71,7 @@ impl Machine {
         }
         if program.numbers.settings & HAS_MEMORY != 0 {
             let memory = match carried {
-                true => room.kept(&mut store, carry::pages(bytes))?,
+                true => room.kept(&mut store, carry::memory_bytes(bytes))?,
                 false => room.zeroed(&mut store, program.numbers.minimum_pages)?,
             };
             store.data_mut().memory = Some(memory);

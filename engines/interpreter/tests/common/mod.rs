@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use bareflow_abi::header::{FORMAT_VERSION, Header, MAGIC};
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
-use bareflow_engine::Options;
+use bareflow_engine::{CHECKED, Options, WINDOW};
 use bareflow_host::HostPlatform;
 use bareflow_interpreter::compile;
 use bareflow_loader::{
@@ -28,14 +28,19 @@ pub fn wasm(wat: &str) -> Vec<u8> {
     wat::parse_str(wat).unwrap()
 }
 
-/// Returns options with so many pages of memory.
+/// Returns options with so many pages of memory, in a window.
 pub fn options_in(maximum_pages: u32) -> Options {
-    Options { maximum_pages, spectre_guard: 0, ..Options::DEFAULT }
+    Options { maximum_pages, bounds: WINDOW, spectre_guard: 0, ..Options::DEFAULT }
 }
 
 /// Returns the blob of a module in WebAssembly's text format.
 pub fn blob(wat: &str) -> Vec<u8> {
     compile(&options_in(256), "test", &wasm(wat)).unwrap()
+}
+
+/// Returns two of them: its memory lies in a window, and in the data.
+pub fn blobs(wat: &str) -> [Vec<u8>; 2] {
+    [WINDOW, CHECKED].map(|bounds| compile(&Options { bounds, ..options_in(256) }, "test", &wasm(wat)).unwrap())
 }
 
 /// Returns the blob of the engine itself.

@@ -1,25 +1,32 @@
 //! The blob: the runner's, with a program attached.
 //!
 //! The program comes after the runner's constants. After the runner's data and bss come the instance, of which the words
-//! are initialised, and the room for the memory. So the runner's code and data stay where they are; all that changes in
-//! them is the attachment, which says where the rest lies.
+//! are initialised, and the room for the memory, unless that lies in a window of its own. So the runner's code and data stay
+//! where they are; all that changes in them is the attachment, which says where the rest lies.
+
+mod places;
 
 use alloc::format;
 use alloc::vec::Vec;
 use core::mem::offset_of;
 
+use bareflow_abi::ABI_MINOR;
 use bareflow_abi::carry::{CARRY_ON_CALL, carry_digest};
 use bareflow_abi::checksum::Crc32c;
-use bareflow_abi::header::{FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT, HEADER_SIZE, Header, KNOWN_FLAGS, checksum_by};
+use bareflow_abi::fingerprint::FINGERPRINT;
+use bareflow_abi::header::{
+    FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT, HEADER_SIZE, Header, KNOWN_FLAGS, SERVICE_GROW, checksum_by,
+};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_SEGMENT_SIZE, align_up};
-use bareflow_abi::record::{CARRY, TRAPS};
+use bareflow_abi::memory::MemoryRecord;
+use bareflow_abi::record::{CARRY, MEMORY, TRAPS};
 use bareflow_engine::{Options, PAGE_BYTES};
-use bareflow_portable::MAX_PAGES_IN_BSS;
 use bareflow_portable::carry::{References, areas, encode};
 use bareflow_portable::description::{name_field, push_record};
 use bareflow_portable::program::{ATTACHMENT_MARK, Attachment};
 use bareflow_portable::state::CARRIED;
 
+use self::places::{MEMORY_ALIGNMENT, Memory, Places};
 use crate::heap::heap_bytes;
 use crate::module::Module;
 use crate::program::Prepared;
@@ -29,18 +36,8 @@ use crate::runner::{ATTACHMENT, Parts, RUNNER, encode_fixup};
 /// The stack that the runner needs, in bytes.
 const STACK_BYTES: u32 = 64 << 10;
 
-/// The alignment of instance and program, in bytes.
+/// The alignment of the program, in bytes.
 const ALIGNMENT: u64 = 16;
-
-/// The alignment of the memory, in bytes: that of a page of the processor, which is the most that a segment has.
-const MEMORY_ALIGNMENT: u64 = 4096;
-
-/// The places of the added parts in the data segment.
-struct Places {
-    instance: u64,
-    memory: u64,
-    room: u64,
-}
 
 /// Makes the blob of a module, which is called `name` if it does not say its own.
 ///
@@ -53,18 +50,14 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
     let program = prepared.program(&module, described.flags & FLAG_INIT != 0);
     let runner =
         Parts::of(RUNNER).ok_or_else(|| Refusal::invalid("the engine's own runner is cut off; build it anew"))?;
-    let places = places(&module, options, &runner, prepared.layout.bytes.into())?;
+    let places = Places::new(&module, options, &runner, prepared.layout.bytes.into())?;
     let records = records(&module, &prepared, &runner, &places)?;
 
-    let has_memory = module.memory.is_some();
-    let mut fixups = runner.fixups.to_vec();
-    if has_memory {
-        encode_fixup(runner.last_fixup(), places.instance, &mut |bytes| fixups.extend_from_slice(bytes));
-    }
+    let fixups = fixups(&runner, &places);
     let program_offset = align_up(runner.rodata.len() as u64, ALIGNMENT).unwrap_or_default();
     let rodata_size = program_offset + program.size() as u64;
     let data_size = places.instance + u64::from(CARRIED);
-    let bss_size = places.memory + places.room - data_size;
+    let bss_size = places.end - data_size;
     for size in [rodata_size, data_size + bss_size] {
         if size > MAX_SEGMENT_SIZE {
             let text =
@@ -72,9 +65,17 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
             return Err(Refusal::too_large(text));
         }
     }
+    let own_services = if places.memory.can_grow() { SERVICE_GROW } else { 0 };
+    // The runner needs less than what programs can ask for.
+    let (abi_minor, abi_fingerprint) = match places.memory {
+        Memory::InWindow { .. } => (ABI_MINOR, FINGERPRINT),
+        Memory::None | Memory::InData { .. } => (runner.header.abi_minor, runner.header.abi_fingerprint),
+    };
     let header = Header {
         // Calls share one instance, so they never overlap.
         flags: (described.flags & KNOWN_FLAGS & !FLAG_REENTRANT) | FLAG_INIT,
+        abi_minor,
+        abi_fingerprint,
         name: described.name,
         version_major: described.version_major,
         version_minor: described.version_minor,
@@ -83,10 +84,13 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
         data_size: data_size as u32,
         bss_size: bss_size as u32,
         alignment: runner.header.alignment.max(MEMORY_ALIGNMENT as u32),
-        fixup_count: runner.header.fixup_count + u32::from(has_memory),
+        fixup_count: runner.header.fixup_count + u32::from(places.memory.has_fixup()),
         fixup_size: fixups.len() as u32,
         record_size: records.len() as u32,
-        services: module.imports.iter().fold(described.services, |services, import| services | import.services()),
+        services: module
+            .imports
+            .iter()
+            .fold(described.services | own_services, |services, import| services | import.services()),
         stack_size: described.stack_size.max(STACK_BYTES),
         heap_size: heap_bytes(&module)?,
         time_us: described.time_us,
@@ -107,19 +111,21 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
     let data = blob.len();
     blob.extend_from_slice(runner.data);
     blob.resize(data + places.instance as usize, 0);
-    let (base, bytes) = match module.memory {
-        Some((pages, _)) => (DATA_OFFSET + places.memory, pages * PAGE_BYTES),
-        None => (0, 0),
+    // The loader writes the words of a window.
+    let (base, bytes) = match places.memory {
+        Memory::InData { offset, initial, .. } => (DATA_OFFSET + offset, initial * PAGE_BYTES),
+        Memory::None | Memory::InWindow { .. } => (0, 0),
     };
     [base, bytes, 0, 0].iter().for_each(|word| blob.extend(word.to_le_bytes()));
+    let (memory_offset, memory_pages) = places.memory.attached();
     let attachment = Attachment {
         own_offset: ATTACHMENT,
         program_offset: program_offset as u32,
         program_bytes: program.size() as u32,
         instance_offset: places.instance as u32,
         instance_bytes: prepared.layout.bytes,
-        memory_offset: places.memory as u32,
-        memory_bytes: places.room as u32,
+        memory_offset,
+        memory_pages,
     };
     let place = data + ATTACHMENT as usize + ATTACHMENT_MARK.len();
     if let Some(place) = blob.get_mut(place..place + Attachment::SIZE) {
@@ -156,24 +162,13 @@ fn describe(module: &Module<'_>, options: &Options, name: &str) -> Result<Header
     Ok(described)
 }
 
-/// Places instance and memory behind the runner's own data.
-fn places(module: &Module<'_>, options: &Options, runner: &Parts<'_>, instance: u64) -> Result<Places, Refusal> {
-    let pages = match module.memory {
-        None => 0,
-        Some((minimum, maximum)) => {
-            let most = options.maximum_pages.min(MAX_PAGES_IN_BSS);
-            let room = maximum.unwrap_or(u64::MAX).min(most.into());
-            if minimum > room {
-                let text =
-                    format!("the memory has {minimum} pages at first, expected at most {room}; allow more pages");
-                return Err(Refusal::too_large(text));
-            }
-            room
-        }
-    };
-    let start = align_up(runner.data_and_bss(), ALIGNMENT).unwrap_or(u64::MAX);
-    let memory = align_up(start + instance, MEMORY_ALIGNMENT).unwrap_or(u64::MAX);
-    Ok(Places { instance: start, memory, room: pages * PAGE_BYTES })
+/// Returns the fix-ups: the runner's, and that of the address of a memory in the data.
+fn fixups(runner: &Parts<'_>, places: &Places) -> Vec<u8> {
+    let mut fixups = runner.fixups.to_vec();
+    if places.memory.has_fixup() {
+        encode_fixup(runner.last_fixup(), places.instance, &mut |bytes| fixups.extend_from_slice(bytes));
+    }
+    fixups
 }
 
 /// Returns the records: the runner's, those that the engine adds, and the module's own.
@@ -190,6 +185,12 @@ fn records(module: &Module<'_>, prepared: &Prepared, runner: &Parts<'_>, places:
     let mut areas = areas(&prepared.layout, &references);
     areas.iter_mut().for_each(|area| area.offset += places.instance as u32);
     push_record(&mut records, CARRY, &encode(carry_digest(module.wasm), CARRY_ON_CALL, &areas));
+    if let Memory::InWindow { initial, pages } = places.memory {
+        // The interpreter checks all accesses, so it needs no more addresses than the memory can have.
+        let (initial_pages, maximum_pages) = (initial as u32, pages as u32);
+        let record = MemoryRecord { words: places.instance as u32, initial_pages, maximum_pages, flags: 0 };
+        push_record(&mut records, MEMORY, &record.to_bytes());
+    }
     if let Some(description) = &module.description {
         records.extend(description.records);
     }
