@@ -32,9 +32,9 @@ pub struct Places {
 pub enum Memory {
     /// There is none.
     None,
-    /// It lies in the data segment.
+    /// Memory in the data segment.
     InData { offset: u64, initial: u64, pages: u64 },
-    /// It lies in a window of addresses of its own.
+    /// Memory in a window of addresses of its own.
     InWindow { initial: u64, pages: u64 },
 }
 
