@@ -106,7 +106,7 @@ fn ms(seconds: f64) -> String {
 fn pair(code: &Code, engine: &wasmtime::Engine, subject: &Subject) -> Result<Pair, BoxError> {
     let (wasm, options) = (&subject.wasm, code.library_options());
     let (seconds, blob) =
-        fastest(of_thread, || translate(&options, &subject.name, wasm).map_err(|error| error.message))?;
+        fastest(of_thread, || translate(&options, &subject.name, wasm).map_err(|refusal| refusal.text))?;
     let theirs = match fastest(of_thread, || wasmtime::Module::new(engine, wasm)) {
         Ok((seconds, module)) => Some((seconds, module.text().len())),
         Err(error) if code.name == QUICKLY.name => {
