@@ -38,20 +38,20 @@ fields! {
     offset: u32,
     /// The size, in bytes; 0 for a memory.
     bytes: u32,
-    /// The kind of what is in it: [`BYTES`], [`ELEMENTS`] or [`MEMORY`].
+    /// The kind of what is in it: [`AREA_BYTES`], [`AREA_ELEMENTS`] or [`AREA_MEMORY`].
     kind: u32,
     /// The greatest value of an element; 0 for others.
     limit: u32,
 }
 
 /// The kind of an area of any bytes.
-pub const BYTES: u32 = 0;
+pub const AREA_BYTES: u32 = 0;
 
 /// The kind of an area of elements of tables: numbers of 4 bytes, each checked against the limit.
-pub const ELEMENTS: u32 = 1;
+pub const AREA_ELEMENTS: u32 = 1;
 
 /// The kind of an area that is a memory, whose address and length, of 8 bytes each, lie at the offset.
-pub const MEMORY: u32 = 2;
+pub const AREA_MEMORY: u32 = 2;
 
 /// Returns the digest of the bytes of a module of WebAssembly and of the layout: a hash, against mistakes alone.
 #[must_use]
@@ -112,10 +112,10 @@ impl<'bytes> Carry<'bytes> {
         let carry = Carry { header, areas };
         for area in carry.areas() {
             let bytes = match area.kind {
-                BYTES => area.bytes,
-                ELEMENTS if area.bytes.is_multiple_of(4) && area.offset.is_multiple_of(4) => area.bytes,
-                MEMORY if area.bytes == 0 => 16,
-                ELEMENTS | MEMORY => return Err(BadCarry::Place),
+                AREA_BYTES => area.bytes,
+                AREA_ELEMENTS if area.bytes.is_multiple_of(4) && area.offset.is_multiple_of(4) => area.bytes,
+                AREA_MEMORY if area.bytes == 0 => 16,
+                AREA_ELEMENTS | AREA_MEMORY => return Err(BadCarry::Place),
                 _ => return Err(BadCarry::Kind),
             };
             if u64::from(area.offset) + u64::from(bytes) > data_bytes {
@@ -151,9 +151,9 @@ mod tests {
     }
 
     const AREAS: [CarryArea; 3] = [
-        CarryArea { offset: 24, bytes: 40, kind: BYTES, limit: 0 },
-        CarryArea { offset: 64, bytes: 36, kind: ELEMENTS, limit: 7 },
-        CarryArea { offset: 0, bytes: 0, kind: MEMORY, limit: 0 },
+        CarryArea { offset: 24, bytes: 40, kind: AREA_BYTES, limit: 0 },
+        CarryArea { offset: 64, bytes: 36, kind: AREA_ELEMENTS, limit: 7 },
+        CarryArea { offset: 0, bytes: 0, kind: AREA_MEMORY, limit: 0 },
     ];
 
     #[test]

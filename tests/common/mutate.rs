@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bareflow_abi::carry::{BYTES, CarryArea, CarryHeader, carry_digest};
+use bareflow_abi::carry::{AREA_BYTES, CarryArea, CarryHeader, carry_digest};
 use bareflow_abi::depends::Dependency;
 use bareflow_abi::events::{self, Event};
 use bareflow_abi::fingerprint::FINGERPRINTS;
@@ -43,7 +43,7 @@ pub fn renamed(module: &str, name: &str, version: (u32, u32, u32)) -> Vec<u8> {
 /// Returns a copy of `blob` that says of all of its data and bss that they are carried.
 pub fn carrying(blob: &[u8]) -> Vec<u8> {
     let header = Header::from_bytes(blob.first_chunk().unwrap());
-    let area = CarryArea { offset: 0, bytes: header.data_size + header.bss_size, kind: BYTES, limit: 0 };
+    let area = CarryArea { offset: 0, bytes: header.data_size + header.bss_size, kind: AREA_BYTES, limit: 0 };
     let start = CarryHeader { digest: carry_digest(b"wasm"), flags: 0, count: 1 };
     let record = [&start.to_bytes()[..], &area.to_bytes()].concat();
     let record = [&CARRY.to_le_bytes()[..], &(record.len() as u32).to_le_bytes(), &record].concat();

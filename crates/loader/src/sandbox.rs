@@ -64,6 +64,6 @@ impl Sandbox {
 fn is_of_engine(records: &[u8]) -> bool {
     let words = first_record(records, MEMORY).first_chunk().map(|offset| u32::from_le_bytes(*offset));
     let carried = Carry::parse(first_record(records, CARRY), u64::MAX).ok();
-    let instance = carried.and_then(|carry| carry.areas().find(|area| area.kind == carry::MEMORY));
+    let instance = carried.and_then(|carry| carry.areas().find(|area| area.kind == carry::AREA_MEMORY));
     first_record(records, VARIANT).is_empty() && (words.is_none() || words == instance.map(|area| area.offset))
 }

@@ -12,32 +12,25 @@ use alloc::format;
 use bareflow_abi::Out;
 use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, QUICK, SPEED, WINDOW};
 use bareflow_portable::kept::Kept;
-use bareflow_translator::{Bounds, Error, ErrorKind, Optimization, translate, validate};
+use bareflow_translator::{Bounds, Optimization, Refusal, translate, validate};
 use spinning_top::Spinlock;
 
 bareflow_abi::module!(exports = [Engine], provider = Server);
 
 static KEPT: Spinlock<Kept> = Spinlock::new(Kept::new());
 
-/// Keeps an error's text, and returns the error.
-fn refuse(error: Error) -> EngineError {
-    let kind = match error.kind {
-        ErrorKind::Invalid => EngineError::Invalid,
-        ErrorKind::Unsupported => EngineError::Unsupported,
-        ErrorKind::TooLarge => EngineError::TooLarge,
-        ErrorKind::BadOption => EngineError::BadOption,
-    };
-    KEPT.lock().refuse(kind, error.message)
+/// Keeps the reason for a refusal, and returns the error.
+fn refuse(refusal: Refusal) -> EngineError {
+    KEPT.lock().refuse(refusal)
 }
 
 /// Returns the translator's options.
 ///
 /// # Errors
 /// The option that has no such value.
-fn options_of(options: &Options) -> Result<bareflow_translator::Options, Error> {
-    let bad = |what: &str, found: u32, known: &str| Error {
-        kind: ErrorKind::BadOption,
-        message: format!("the option {what} is {found}, expected {known}"),
+fn options_of(options: &Options) -> Result<bareflow_translator::Options, Refusal> {
+    let bad = |what: &str, found: u32, known: &str| {
+        Refusal::bad_option(format!("the option {what} is {found}, expected {known}"))
     };
     let spectre_guard = match options.spectre_guard {
         0 => false,

@@ -47,7 +47,7 @@ pub fn run(compiler: &Path, files: &[PathBuf]) -> Result<bool> {
                 }
             };
             let ms = start.elapsed().as_secs_f64() * 1e3;
-            let expected = translate(&library_options(&options), "module", &wasm).map_err(|error| error.message);
+            let expected = translate(&library_options(&options), "module", &wasm).map_err(|refusal| refusal.text);
             let same = match (&found, &expected) {
                 (Ok(found), Ok(expected)) => found == expected,
                 (Err(found), Err(expected)) => found.ends_with(expected.as_str()),

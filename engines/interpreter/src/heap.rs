@@ -1,7 +1,9 @@
 //! The heap that the runner needs for a module, from what wasmi takes for each of its parts.
 
-use crate::module::{Data, Elements, Module, section};
-use crate::refusal::Refusal;
+use bareflow_portable::refusal::Refusal;
+use bareflow_portable::sections::SegmentMode;
+
+use crate::module::{Module, section};
 
 /// The bytes for any module: the stacks of nested calls at their largest, while they grow.
 const BASE: u64 = 3 << 19;
@@ -33,21 +35,18 @@ const FOR_DROPPABLE: u64 = 2 * (FOR_FUNCTION + FOR_ELEMENT + 16 * FOR_CODE_BYTE)
 /// None for a valid module.
 pub fn heap_bytes(module: &Module<'_>) -> Result<u32, Refusal> {
     let (functions, code) = module.entries(section::CODE)?;
-    let tables: u64 = module.tables.iter().map(|table| table.limits.initial).sum();
+    let sections = &module.sections;
+    let tables: u64 = sections.tables.iter().map(|table| table.limits.initial).sum();
     let (mut elements, mut data, mut droppable) = (module.referable.len() as u64, 0, 0);
-    for segment in &module.elements {
-        if let Elements::Passive { count, .. } = segment {
-            elements += u64::from(*count);
-            droppable += 1;
-        }
+    for segment in sections.elements.iter().filter(|segment| segment.mode == SegmentMode::Passive) {
+        elements += segment.items.len() as u64;
+        droppable += 1;
     }
-    for segment in &module.data {
-        if let Data::Passive { bytes, .. } = segment {
-            data += bytes.len() as u64;
-            droppable += 1;
-        }
+    for segment in sections.data.iter().filter(|segment| segment.mode == SegmentMode::Passive) {
+        data += segment.bytes.len() as u64;
+        droppable += 1;
     }
-    let items = module.globals.len() + module.tables.len() + module.elements.len() + module.data.len();
+    let items = sections.globals.len() + sections.tables.len() + sections.elements.len() + sections.data.len();
     let bytes = BASE
         + FOR_CODE_BYTE * code.len() as u64
         + FOR_LARGEST_BYTE * module.largest as u64
@@ -55,7 +54,7 @@ pub fn heap_bytes(module: &Module<'_>) -> Result<u32, Refusal> {
         + FOR_TABLE_ELEMENT * tables
         + FOR_ELEMENT * elements
         + FOR_DROPPABLE * droppable
-        + FOR_ITEM * (items + module.types.len()) as u64
+        + FOR_ITEM * (items + sections.types.len()) as u64
         + data;
     Ok(u32::try_from(bytes).unwrap_or(u32::MAX).next_multiple_of(4096))
 }

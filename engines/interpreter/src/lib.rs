@@ -1,13 +1,12 @@
 //! An engine that interprets: it makes blobs of the runner and a module of WebAssembly.
 //!
 //! ```text
-//! module/       the module: validated, and what the engine has to know of it
+//! module.rs     the module: validated, and what the engine has to know of it
 //! rewrite.rs    the module as the runner takes it
 //! program.rs    the rewritten module, and what the runner needs besides
 //! heap.rs       the heap that it needs
 //! runner.rs     the runner's blob, which the build script makes
 //! blob.rs       the blob
-//! refusal.rs    the reasons for which there is none
 //! ```
 
 #![no_std]
@@ -19,7 +18,6 @@ mod blob;
 mod heap;
 mod module;
 mod program;
-mod refusal;
 mod rewrite;
 mod runner;
 
@@ -28,8 +26,8 @@ use bareflow_engine::{CHECKED, Description, Engine, EngineError, Options, SPEED,
 use bareflow_portable::kept::Kept;
 use spinning_top::Spinlock;
 
+pub use bareflow_portable::refusal::Refusal;
 pub use blob::compile;
-pub use refusal::Refusal;
 
 use crate::module::Module;
 
@@ -39,7 +37,7 @@ static KEPT: Spinlock<Kept> = Spinlock::new(Kept::new());
 
 /// Keeps the reason for a refusal, and returns the error.
 fn refuse(refusal: Refusal) -> EngineError {
-    KEPT.lock().refuse(refusal.error, refusal.text)
+    KEPT.lock().refuse(refusal)
 }
 
 /// Checks that a module is valid, and that the engine supports all that it uses.
@@ -53,8 +51,7 @@ pub fn validate(wasm: &[u8]) -> Result<(), Refusal> {
 /// Returns the refusal of options that the engine does not know.
 fn check(options: &Options) -> Result<(), Refusal> {
     let wrong = |what: &str, found: u32| {
-        let text = alloc::format!("the option {what} is {found}, which this engine does not know");
-        Err(Refusal { error: EngineError::BadOption, text })
+        Err(Refusal::bad_option(alloc::format!("the option {what} is {found}, which this engine does not know")))
     };
     // An interpreter checks all accesses, wherever the memory lies, and has one way to run code on all processors.
     match options {

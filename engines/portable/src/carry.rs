@@ -2,32 +2,21 @@
 
 use alloc::vec::Vec;
 
-use bareflow_abi::carry::{BYTES, CarryArea, CarryHeader, ELEMENTS, MEMORY};
+use bareflow_abi::carry::{AREA_BYTES, AREA_ELEMENTS, AREA_MEMORY, CarryArea, CarryHeader};
 
+use crate::sections::Sections;
 use crate::state::{CARRIED, ELEMENT_BYTES, GLOBAL_BYTES, INSTANTIATED, MEMORY_BASE, StateLayout};
-
-/// The parts of a module that its areas follow from.
-#[derive(Clone, Copy, Debug)]
-pub struct References<'module> {
-    /// The number of functions, imports included.
-    pub functions: u32,
-    /// For each global, whether it is a reference to a function.
-    pub globals: &'module [bool],
-    /// For each table, whether its elements are references to functions.
-    pub tables: &'module [bool],
-    /// Whether there is a memory.
-    pub memory: bool,
-}
 
 /// Returns the areas, in the order in which each engine lists them.
 #[must_use]
-pub fn areas(layout: &StateLayout, references: &References<'_>) -> Vec<CarryArea> {
+pub fn areas(layout: &StateLayout, sections: &Sections<'_>) -> Vec<CarryArea> {
     let area = |kind, offset, bytes, limit| CarryArea { offset, bytes, kind, limit };
     let mut areas = Vec::new();
-    areas.extend(references.memory.then(|| area(MEMORY, MEMORY_BASE, 0, 0)));
-    let mut last = area(BYTES, INSTANTIATED, CARRIED - INSTANTIATED, 0);
-    for (number, &is_function) in (0..).zip(references.globals) {
-        let (kind, limit) = if is_function { (ELEMENTS, references.functions) } else { (BYTES, 0) };
+    areas.extend(sections.memory.map(|_| area(AREA_MEMORY, MEMORY_BASE, 0, 0)));
+    let mut last = area(AREA_BYTES, INSTANTIATED, CARRIED - INSTANTIATED, 0);
+    for (number, global) in (0..).zip(&sections.globals) {
+        let (kind, limit) =
+            if global.is_function() { (AREA_ELEMENTS, sections.function_count()) } else { (AREA_BYTES, 0) };
         if last.kind == kind {
             last.bytes += GLOBAL_BYTES;
         } else {
@@ -36,14 +25,14 @@ pub fn areas(layout: &StateLayout, references: &References<'_>) -> Vec<CarryArea
         }
     }
     areas.push(last);
-    for (place, &is_function) in layout.tables.iter().zip(references.tables) {
-        areas.push(area(ELEMENTS, place.offset, ELEMENT_BYTES, place.room));
-        let limit = if is_function { references.functions } else { u32::MAX };
+    for (place, table) in layout.tables.iter().zip(&sections.tables) {
+        areas.push(area(AREA_ELEMENTS, place.offset, ELEMENT_BYTES, place.room));
+        let limit = if table.of_functions { sections.function_count() } else { u32::MAX };
         let bytes = ELEMENT_BYTES * place.room;
-        areas.extend((bytes > 0).then(|| area(ELEMENTS, place.elements(), bytes, limit)));
+        areas.extend((bytes > 0).then(|| area(AREA_ELEMENTS, place.elements(), bytes, limit)));
     }
     let dropped = layout.bytes - layout.data_dropped;
-    areas.extend((dropped > 0).then(|| area(BYTES, layout.data_dropped, dropped, 0)));
+    areas.extend((dropped > 0).then(|| area(AREA_BYTES, layout.data_dropped, dropped, 0)));
     areas
 }
 
@@ -57,16 +46,25 @@ pub fn encode(digest: u64, flags: u32, areas: &[CarryArea]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Counts, TableLimits};
+    use crate::sections::{DataSegment, Global, Memory, SegmentMode, Table};
+    use crate::state::TableLimits;
+    use alloc::vec;
     use bareflow_abi::carry::Carry;
+    use wasmparser::ValType;
 
     #[test]
     fn carries_each_byte_of_the_state_once() {
-        let tables = [TableLimits { initial: 2, maximum: Some(2) }];
-        let layout = StateLayout::new(Counts { globals: 3, tables: &tables, data_segments: 1, element_segments: 0 });
-        let layout = layout.unwrap();
-        let references = References { functions: 7, globals: &[false, true, false], tables: &[true], memory: true };
-        let record = encode(1, 0, &areas(&layout, &references));
+        let global = |value_type| Global { value_type, mutable: true, value: 0 };
+        let sections = Sections {
+            functions: vec![0; 7],
+            globals: [ValType::I32, ValType::FUNCREF, ValType::EXTERNREF].map(global).into(),
+            tables: vec![Table { of_functions: true, limits: TableLimits { initial: 2, maximum: Some(2) } }],
+            memory: Some(Memory { initial_pages: 1, maximum_pages: None }),
+            data: vec![DataSegment { mode: SegmentMode::Passive, bytes: b"", range: 0..0 }],
+            ..Sections::default()
+        };
+        let layout = sections.state_layout().unwrap();
+        let record = encode(1, 0, &areas(&layout, &sections));
         let carry = Carry::parse(&record, u64::from(layout.bytes)).unwrap();
         let found: Vec<_> = carry.areas().map(|area| (area.offset, area.bytes, area.kind, area.limit)).collect();
         assert_eq!(

@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use bareflow_abi::Out;
 use bareflow_engine::EngineError;
 
+use crate::refusal::Refusal;
+
 /// The blob and the reason that an engine keeps between calls.
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -33,9 +35,9 @@ impl Kept {
     }
 
     /// Keeps the reason for an error, and returns the error.
-    pub fn refuse(&mut self, error: EngineError, reason: String) -> EngineError {
-        self.reason = reason;
-        error
+    pub fn refuse(&mut self, refusal: Refusal) -> EngineError {
+        self.reason = refusal.text;
+        refusal.error
     }
 
     /// Appends the blob's bytes from `offset` on to `into`, as many as there are and there is room for.
@@ -45,8 +47,8 @@ impl Kept {
     pub fn read(&mut self, offset: u64, into: &mut Out<'_, u8>) -> Result<(), EngineError> {
         let rest = usize::try_from(offset).ok().and_then(|offset| self.blob.get(offset..));
         let Some(rest) = rest.filter(|_| !self.blob.is_empty()) else {
-            let reason = format!("the kept blob has {} bytes, expected at least {offset}", self.blob.len());
-            return Err(self.refuse(EngineError::NoBlob, reason));
+            let text = format!("the kept blob has {} bytes, expected at least {offset}", self.blob.len());
+            return Err(self.refuse(Refusal { error: EngineError::NoBlob, text }));
         };
         into.extend_from_slice(rest);
         Ok(())
@@ -62,7 +64,6 @@ impl Kept {
 mod tests {
     extern crate std;
     use super::*;
-    use std::string::ToString;
 
     #[test]
     fn hands_a_blob_over_in_pieces_until_it_is_forgotten() {
@@ -81,6 +82,6 @@ mod tests {
         let mut into = Out::new(&mut room);
         kept.explain(&mut into);
         assert_eq!(into.written(), b"the kept blob has 0 bytes, expected at least 0");
-        assert_eq!(kept.refuse(EngineError::Invalid, "why".to_string()), EngineError::Invalid);
+        assert_eq!(kept.refuse(Refusal::invalid("why")), EngineError::Invalid);
     }
 }

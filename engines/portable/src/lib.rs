@@ -4,6 +4,8 @@
 //! description.rs    the custom section `bareflow.module`: name, version, services, budgets, records
 //! imports.rs        the functions that a module may import, and the services behind them
 //! types.rs          their types, as the validator has them
+//! sections/         the sections of a module, as engines need them
+//! refusal.rs        the reason for which a module gets no blob
 //! state.rs          where the state of an instance lies in the data segment, the same in every tier
 //! carry.rs          the record by which a loader carries that state from one blob to another
 //! program.rs        what the interpreter's blobs consist of besides the runner
@@ -15,11 +17,15 @@
 
 extern crate alloc;
 
+#[cfg(feature = "wasmparser")]
 pub mod carry;
 pub mod description;
 pub mod imports;
 pub mod kept;
 pub mod program;
+pub mod refusal;
+#[cfg(feature = "wasmparser")]
+pub mod sections;
 pub mod state;
 #[cfg(feature = "wasmparser")]
 pub mod types;

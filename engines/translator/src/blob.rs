@@ -12,19 +12,23 @@ use bareflow_abi::record::{CARRY, MEMORY, SYMBOLS, TRAPS};
 use bareflow_abi::symbols::Symbol as Named;
 use bareflow_abi::{header, leb128};
 use bareflow_portable::PAGE_BYTES;
-use bareflow_portable::carry::{References, areas, encode};
+use bareflow_portable::carry::{areas, encode};
 use bareflow_portable::description::push_record;
+use bareflow_portable::refusal::Refusal;
 use bareflow_portable::state::MEMORY_BASE;
-use wasmparser::ValType;
 
 use crate::code::{Compiled, Piece};
-use crate::error::Error;
 use crate::module::Module;
 use crate::plan::{MemoryPlacement, Plan};
 use crate::symbols::Symbol;
 
 /// Writes the blob.
-pub(crate) fn write(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled: &Compiled) -> Result<Vec<u8>, Error> {
+pub(crate) fn write(
+    module: &Module<'_>,
+    plan: &Plan<'_>,
+    wasm: &[u8],
+    compiled: &Compiled,
+) -> Result<Vec<u8>, Refusal> {
     // Both are below 256 MiB, and so is their distance from each other.
     let distance = |offset: &u32| (i64::from(*offset) - RODATA_OFFSET as i64) as i32;
     let rodata = plan.rodata.with_functions(compiled.functions.iter().map(distance));
@@ -42,7 +46,7 @@ pub(crate) fn write(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled:
     }
     for (what, bytes) in [("text", compiled.text.len() as u64), ("rodata", rodata.len() as u64), ("data", data_bytes)] {
         if bytes > MAX_SEGMENT_SIZE {
-            return Err(Error::too_large(format!("{what} has {bytes} bytes, expected at most {MAX_SEGMENT_SIZE}")));
+            return Err(Refusal::too_large(format!("{what} has {bytes} bytes, expected at most {MAX_SEGMENT_SIZE}")));
         }
     }
     let records = records(module, plan, wasm, compiled);
@@ -84,16 +88,7 @@ fn records(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled: &Compile
     if !list.is_empty() {
         push_record(&mut records, TRAPS, &list);
     }
-    let is_function = |value: ValType| matches!(value, ValType::Ref(reference) if reference.is_func_ref());
-    let globals: Vec<_> = module.globals.iter().map(|global| is_function(global.value_type)).collect();
-    let tables: Vec<_> = module.tables.iter().map(|table| table.holds_functions).collect();
-    let references = References {
-        functions: module.function_count(),
-        globals: &globals,
-        tables: &tables,
-        memory: module.memory.is_some(),
-    };
-    push_record(&mut records, CARRY, &encode(carry_digest(wasm), 0, &areas(&plan.layout, &references)));
+    push_record(&mut records, CARRY, &encode(carry_digest(wasm), 0, &areas(&plan.layout, &module.sections)));
     if let MemoryPlacement::Window { initial_pages, maximum_pages } = plan.memory {
         let record = MemoryRecord { words: MEMORY_BASE, initial_pages, maximum_pages, flags: MEMORY_NEEDS_WINDOW };
         push_record(&mut records, MEMORY, &record.to_bytes());
@@ -106,7 +101,7 @@ fn records(module: &Module<'_>, plan: &Plan<'_>, wasm: &[u8], compiled: &Compile
 fn name_of(module: &Module<'_>, symbol: Symbol) -> String {
     match symbol {
         Symbol::Function(number) => {
-            if let Some(import) = module.imports.get(number as usize) {
+            if let Some(import) = module.sections.imports.get(number as usize) {
                 return format!("import {}", import.name());
             }
             let found = module.names.binary_search_by_key(&number, |name| name.0);

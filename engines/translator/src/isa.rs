@@ -2,10 +2,10 @@
 
 use alloc::format;
 
+use bareflow_portable::refusal::Refusal;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 
-use crate::error::{Error, ErrorKind};
 use crate::options::{Optimization, Options};
 
 /// The extensions of each x86-64 level that Cranelift knows, of level 2 first.
@@ -32,12 +32,9 @@ const SETTINGS: [(&str, &str); 10] = [
 ];
 
 /// Returns the target for these options.
-pub(crate) fn target(options: &Options) -> Result<OwnedTargetIsa, Error> {
+pub(crate) fn target(options: &Options) -> Result<OwnedTargetIsa, Refusal> {
     // All names and values are known to the library; a test makes each target.
-    let failed = |what: &dyn core::fmt::Display| Error {
-        kind: ErrorKind::BadOption,
-        message: format!("the target could not be made: {what}"),
-    };
+    let failed = |what: &dyn core::fmt::Display| Refusal::bad_option(format!("the target could not be made: {what}"));
     let mut shared = settings::builder();
     let (level, algorithm) = match options.optimization {
         Optimization::Quick => ("none", "single_pass"),

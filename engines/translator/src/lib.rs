@@ -1,7 +1,7 @@
 //! Compiles WebAssembly to blobs.
 //!
 //! ```text
-//! options.rs  error.rs        what to make, and why it was not made
+//! options.rs                  what to make
 //! module/                     the module: parsed, validated, within limits
 //! isa.rs                      the target
 //! routines.rs  symbols.rs     the functions besides the module's, and the names that code refers to other code and data by
@@ -27,7 +27,6 @@ extern crate alloc;
 mod blob;
 mod code;
 mod emitter;
-mod error;
 mod function;
 mod isa;
 mod module;
@@ -41,14 +40,14 @@ mod traps;
 
 use alloc::vec::Vec;
 
-pub use error::{Error, ErrorKind};
+pub use bareflow_portable::refusal::Refusal;
 pub use options::{Bounds, Optimization, Options};
 
 /// Checks that `wasm` is valid and that all it uses is supported, as far as can be told without compiling it.
 ///
 /// # Errors
 /// What is wrong, or not supported, and where.
-pub fn validate(wasm: &[u8]) -> Result<(), Error> {
+pub fn validate(wasm: &[u8]) -> Result<(), Refusal> {
     module::parse(wasm).map(|_| ())
 }
 
@@ -56,7 +55,7 @@ pub fn validate(wasm: &[u8]) -> Result<(), Error> {
 ///
 /// # Errors
 /// What is wrong, or not supported, or too large, and where.
-pub fn translate(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Error> {
+pub fn translate(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
     options.check()?;
     let module = module::parse(wasm)?;
     let plan = plan::Plan::new(&module, options, name)?;

@@ -1,8 +1,8 @@
 //! The options of what to make of a module.
 
-use alloc::format;
+use bareflow_portable::refusal::Refusal;
 
-use crate::error::{Error, ErrorKind};
+use alloc::format;
 
 /// The work that goes into fast code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +42,13 @@ pub struct Options {
 
 impl Options {
     /// Checks the values that no type does.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let refuse = |message| Err(Error { kind: ErrorKind::BadOption, message });
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
         if !(1..=4).contains(&self.cpu_level) {
-            return refuse(format!("the option cpu_level is {}, expected 1 to 4", self.cpu_level));
+            let text = format!("the option cpu_level is {}, expected 1 to 4", self.cpu_level);
+            return Err(Refusal::bad_option(text));
         }
         if self.version == (0, 0, 0) {
-            return refuse("the version is 0.0.0, expected a higher one".into());
+            return Err(Refusal::bad_option("the version is 0.0.0, expected a higher one"));
         }
         Ok(())
     }

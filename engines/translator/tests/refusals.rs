@@ -2,12 +2,13 @@
 
 mod common;
 
-use bareflow_translator::{Bounds, ErrorKind, Optimization, Options, translate};
+use bareflow_engine::EngineError;
+use bareflow_translator::{Bounds, Optimization, Options, translate};
 use common::OPTIONS;
 
-fn refusal(options: &Options, text: &str) -> (ErrorKind, String) {
-    let error = translate(options, "test", &wat::parse_str(text).unwrap()).unwrap_err();
-    (error.kind, error.message)
+fn refusal(options: &Options, text: &str) -> (EngineError, String) {
+    let refusal = translate(options, "test", &wat::parse_str(text).unwrap()).unwrap_err();
+    (refusal.error, refusal.text)
 }
 
 const LEAST: &str = r#"(module (func (export "run") (result i32) (i32.const 0)))"#;
@@ -35,7 +36,7 @@ fn names_what_is_not_supported() {
     ];
     for (text, part) in cases {
         let (kind, message) = refusal(&OPTIONS, text);
-        assert!(kind == ErrorKind::Unsupported && message.contains(part), "{text}: {kind:?} {message}");
+        assert!(kind == EngineError::Unsupported && message.contains(part), "{text}: {kind:?} {message}");
     }
 }
 
@@ -52,12 +53,12 @@ fn names_what_is_wrong() {
     ];
     for (text, part) in cases {
         let (kind, message) = refusal(&OPTIONS, text);
-        assert!(kind == ErrorKind::Invalid && message.contains(part), "{text}: {kind:?} {message}");
+        assert!(kind == EngineError::Invalid && message.contains(part), "{text}: {kind:?} {message}");
     }
     let error = translate(&OPTIONS, "No name", &wat::parse_str(LEAST).unwrap()).unwrap_err();
-    assert!(error.kind == ErrorKind::Invalid && error.message.contains("\"No name\""), "{error}");
+    assert!(error.error == EngineError::Invalid && error.text.contains("\"No name\""), "{error}");
     let error = translate(&OPTIONS, "test", b"\0asm").unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert_eq!(error.error, EngineError::Invalid);
 }
 
 #[test]
@@ -67,11 +68,11 @@ fn names_options_that_it_does_not_know() {
         Options { cpu_level: 5, ..OPTIONS },
         Options { version: (0, 0, 0), ..OPTIONS },
     ] {
-        assert_eq!(refusal(&options, LEAST).0, ErrorKind::BadOption);
+        assert_eq!(refusal(&options, LEAST).0, EngineError::BadOption);
     }
     let memory = r#"(module (memory 17) (func (export "run") (result i32) (i32.const 0)))"#;
     let (kind, message) = refusal(&OPTIONS, memory);
-    assert!(kind == ErrorKind::TooLarge && message.contains("maximum_pages"), "{message}");
+    assert!(kind == EngineError::TooLarge && message.contains("maximum_pages"), "{message}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The carry: the instance of a module goes on in the image of another one that was made of the same WebAssembly.
 
 use bareflow_abi::Reason;
-use bareflow_abi::carry::{BYTES, CARRY_ON_CALL, Carry, CarryArea, ELEMENTS, MEMORY};
+use bareflow_abi::carry::{AREA_BYTES, AREA_ELEMENTS, AREA_MEMORY, CARRY_ON_CALL, Carry, CarryArea};
 use bareflow_abi::layout::DATA_OFFSET;
 use bareflow_abi::memory::{CANNOT_GROW, MEMORY_PAGE_SIZE};
 
@@ -52,16 +52,16 @@ impl<P: Platform> ModuleManager<P> {
     fn carry_area(&self, (old, from): Side<'_, P>, (new, to): Side<'_, P>) -> Result<(), LoadError> {
         let (source, target) = (data_of(old) + u64::from(from.offset), data_of(new) + u64::from(to.offset));
         match from.kind {
-            ELEMENTS => self.copy(old, source, new, target, from.bytes.into(), |bytes| {
+            AREA_ELEMENTS => self.copy(old, source, new, target, from.bytes.into(), |bytes| {
                 let (elements, _) = bytes.as_chunks();
                 elements.iter().all(|element| u32::from_le_bytes(*element) <= to.limit)
             }),
-            MEMORY => {
+            AREA_MEMORY => {
                 let (start, length) = (self.word(old, source)?, self.word(old, source + 8)?);
                 self.set_memory(new, target, length)?;
                 self.copy(old, start, new, self.word(new, target)?, length, |_| true)
             }
-            BYTES.. => self.copy(old, source, new, target, from.bytes.into(), |_| true),
+            AREA_BYTES.. => self.copy(old, source, new, target, from.bytes.into(), |_| true),
         }
     }
 

@@ -76,7 +76,7 @@ fn a_blob_that_says_more_than_an_engine_would_stays_out() {
     let engine = engine();
     let sandboxed = LoadOptions { domain: Domain::Sandbox, ..LoadOptions::DEFAULT };
     let memory = |words| MemoryRecord { words, initial_pages: 1, maximum_pages: 1, flags: 0 }.to_bytes();
-    let areas = carry_record(0, &[CarryArea { offset: 0, bytes: 0, kind: carry::MEMORY, limit: 0 }]);
+    let areas = carry_record(0, &[CarryArea { offset: 0, bytes: 0, kind: carry::AREA_MEMORY, limit: 0 }]);
     for (records, expected) in [
         (vec![], Domain::Sandbox),
         (vec![(CARRY, &areas[..]), (MEMORY, &memory(0))], Domain::Sandbox),

@@ -3,7 +3,7 @@ use std::vec::Vec;
 use allocator_api2::alloc::Global;
 use allocator_api2::vec::Vec as AllocatedVec;
 use bareflow_abi::Reason;
-use bareflow_abi::carry::{BYTES, BadCarry, CARRY_ON_CALL, CarryArea, CarryHeader, ELEMENTS, MEMORY};
+use bareflow_abi::carry::{AREA_BYTES, AREA_ELEMENTS, AREA_MEMORY, BadCarry, CARRY_ON_CALL, CarryArea, CarryHeader};
 use bareflow_abi::header::FLAG_INIT;
 use bareflow_abi::layout::DATA_OFFSET;
 use bareflow_abi::leb128;
@@ -35,9 +35,9 @@ const MEMORY_BYTES: u64 = 40;
 /// The areas in an image that has them from `at` on: bytes, elements, then the words of the memory.
 fn areas(at: u32) -> [CarryArea; 3] {
     [
-        CarryArea { offset: at, bytes: 16, kind: BYTES, limit: 0 },
-        CarryArea { offset: at + 16, bytes: 16, kind: ELEMENTS, limit: 3 },
-        CarryArea { offset: at + 32, bytes: 0, kind: MEMORY, limit: 0 },
+        CarryArea { offset: at, bytes: 16, kind: AREA_BYTES, limit: 0 },
+        CarryArea { offset: at + 16, bytes: 16, kind: AREA_ELEMENTS, limit: 3 },
+        CarryArea { offset: at + 32, bytes: 0, kind: AREA_MEMORY, limit: 0 },
     ]
 }
 

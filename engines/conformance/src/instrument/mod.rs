@@ -6,11 +6,13 @@
 //! of *n* + 1 bytes, after all that comes before it.
 //!
 //! ```text
+//! read.rs       the test's module, read section by section
 //! imports.rs    what a test imports from `spectest`, as a part of the module
 //! run.rs        the function `run`, and those of the cases
 //! ```
 
 mod imports;
+mod read;
 mod run;
 
 use std::collections::BTreeMap;
@@ -18,15 +20,14 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow};
 use bareflow_abi::header::{Header, MAGIC};
 use bareflow_portable::description::{SECTION, name_field};
-use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    CodeSection, ConstExpr, CustomSection, DataSection, ElementSection, ExportKind, ExportSection, FunctionSection,
-    GlobalSection, ImportSection, MemorySection, Module, StartSection, TableSection, TypeSection,
+    CodeSection, CustomSection, DataSection, ElementSection, ExportKind, ExportSection, FunctionSection, GlobalSection,
+    ImportSection, MemorySection, Module, StartSection, TableSection, TypeSection,
 };
-use wasmparser::{ExternalKind, FuncType, Operator, Parser, Payload, ValType};
+use wasmparser::{FuncType, Parser, ValType};
 
 use crate::case::Case;
-use imports::constant;
+use read::Renumber;
 pub use run::RETURNED;
 
 /// The name of all modules that are tested.
@@ -61,27 +62,6 @@ struct Parts {
     has_state: bool,
 }
 
-/// The numbers of functions: one more each, since the first is now an import of `run`. The values of imported globals take
-/// the globals' places in constant expressions.
-struct Renumber(Vec<(ValType, u64)>);
-
-impl Reencode for Renumber {
-    type Error = std::convert::Infallible;
-
-    fn function_index(&mut self, number: u32) -> Result<u32, reencode::Error<Self::Error>> {
-        Ok(number + 1)
-    }
-
-    fn const_expr(&mut self, expression: wasmparser::ConstExpr<'_>) -> Result<ConstExpr, reencode::Error<Self::Error>> {
-        if let Ok(Operator::GlobalGet { global_index }) = expression.get_operators_reader().read()
-            && let Some((value_type, value)) = self.0.get(global_index as usize)
-        {
-            return Ok(constant(*value_type, *value));
-        }
-        reencode::utils::const_expr(self, expression)
-    }
-}
-
 /// Adds the cases to a valid module.
 ///
 /// # Errors
@@ -96,69 +76,6 @@ pub fn instrument(wasm: &[u8], cases: &[Case]) -> Result<Vec<u8>> {
 }
 
 impl Parts {
-    fn read(&mut self, payload: Payload<'_>, renumber: &mut Renumber) -> Result<()> {
-        match payload {
-            Payload::TypeSection(section) => {
-                for function in section.clone().into_iter_err_on_gc_types() {
-                    self.function_types.push(function?);
-                }
-                renumber.parse_type_section(&mut self.types, section)?;
-            }
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    self.import(&import?)?;
-                }
-                renumber.0.clone_from(&self.imported_globals);
-                self.signatures.clone_from(&self.imported_functions);
-            }
-            Payload::FunctionSection(section) => {
-                for signature in section {
-                    self.functions.push(signature?);
-                }
-                self.signatures.extend(&self.functions);
-            }
-            Payload::TableSection(section) => {
-                self.has_state = true;
-                renumber.parse_table_section(&mut self.tables, section)?;
-            }
-            Payload::MemorySection(section) => {
-                self.has_state = true;
-                renumber.parse_memory_section(&mut self.memories, section)?;
-            }
-            Payload::GlobalSection(section) => {
-                for global in section.clone() {
-                    let global = global?.ty;
-                    self.has_state |= global.mutable;
-                    self.global_types.push(global);
-                }
-                renumber.parse_global_section(&mut self.globals, section)?;
-            }
-            Payload::ExportSection(section) => {
-                for export in section {
-                    let export = export?;
-                    let target = match export.kind {
-                        ExternalKind::Func => Target::Function(export.index),
-                        ExternalKind::Global => Target::Global(export.index),
-                        _ => continue,
-                    };
-                    self.targets.insert(export.name.into(), target);
-                }
-            }
-            Payload::StartSection { func, .. } => self.start = Some(func + 1),
-            Payload::ElementSection(section) => renumber.parse_element_section(&mut self.elements, section)?,
-            Payload::DataCountSection { count, .. } => self.data_count = Some(count),
-            Payload::DataSection(section) => renumber.parse_data_section(&mut self.data, section)?,
-            Payload::CodeSectionEntry(body) => {
-                if self.code.is_empty() {
-                    self.add_imported_bodies();
-                }
-                renumber.parse_function_body(&mut self.code, body)?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
     fn finish(mut self, cases: &[Case]) -> Result<Vec<u8>> {
         if self.code.is_empty() {
             self.add_imported_bodies();

@@ -14,23 +14,21 @@ use bareflow_abi::ABI_MINOR;
 use bareflow_abi::carry::{CARRY_ON_CALL, carry_digest};
 use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::fingerprint::FINGERPRINT;
-use bareflow_abi::header::{
-    FLAG_EXIT, FLAG_INIT, FLAG_REENTRANT, HEADER_SIZE, Header, KNOWN_FLAGS, SERVICE_GROW, checksum_by,
-};
+use bareflow_abi::header::{FLAG_INIT, FLAG_REENTRANT, HEADER_SIZE, Header, KNOWN_FLAGS, SERVICE_GROW, checksum_by};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_SEGMENT_SIZE, align_up};
 use bareflow_abi::memory::MemoryRecord;
 use bareflow_abi::record::{CARRY, MEMORY, TRAPS};
 use bareflow_engine::{Options, PAGE_BYTES};
-use bareflow_portable::carry::{References, areas, encode};
+use bareflow_portable::carry::{areas, encode};
 use bareflow_portable::description::{name_field, push_record};
 use bareflow_portable::program::{ATTACHMENT_MARK, Attachment};
+use bareflow_portable::refusal::Refusal;
 use bareflow_portable::state::CARRIED;
 
-use self::places::{MEMORY_ALIGNMENT, Memory, Places};
+use self::places::{MEMORY_ALIGNMENT, MemoryPlacement, Places};
 use crate::heap::heap_bytes;
 use crate::module::Module;
 use crate::program::Prepared;
-use crate::refusal::Refusal;
 use crate::runner::{ATTACHMENT, Parts, RUNNER, encode_fixup};
 
 /// The stack that the runner needs, in bytes.
@@ -68,8 +66,8 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
     let own_services = if places.memory.can_grow() { SERVICE_GROW } else { 0 };
     // The runner needs less than what programs can ask for.
     let (abi_minor, abi_fingerprint) = match places.memory {
-        Memory::InWindow { .. } => (ABI_MINOR, FINGERPRINT),
-        Memory::None | Memory::InData { .. } => (runner.header.abi_minor, runner.header.abi_fingerprint),
+        MemoryPlacement::Window { .. } => (ABI_MINOR, FINGERPRINT),
+        MemoryPlacement::None | MemoryPlacement::Bss { .. } => (runner.header.abi_minor, runner.header.abi_fingerprint),
     };
     let header = Header {
         // Calls share one instance, so they never overlap.
@@ -87,10 +85,7 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
         fixup_count: runner.header.fixup_count + u32::from(places.memory.has_fixup()),
         fixup_size: fixups.len() as u32,
         record_size: records.len() as u32,
-        services: module
-            .imports
-            .iter()
-            .fold(described.services | own_services, |services, import| services | import.services()),
+        services: described.services | own_services | module.sections.services(),
         stack_size: described.stack_size.max(STACK_BYTES),
         heap_size: heap_bytes(&module)?,
         time_us: described.time_us,
@@ -113,8 +108,8 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
     blob.resize(data + places.instance as usize, 0);
     // The loader writes the words of a window.
     let (base, bytes) = match places.memory {
-        Memory::InData { offset, initial, .. } => (DATA_OFFSET + offset, initial * PAGE_BYTES),
-        Memory::None | Memory::InWindow { .. } => (0, 0),
+        MemoryPlacement::Bss { offset, initial_pages, .. } => (DATA_OFFSET + offset, initial_pages * PAGE_BYTES),
+        MemoryPlacement::None | MemoryPlacement::Window { .. } => (0, 0),
     };
     [base, bytes, 0, 0].iter().for_each(|word| blob.extend(word.to_le_bytes()));
     let (memory_offset, memory_pages) = places.memory.attached();
@@ -143,21 +138,18 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
 
 /// Returns the header's fields that are the module's own.
 fn describe(module: &Module<'_>, options: &Options, name: &str) -> Result<Header, Refusal> {
-    let described = match &module.description {
+    let described = match &module.sections.description {
         Some(description) => description.header,
-        None => {
-            let flag = |function: Option<u32>, flag| if function.is_some() { flag } else { 0 };
-            Header {
-                flags: flag(module.exports.init, FLAG_INIT) | flag(module.exports.exit, FLAG_EXIT),
-                name: name_field(name).ok_or_else(|| {
-                    Refusal::invalid(format!("`{name}` is no module's name, expected 1 to 31 of a-z, 0-9, `-` and `_`"))
-                })?,
-                version_major: options.version_major,
-                version_minor: options.version_minor,
-                version_patch: options.version_patch,
-                ..Header::default()
-            }
-        }
+        None => Header {
+            flags: module.entry_functions.flags(),
+            name: name_field(name).ok_or_else(|| {
+                Refusal::invalid(format!("`{name}` is no module's name, expected 1 to 31 of a-z, 0-9, `-` and `_`"))
+            })?,
+            version_major: options.version_major,
+            version_minor: options.version_minor,
+            version_patch: options.version_patch,
+            ..Header::default()
+        },
     };
     Ok(described)
 }
@@ -175,23 +167,16 @@ fn fixups(runner: &Parts<'_>, places: &Places) -> Vec<u8> {
 fn records(module: &Module<'_>, prepared: &Prepared, runner: &Parts<'_>, places: &Places) -> Result<Vec<u8>, Refusal> {
     let mut records = runner.records.to_vec();
     push_record(&mut records, TRAPS, crate::runner::TRAPS);
-    let tables: Vec<bool> = module.tables.iter().map(|table| table.of_functions).collect();
-    let references = References {
-        functions: module.functions.len() as u32,
-        globals: &module.globals,
-        tables: &tables,
-        memory: module.memory.is_some(),
-    };
-    let mut areas = areas(&prepared.layout, &references);
+    let mut areas = areas(&prepared.layout, &module.sections);
     areas.iter_mut().for_each(|area| area.offset += places.instance as u32);
     push_record(&mut records, CARRY, &encode(carry_digest(module.wasm), CARRY_ON_CALL, &areas));
-    if let Memory::InWindow { initial, pages } = places.memory {
+    if let MemoryPlacement::Window { initial_pages, maximum_pages } = places.memory {
         // The interpreter checks all accesses, so it needs no more addresses than the memory can have.
-        let (initial_pages, maximum_pages) = (initial as u32, pages as u32);
+        let (initial_pages, maximum_pages) = (initial_pages as u32, maximum_pages as u32);
         let record = MemoryRecord { words: places.instance as u32, initial_pages, maximum_pages, flags: 0 };
         push_record(&mut records, MEMORY, &record.to_bytes());
     }
-    if let Some(description) = &module.description {
+    if let Some(description) = &module.sections.description {
         records.extend(description.records);
     }
     Ok(records)

@@ -6,9 +6,9 @@ use bareflow_abi::layout::align_up;
 use bareflow_abi::memory::MAX_MEMORY_PAGES;
 use bareflow_engine::{Options, PAGE_BYTES, WINDOW};
 use bareflow_portable::MAX_PAGES_IN_BSS;
+use bareflow_portable::refusal::Refusal;
 
 use crate::module::Module;
-use crate::refusal::Refusal;
 use crate::runner::Parts;
 
 /// The alignment of the instance, in bytes.
@@ -22,20 +22,20 @@ pub struct Places {
     /// The offset of the instance.
     pub instance: u64,
     /// The linear memory.
-    pub memory: Memory,
+    pub memory: MemoryPlacement,
     /// The end of all.
     pub end: u64,
 }
 
-/// The linear memory, by the pages that it has at first, and the most that it may have.
+/// The place of linear memory, by the pages that it has at first, and the most that it may have.
 #[derive(Clone, Copy)]
-pub enum Memory {
+pub enum MemoryPlacement {
     /// There is none.
     None,
-    /// Memory in the data segment.
-    InData { offset: u64, initial: u64, pages: u64 },
+    /// Memory in the bss, at this offset in the data.
+    Bss { offset: u64, initial_pages: u64, maximum_pages: u64 },
     /// Memory in a window of addresses of its own.
-    InWindow { initial: u64, pages: u64 },
+    Window { initial_pages: u64, maximum_pages: u64 },
 }
 
 impl Places {
@@ -51,40 +51,44 @@ impl Places {
     ) -> Result<Places, Refusal> {
         let instance = align_up(runner.data_and_bss(), INSTANCE_ALIGNMENT).unwrap_or(u64::MAX);
         let end = instance.saturating_add(instance_bytes);
-        let Some((initial, maximum)) = module.memory else { return Ok(Places { instance, memory: Memory::None, end }) };
+        let Some(memory) = module.sections.memory else {
+            return Ok(Places { instance, memory: MemoryPlacement::None, end });
+        };
+        let initial_pages = memory.initial_pages;
         let in_window = options.bounds == WINDOW;
         let most = if in_window { MAX_MEMORY_PAGES } else { MAX_PAGES_IN_BSS };
-        let pages = maximum.unwrap_or(u64::MAX).min(options.maximum_pages.min(most).into());
-        if initial > pages {
-            let text = format!("the memory has {initial} pages at first, expected at most {pages}; allow more pages");
-            return Err(Refusal::too_large(text));
+        let maximum_pages = memory.maximum_pages.unwrap_or(u64::MAX).min(options.maximum_pages.min(most).into());
+        if initial_pages > maximum_pages {
+            return Err(Refusal::too_large(format!(
+                "the memory has {initial_pages} pages at first, expected at most {maximum_pages}; allow more pages"
+            )));
         }
         if in_window {
-            return Ok(Places { instance, memory: Memory::InWindow { initial, pages }, end });
+            return Ok(Places { instance, memory: MemoryPlacement::Window { initial_pages, maximum_pages }, end });
         }
         let offset = align_up(end, MEMORY_ALIGNMENT).unwrap_or(u64::MAX);
-        let end = offset.saturating_add(pages * PAGE_BYTES);
-        Ok(Places { instance, memory: Memory::InData { offset, initial, pages }, end })
+        let end = offset.saturating_add(maximum_pages * PAGE_BYTES);
+        Ok(Places { instance, memory: MemoryPlacement::Bss { offset, initial_pages, maximum_pages }, end })
     }
 }
 
-impl Memory {
+impl MemoryPlacement {
     /// Returns whether the word with its address is a fix-up.
     pub const fn has_fixup(self) -> bool {
-        matches!(self, Memory::InData { .. })
+        matches!(self, MemoryPlacement::Bss { .. })
     }
 
     /// Returns whether the module asks the loader for pages.
     pub const fn can_grow(self) -> bool {
-        matches!(self, Memory::InWindow { initial, pages } if pages > initial)
+        matches!(self, MemoryPlacement::Window { initial_pages, maximum_pages } if maximum_pages > initial_pages)
     }
 
     /// Returns what the runner has to know: the offset in the data, and the most pages.
     pub const fn attached(self) -> (u32, u32) {
         match self {
-            Memory::None => (0, 0),
-            Memory::InData { offset, pages, .. } => (offset as u32, pages as u32),
-            Memory::InWindow { pages, .. } => (0, pages as u32),
+            MemoryPlacement::None => (0, 0),
+            MemoryPlacement::Bss { offset, maximum_pages, .. } => (offset as u32, maximum_pages as u32),
+            MemoryPlacement::Window { maximum_pages, .. } => (0, maximum_pages as u32),
         }
     }
 }

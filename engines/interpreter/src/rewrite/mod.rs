@@ -6,18 +6,27 @@
 //! functions: one traps if it is dropped, since it reads nothing at its end, and one drops it. All that is added comes
 //! after what is there, so that nothing gets another number, and the code is copied as it is.
 
+//!
+//! ```text
+//! droppable.rs    the segments that code can drop, and their functions
+//! ```
+
+mod droppable;
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use bareflow_portable::program::exports;
+use bareflow_portable::refusal::Refusal;
+use bareflow_portable::sections::{EntryFunctions, SegmentMode};
 use bareflow_portable::state::StateLayout;
 use wasm_encoder::{
-    ConstExpr, DataCountSection, ElementMode, ElementSection, ElementSegment, Elements as Items, Encode, EntityType,
-    ExportKind, ExportSection, Function, ImportSection, MemoryType, RefType, TableSection, TableType,
+    ConstExpr, DataCountSection, ElementMode, ElementSection, ElementSegment, Elements, Encode, EntityType, ExportKind,
+    ExportSection, ImportSection, MemoryType, RefType, TableSection, TableType,
 };
 
-use crate::module::{Data, Elements, Module, section};
-use crate::refusal::Refusal;
+use crate::module::{Module, section};
+use droppable::{bodies, droppable};
 
 /// The bytes of the function type without parameters and results.
 const NOTHING_TYPE: [u8; 3] = [0x60, 0, 0];
@@ -31,29 +40,17 @@ pub struct Rewritten {
     pub droppable: Vec<u32>,
 }
 
-/// A segment that code can drop, as its functions see it.
-struct Droppable {
-    /// The number among all segments, data first.
-    number: u32,
-    /// The number among those of its kind.
-    index: u32,
-    /// The number of bytes or elements.
-    count: u32,
-    /// For elements, a table that they fit into.
-    table: Option<u32>,
-}
-
 /// Rewrites a module.
 ///
 /// # Errors
 /// If there is no memory for it.
 pub fn rewrite(module: &Module<'_>, layout: &StateLayout) -> Result<Rewritten, Refusal> {
-    let droppable = droppable(module);
-    let functions_table = module.tables.len() as u32;
+    let (sections, droppable) = (&module.sections, droppable(&module.sections));
+    let functions_table = sections.tables.len() as u32;
     let added = 2 * droppable.len() as u32;
     let mut wasm = Vec::new();
     // The added parts are small: a few bytes for each function and table.
-    let room = module.wasm.len() + 16 * (module.referable.len() + module.tables.len() + 4 * droppable.len() + 64);
+    let room = module.wasm.len() + 16 * (module.referable.len() + sections.tables.len() + 4 * droppable.len() + 64);
     wasm.try_reserve(room).map_err(|_| Refusal::no_memory(room))?;
     wasm.extend_from_slice(&bareflow_engine::WASM_MARK);
     let mut put = Sections { wasm: &mut wasm };
@@ -61,67 +58,20 @@ pub fn rewrite(module: &Module<'_>, layout: &StateLayout) -> Result<Rewritten, R
     let types = if added > 0 { Some(&NOTHING_TYPE[..]) } else { None };
     put.extended(section::TYPE, module.entries(section::TYPE)?, types.into_iter());
     put.imports(module);
-    let number = leb128(module.types.len() as u32);
+    let number = leb128(sections.types.len() as u32);
     let numbers = core::iter::repeat_n(&number[..], added as usize);
     put.extended(section::FUNCTION, module.entries(section::FUNCTION)?, numbers);
     put.tables(module, layout, module.referable.len() as u32 + added);
     put.extended(section::GLOBAL, module.entries(section::GLOBAL)?, core::iter::empty());
     put.exports(module, functions_table);
     put.elements(module, functions_table, added);
-    if !module.data.is_empty() {
-        put.section(&DataCountSection { count: module.data.len() as u32 });
+    if !sections.data.is_empty() {
+        put.section(&DataCountSection { count: sections.data.len() as u32 });
     }
     let bodies: Vec<Vec<u8>> = droppable.iter().flat_map(bodies).collect();
     put.extended(section::CODE, module.entries(section::CODE)?, bodies.iter().map(Vec::as_slice));
     put.data(module);
     Ok(Rewritten { wasm, droppable: droppable.iter().map(|segment| segment.number).collect() })
-}
-
-/// Returns the segments for which it can be seen whether they are dropped.
-///
-/// Those without contents look the same afterwards, and so do those that no memory or table can take.
-fn droppable(module: &Module<'_>) -> Vec<Droppable> {
-    let mut found = Vec::new();
-    for (index, segment) in (0..).zip(&module.data) {
-        if let Data::Passive { bytes, .. } = segment
-            && !bytes.is_empty()
-            && module.memory.is_some()
-        {
-            found.push(Droppable { number: index, index, count: bytes.len() as u32, table: None });
-        }
-    }
-    for (index, segment) in (0..).zip(&module.elements) {
-        if let Elements::Passive { count, of_functions, .. } = segment
-            && *count > 0
-        {
-            let fits = module.tables.iter().position(|table| table.of_functions == *of_functions);
-            let table = fits.or_else(|| of_functions.then_some(module.tables.len()));
-            let number = module.data.len() as u32 + index;
-            found.extend(table.map(|table| Droppable { number, index, count: *count, table: Some(table as u32) }));
-        }
-    }
-    found
-}
-
-/// Returns the bodies of a segment's functions: the one that traps if it is dropped, and the one that drops it.
-fn bodies(segment: &Droppable) -> [Vec<u8>; 2] {
-    let (mut probe, mut drop) = (Function::new([]), Function::new([]));
-    probe.instructions().i32_const(0).i32_const(segment.count as i32).i32_const(0);
-    match segment.table {
-        Some(table) => {
-            probe.instructions().table_init(table, segment.index).end();
-            drop.instructions().elem_drop(segment.index).end();
-        }
-        None => {
-            probe.instructions().memory_init(0, segment.index).end();
-            drop.instructions().data_drop(segment.index).end();
-        }
-    }
-    [probe, drop].map(|function| {
-        let mut body = Vec::new();
-        function.encode(&mut body);
-        body
-    })
 }
 
 /// The sections of the new module.
@@ -157,10 +107,12 @@ impl Sections<'_> {
     /// The runner knows the imports by their order, so they need no names.
     fn imports(&mut self, module: &Module<'_>) {
         let mut imports = ImportSection::new();
-        module.functions.iter().take(module.imports.len()).for_each(|&number| {
+        let sections = &module.sections;
+        sections.functions.iter().take(sections.imports.len()).for_each(|&number| {
             imports.import("", "", EntityType::Function(number));
         });
-        if let Some((minimum, maximum)) = module.memory {
+        if let Some(memory) = sections.memory {
+            let (minimum, maximum) = (memory.initial_pages, memory.maximum_pages);
             let memory = MemoryType { minimum, maximum, memory64: false, shared: false, page_size_log2: None };
             imports.import("", "", EntityType::Memory(memory));
         }
@@ -178,7 +130,7 @@ impl Sections<'_> {
             shared: false,
         };
         let mut tables = TableSection::new();
-        for (found, place) in module.tables.iter().zip(&layout.tables) {
+        for (found, place) in module.sections.tables.iter().zip(&layout.tables) {
             tables.table(table(found.of_functions, found.limits.initial, place.room));
         }
         tables.table(table(true, functions.into(), functions));
@@ -187,23 +139,26 @@ impl Sections<'_> {
 
     fn exports(&mut self, module: &Module<'_>, functions_table: u32) {
         let mut all = ExportSection::new();
-        let found = module.exports;
+        let (run, init, exit, entry) = match module.entry_functions {
+            EntryFunctions::One(entry) => (None, None, None, Some(entry)),
+            EntryFunctions::Each { run, init, exit } => (Some(run), init, exit, None),
+        };
         let functions = [
-            (exports::RUN, found.run),
-            (exports::INIT, found.init),
-            (exports::EXIT, found.exit),
-            (exports::ENTRY, found.entry),
-            (exports::START, module.start),
+            (exports::RUN, run),
+            (exports::INIT, init),
+            (exports::EXIT, exit),
+            (exports::ENTRY, entry),
+            (exports::START, module.sections.start),
         ];
         for (name, function) in functions {
             if let Some(function) = function {
                 all.export(name, ExportKind::Func, function);
             }
         }
-        for global in 0..module.globals.len() as u32 {
+        for global in 0..module.sections.globals.len() as u32 {
             all.export(&(exports::GLOBAL.to_string() + &global.to_string()), ExportKind::Global, global);
         }
-        for table in 0..module.tables.len() as u32 {
+        for table in 0..module.sections.tables.len() as u32 {
             all.export(&(exports::TABLE.to_string() + &table.to_string()), ExportKind::Table, table);
         }
         all.export(exports::FUNCTIONS, ExportKind::Table, functions_table);
@@ -212,32 +167,34 @@ impl Sections<'_> {
 
     fn elements(&mut self, module: &Module<'_>, functions_table: u32, added: u32) {
         let mut segments = ElementSection::new();
-        for segment in &module.elements {
-            match segment {
-                Elements::Active { of_functions, .. } => {
-                    let kind = if *of_functions { RefType::FUNCREF } else { RefType::EXTERNREF };
-                    segments.passive(Items::Expressions(kind, [][..].into()));
+        for segment in &module.sections.elements {
+            match segment.mode {
+                SegmentMode::Active { .. } => {
+                    let kind = if segment.of_functions { RefType::FUNCREF } else { RefType::EXTERNREF };
+                    segments.passive(Elements::Expressions(kind, [][..].into()));
                 }
-                Elements::Passive { range, .. } | Elements::Declared { range } => {
-                    segments.raw(module.wasm.get(range.clone()).unwrap_or_default());
+                SegmentMode::Passive | SegmentMode::Declarative => {
+                    segments.raw(module.wasm.get(segment.range.clone()).unwrap_or_default());
                 }
             }
         }
-        let first = module.functions.len() as u32;
+        let first = module.sections.functions.len() as u32;
         let functions: Vec<u32> = module.referable.iter().copied().chain(first..first + added).collect();
         segments.segment(ElementSegment {
             mode: ElementMode::Active { table: Some(functions_table), offset: &ConstExpr::i32_const(0) },
-            elements: Items::Functions(functions.into()),
+            elements: Elements::Functions(functions.into()),
         });
         self.section(&segments);
     }
 
     fn data(&mut self, module: &Module<'_>) {
         let mut segments = wasm_encoder::DataSection::new();
-        for segment in &module.data {
-            match segment {
-                Data::Active { .. } => segments.passive([]),
-                Data::Passive { range, .. } => segments.raw(module.wasm.get(range.clone()).unwrap_or_default()),
+        for segment in &module.sections.data {
+            match segment.mode {
+                SegmentMode::Active { .. } => segments.passive([]),
+                SegmentMode::Passive | SegmentMode::Declarative => {
+                    segments.raw(module.wasm.get(segment.range.clone()).unwrap_or_default())
+                }
             };
         }
         if !segments.is_empty() {

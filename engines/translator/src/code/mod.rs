@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
 use bareflow_abi::traps::TrapSite;
+use bareflow_portable::refusal::Refusal;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Signature;
@@ -22,7 +23,6 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 pub(crate) use text::Piece;
 
 use crate::emitter::{Emitter, Environment};
-use crate::error::Error;
 use crate::module::Module;
 use crate::options::Options;
 use crate::plan::Plan;
@@ -60,7 +60,7 @@ struct Collator<'module> {
 }
 
 /// Compiles all functions of a module, and the routines that they use.
-pub(crate) fn compile(module: &Module<'_>, plan: &Plan<'_>, options: &Options) -> Result<Compiled, Error> {
+pub(crate) fn compile(module: &Module<'_>, plan: &Plan<'_>, options: &Options) -> Result<Compiled, Refusal> {
     let mut collator = Collator {
         environment: Environment { module, plan, options },
         isa: isa::target(options)?,
@@ -71,12 +71,12 @@ pub(crate) fn compile(module: &Module<'_>, plan: &Plan<'_>, options: &Options) -
         routines: BTreeMap::from([(Routine::Entry, None)]),
         traps: Vec::new(),
     };
-    let imports = module.imports.len();
-    for number in 0..module.function_count() {
+    let imports = module.sections.imports.len();
+    for number in 0..module.sections.function_count() {
         let offset = collator.function(
             Symbol::Function(number),
             signature_of(module.type_of(number)),
-            |mut emit| match module.imports.get(number as usize) {
+            |mut emit| match module.sections.imports.get(number as usize) {
                 Some(import) => {
                     runtime::emit_import(&mut emit, *import);
                     Ok(emit)
@@ -94,7 +94,7 @@ pub(crate) fn compile(module: &Module<'_>, plan: &Plan<'_>, options: &Options) -
 }
 
 impl<'module> Collator<'module> {
-    fn routine(&mut self, routine: Routine) -> Result<u32, Error> {
+    fn routine(&mut self, routine: Routine) -> Result<u32, Refusal> {
         let symbol = Symbol::Runtime(routine);
         if let Some(code) = runtime::raw_code(routine) {
             return self.text.append(symbol, code);
@@ -110,8 +110,8 @@ impl<'module> Collator<'module> {
         &mut self,
         symbol: Symbol,
         signature: Signature,
-        emit: impl for<'emit> FnOnce(Emitter<'module, 'emit>) -> Result<Emitter<'module, 'emit>, Error>,
-    ) -> Result<u32, Error> {
+        emit: impl for<'emit> FnOnce(Emitter<'module, 'emit>) -> Result<Emitter<'module, 'emit>, Refusal>,
+    ) -> Result<u32, Refusal> {
         self.context.clear();
         self.context.func.signature = signature;
         let builder = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
@@ -122,19 +122,19 @@ impl<'module> Collator<'module> {
             return Err(refusal(symbol, &error.inner));
         }
         let Some(compiled) = self.context.take_compiled_code() else {
-            return Err(Error::unsupported(format!("{symbol:?} has no code")));
+            return Err(Refusal::unsupported(format!("{symbol:?} has no code")));
         };
         let offset = self.text.append(symbol, compiled.code_buffer())?;
         for relocation in compiled.buffer.relocs() {
             let FinalizedRelocTarget::ExternalName(name) = &relocation.target else {
-                return Err(Error::unsupported(format!("{symbol:?} refers to {:?}", relocation.target)));
+                return Err(Refusal::unsupported(format!("{symbol:?} refers to {:?}", relocation.target)));
             };
             let target = Symbol::of(name, &self.context.func).filter(|_| {
                 matches!(relocation.kind, Reloc::X86PCRel4 | Reloc::X86CallPCRel4)
                     && i32::try_from(relocation.addend).is_ok()
             });
             let Some(target) = target else {
-                return Err(Error::unsupported(format!("{symbol:?} refers to {name:?} by {:?}", relocation.kind)));
+                return Err(Refusal::unsupported(format!("{symbol:?} refers to {name:?} by {:?}", relocation.kind)));
             };
             if let Symbol::Runtime(routine) = target {
                 self.routines.entry(routine).or_insert(None);
@@ -165,15 +165,15 @@ impl<'module> Collator<'module> {
     }
 }
 
-fn refusal(symbol: Symbol, error: &CodegenError) -> Error {
+fn refusal(symbol: Symbol, error: &CodegenError) -> Refusal {
     let place = match symbol {
         Symbol::Function(number) => format!("function {number}"),
         other => format!("{other:?}"),
     };
     match error {
         CodegenError::ImplLimitExceeded | CodegenError::CodeTooLarge => {
-            Error::too_large(format!("{place} is larger than what is compiled ({error}); split it"))
+            Refusal::too_large(format!("{place} is larger than what is compiled ({error}); split it"))
         }
-        _ => Error::unsupported(format!("{place} can't be compiled: {error}")),
+        _ => Refusal::unsupported(format!("{place} can't be compiled: {error}")),
     }
 }

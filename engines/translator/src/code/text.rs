@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use bareflow_abi::layout::MAX_SEGMENT_SIZE;
+use bareflow_portable::refusal::Refusal;
 
-use crate::error::Error;
 use crate::symbols::Symbol;
 
 /// The alignment of functions, in bytes.
@@ -39,10 +39,10 @@ pub(super) struct Text {
 
 impl Text {
     /// Appends code. Returns its offset.
-    pub fn append(&mut self, symbol: Symbol, code: &[u8]) -> Result<u32, Error> {
+    pub fn append(&mut self, symbol: Symbol, code: &[u8]) -> Result<u32, Refusal> {
         let offset = self.bytes.len().next_multiple_of(ALIGNMENT);
         if (offset + code.len()) as u64 > MAX_SEGMENT_SIZE {
-            return Err(Error::too_large(format!(
+            return Err(Refusal::too_large(format!(
                 "the code has more than {MAX_SEGMENT_SIZE} bytes; use fewer functions"
             )));
         }

@@ -33,7 +33,7 @@ impl Emitter<'_, '_> {
         if let Some(reference) = self.signatures.get(&index) {
             return *reference;
         }
-        let signature = signature_of(&self.environment.module.types[index as usize]);
+        let signature = signature_of(&self.environment.module.sections.types[index as usize]);
         let reference = self.builder.import_signature(signature);
         self.signatures.insert(index, reference);
         reference

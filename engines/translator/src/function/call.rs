@@ -24,7 +24,7 @@ impl Translator<'_, '_> {
             Operator::CallIndirect { type_index, table_index } => {
                 let index = self.pop();
                 let target = self.target(type_index, table_index, index);
-                let count = self.emit.environment.module.types[type_index as usize].params().len();
+                let count = self.emit.environment.module.sections.types[type_index as usize].params().len();
                 let arguments: Vec<_> = self.pop_many(count);
                 let signature = self.emit.type_signature(type_index);
                 let call = self.emit.builder.ins().call_indirect(signature, target, &arguments);

@@ -151,7 +151,7 @@ impl Translator<'_, '_> {
             BlockType::Empty => (0, 0),
             BlockType::Type(_) => (0, 1),
             BlockType::FuncType(index) => {
-                let function: &FuncType = &self.emit.environment.module.types[index as usize];
+                let function: &FuncType = &self.emit.environment.module.sections.types[index as usize];
                 (function.params().len(), function.results().len())
             }
         }
@@ -164,7 +164,7 @@ impl Translator<'_, '_> {
             BlockType::Type(value) => self.block_with(&[value]),
             BlockType::FuncType(index) => {
                 let module = self.emit.environment.module;
-                self.block_with(module.types[index as usize].results())
+                self.block_with(module.sections.types[index as usize].results())
             }
         }
     }

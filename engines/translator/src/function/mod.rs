@@ -27,12 +27,12 @@ mod variable;
 use alloc::format;
 use alloc::vec::Vec;
 
+use bareflow_portable::refusal::Refusal;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_frontend::Variable;
 use wasmparser::{FunctionBody, Operator};
 
 use crate::emitter::Emitter;
-use crate::error::Error;
 use frame::Frame;
 
 /// The most values of a function. A value takes some 300 bytes until the function is compiled.
@@ -52,7 +52,7 @@ pub(crate) fn translate<'module, 'function>(
     emit: Emitter<'module, 'function>,
     number: u32,
     body: &FunctionBody<'_>,
-) -> Result<Emitter<'module, 'function>, Error> {
+) -> Result<Emitter<'module, 'function>, Refusal> {
     let (operands, frames, locals) = (Vec::new(), Vec::new(), Vec::new());
     let mut translator = Translator { emit, operands, frames, locals, is_reachable: true };
     translator.declare_locals(number, body)?;
@@ -63,7 +63,7 @@ pub(crate) fn translate<'module, 'function>(
         translator.operator(&operator)?;
         let values = translator.emit.builder.func.dfg.num_values();
         if values > MAX_VALUES {
-            return Err(Error::too_large(format!(
+            return Err(Refusal::too_large(format!(
                 "function {number} has more than {MAX_VALUES} values in its blocks; split the function, or give it fewer \
                  locals"
             )));
@@ -73,7 +73,7 @@ pub(crate) fn translate<'module, 'function>(
 }
 
 impl Translator<'_, '_> {
-    fn operator(&mut self, operator: &Operator<'_>) -> Result<(), Error> {
+    fn operator(&mut self, operator: &Operator<'_>) -> Result<(), Refusal> {
         if !self.is_reachable {
             self.skip(operator);
             return Ok(());
@@ -86,7 +86,7 @@ impl Translator<'_, '_> {
             || self.memory_operator(operator)
             || self.table(operator)
             || self.segment(operator);
-        if known { Ok(()) } else { Err(Error::unsupported(format!("the operator {operator:?} is not supported"))) }
+        if known { Ok(()) } else { Err(Refusal::unsupported(format!("the operator {operator:?} is not supported"))) }
     }
 
     fn push(&mut self, value: Value) {

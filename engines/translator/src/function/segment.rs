@@ -1,11 +1,11 @@
 //! Passive segments: what operators copy from them, and how they drop them.
 
+use bareflow_portable::sections::SegmentMode;
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{InstBuilder, TrapCode, Value};
 use wasmparser::Operator;
 
 use super::Translator;
-use crate::module::Placement;
 use crate::routines::Routine;
 use crate::traps::TABLE_OUT_OF_BOUNDS;
 
@@ -31,8 +31,8 @@ impl Translator<'_, '_> {
     fn memory_init(&mut self, segment: u32) {
         let [to, from, length] = self.pop_array();
         let environment = self.emit.environment;
-        let data = &environment.module.data[segment as usize];
-        let is_passive = data.placement == Placement::Passive;
+        let data = &environment.module.sections.data[segment as usize];
+        let is_passive = data.mode == SegmentMode::Passive;
         let size = if is_passive { data.bytes.len() as u64 } else { 0 };
         let mark = environment.plan.layout.data_dropped + segment;
         let limit = self.segment_length(size, mark);
@@ -46,8 +46,8 @@ impl Translator<'_, '_> {
     fn table_init(&mut self, segment: u32, table: u32) {
         let [to, from, count] = self.pop_array();
         let environment = self.emit.environment;
-        let elements = &environment.module.elements[segment as usize];
-        let is_passive = elements.placement == Placement::Passive;
+        let elements = &environment.module.sections.elements[segment as usize];
+        let is_passive = elements.mode == SegmentMode::Passive;
         let size = if is_passive { elements.items.len() as u64 } else { 0 };
         let limit = self.segment_length(size, environment.plan.layout.elements_dropped + segment);
         let (from, count) = (self.emit.extend(from), self.emit.extend(count));

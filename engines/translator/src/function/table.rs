@@ -73,9 +73,9 @@ impl Translator<'_, '_> {
 
     /// Returns a table's current size: a constant if it can't grow.
     pub(super) fn table_size(&mut self, table: u32) -> Value {
-        let declared = &self.emit.environment.module.tables[table as usize];
-        if !declared.grows {
-            return self.constant(declared.initial as u32);
+        let module = self.emit.environment.module;
+        if !module.grows_table[table as usize] {
+            return self.constant(module.sections.tables[table as usize].limits.initial as u32);
         }
         let (data, flags, place) = (self.emit.data(), self.emit.state_flags(), self.place(table));
         self.emit.builder.ins().load(I32, flags, data, place.offset.cast_signed())

@@ -1,5 +1,6 @@
 //! Locals, globals and operands.
 
+use bareflow_portable::refusal::Refusal;
 use bareflow_portable::state::StateLayout;
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{F32, F64};
@@ -7,12 +8,11 @@ use cranelift_codegen::ir::{InstBuilder, Type, Value};
 use wasmparser::{FunctionBody, Operator};
 
 use super::Translator;
-use crate::error::Error;
 use crate::signatures::type_of;
 
 impl Translator<'_, '_> {
     /// Declares parameters and locals. The latter are zero at first.
-    pub(super) fn declare_locals(&mut self, number: u32, body: &FunctionBody<'_>) -> Result<(), Error> {
+    pub(super) fn declare_locals(&mut self, number: u32, body: &FunctionBody<'_>) -> Result<(), Refusal> {
         let module = self.emit.environment.module;
         for (index, parameter) in module.type_of(number).params().iter().enumerate() {
             let variable = self.emit.builder.declare_var(type_of(*parameter));
@@ -79,7 +79,7 @@ impl Translator<'_, '_> {
     }
 
     fn global_get(&mut self, index: u32) {
-        let global = &self.emit.environment.module.globals[index as usize];
+        let global = &self.emit.environment.module.sections.globals[index as usize];
         let value_type = type_of(global.value_type);
         let value = if global.mutable {
             let (data, flags) = (self.emit.data(), self.emit.state_flags());

@@ -3,10 +3,10 @@
 //! Cranelift takes time and memory by the number of blocks, values and edges of a function, which a few bytes can make
 //! many. The limits are far above what compilers emit, and below what takes hundreds of MiB.
 
+use bareflow_portable::refusal::Refusal;
 use wasmparser::{FuncValidator, FunctionBody, Operator, ValidatorResources};
 
 use super::Module;
-use crate::error::Error;
 
 /// The largest body, in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -31,10 +31,10 @@ pub(super) fn validate(
     validator: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
     module: &mut Module<'_>,
-) -> Result<(), Error> {
+) -> Result<(), Refusal> {
     let number = validator.index();
     let too_large = |what: &str, found: u64, most: u64| {
-        Error::too_large(alloc::format!(
+        Refusal::too_large(alloc::format!(
             "function {number} has {found} {what}, of which at most {most} are compiled; split the function"
         ))
     };
@@ -65,7 +65,7 @@ pub(super) fn validate(
                 check("targets of br_table", targets, MAX_TABLE_TARGETS)?;
             }
             Operator::MemoryGrow { .. } => module.grows_memory = true,
-            Operator::TableGrow { table } => module.tables[*table as usize].grows = true,
+            Operator::TableGrow { table } => module.grows_table[*table as usize] = true,
             _ => {}
         }
         check("open blocks", validator.control_stack_height().into(), MAX_NESTING.into())?;

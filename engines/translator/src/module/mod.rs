@@ -1,114 +1,51 @@
-//! The module: its sections, parsed and validated.
+//! The module: its sections, and its functions' bodies, validated and within limits.
 //!
 //! ```text
-//! sections.rs     types, index spaces, segments
-//! constant.rs     the values of constant expressions
 //! bodies.rs       the functions' bodies, validated, and within limits
+//! names.rs        the functions' names
 //! ```
 
 mod bodies;
-mod constant;
-mod sections;
+mod names;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bareflow_portable::imports::Import;
+use bareflow_portable::refusal::Refusal;
+use bareflow_portable::sections::Sections;
 use bareflow_portable::types::FEATURES;
-use wasmparser::{FuncType, FunctionBody, Parser, Payload, ValType, Validator};
-
-use crate::error::Error;
+use wasmparser::{FuncType, FunctionBody, KnownCustom, Parser, Payload, Validator};
 
 /// A module.
 #[derive(Default)]
 pub(crate) struct Module<'wasm> {
-    pub types: Vec<FuncType>,
+    pub sections: Sections<'wasm>,
     /// For each type, the number of the first type that is equal to it.
     pub canonical_types: Vec<u32>,
-    /// The imported functions, which are the first of `functions`.
-    pub imports: Vec<Import>,
-    /// The number of each function's type.
-    pub functions: Vec<u32>,
-    pub tables: Vec<Table>,
-    pub memory: Option<Memory>,
-    pub globals: Vec<Global>,
-    pub exports: Vec<(&'wasm str, u32)>,
-    pub start: Option<u32>,
-    pub elements: Vec<Elements>,
-    pub data: Vec<Data<'wasm>>,
     pub bodies: Vec<FunctionBody<'wasm>>,
     /// The functions' names, by number.
     pub names: Vec<(u32, &'wasm str)>,
-    /// The custom section `bareflow.module`.
-    pub description: Option<&'wasm [u8]>,
     /// Whether an operator grows the memory.
     pub grows_memory: bool,
-}
-
-pub(crate) struct Table {
-    pub initial: u64,
-    pub maximum: Option<u64>,
-    pub holds_functions: bool,
-    /// Whether an operator grows it.
-    pub grows: bool,
-}
-
-pub(crate) struct Memory {
-    pub initial_pages: u64,
-    pub maximum_pages: Option<u64>,
-}
-
-pub(crate) struct Global {
-    pub value_type: ValType,
-    pub mutable: bool,
-    /// The initial value's bits.
-    pub value: u64,
-}
-
-/// Where a segment goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Placement {
-    /// To this offset of the memory, or of the table with this number.
-    Active { table: u32, offset: u32 },
-    /// To where operators copy it.
-    Passive,
-    /// Nowhere: it only declares references.
-    Declared,
-}
-
-/// A segment of elements: numbers of functions plus one, or 0 for null.
-pub(crate) struct Elements {
-    pub placement: Placement,
-    pub items: Vec<u32>,
-}
-
-pub(crate) struct Data<'wasm> {
-    pub placement: Placement,
-    pub bytes: &'wasm [u8],
+    /// For each table, whether an operator grows it.
+    pub grows_table: Vec<bool>,
 }
 
 impl Module<'_> {
+    /// Returns the type of a function of the module.
     pub fn type_of(&self, function: u32) -> &FuncType {
-        &self.types[self.functions[function as usize] as usize]
-    }
-
-    /// Returns the number of an exported function.
-    pub fn exported(&self, name: &str) -> Option<u32> {
-        self.exports.iter().find(|export| export.0 == name).map(|export| export.1)
+        &self.sections.types[self.sections.functions[function as usize] as usize]
     }
 
     /// Returns whether the module imports a function that reaches the arguments of its methods.
     pub fn reaches_arguments(&self) -> bool {
-        self.imports.iter().any(|import| matches!(import, Import::ArgumentRead | Import::ArgumentWrite))
-    }
-
-    /// Returns the number of functions, imports included.
-    pub fn function_count(&self) -> u32 {
-        self.functions.len() as u32
+        self.sections.imports.iter().any(|import| matches!(import, Import::ArgumentRead | Import::ArgumentWrite))
     }
 }
 
 /// Parses and validates a module.
-pub(crate) fn parse(wasm: &[u8]) -> Result<Module<'_>, Error> {
+pub(crate) fn parse(wasm: &[u8]) -> Result<Module<'_>, Refusal> {
     let mut module = Module::default();
     let mut validator = Validator::new_with_features(FEATURES);
     let mut allocations = wasmparser::FuncValidatorAllocations::default();
@@ -124,9 +61,29 @@ pub(crate) fn parse(wasm: &[u8]) -> Result<Module<'_>, Error> {
             continue;
         }
         if let Payload::Version { encoding: wasmparser::Encoding::Component, .. } = payload {
-            return Err(Error::unsupported("the bytes are a component, expected a core module; build one"));
+            return Err(Refusal::unsupported("the bytes are a component, expected a core module; build one"));
         }
-        sections::read(&mut module, payload)?;
+        match &payload {
+            Payload::CustomSection(custom) => {
+                if let KnownCustom::Name(section) = custom.as_known() {
+                    names::read(&mut module.names, section);
+                }
+            }
+            // The bodies come after it.
+            Payload::TableSection(tables) => module.grows_table.resize(tables.count() as usize, false),
+            _ => {}
+        }
+        module.sections.read(payload)?;
     }
+    module.canonical_types = canonical(&module.sections.types);
     Ok(module)
+}
+
+/// Returns for each type the number of the first type that is equal to it.
+fn canonical(types: &[FuncType]) -> Vec<u32> {
+    let mut numbers = BTreeMap::new();
+    let number_of = |(number, function): (u32, &FuncType)| {
+        *numbers.entry((function.params().to_vec(), function.results().to_vec())).or_insert(number)
+    };
+    (0..).zip(types).map(number_of).collect()
 }

@@ -2,52 +2,45 @@
 
 use alloc::vec::Vec;
 
+use bareflow_abi::traps::TrapKind;
+use bareflow_portable::sections::SegmentMode;
 use bareflow_portable::state::{ELEMENT_BYTES, MEMORY_BYTES, StateLayout};
-use cranelift_codegen::ir::TrapCode;
 
 use super::memory::MemoryPlacement;
-use crate::module::{Module, Placement};
-use crate::traps::TABLE_OUT_OF_BOUNDS;
+use crate::module::Module;
 
 /// The data that a new instance begins with.
 pub(crate) struct InitialData {
     /// The bytes, without trailing zeros.
     pub bytes: Vec<u8>,
-    /// The trap that making the instance ends in: that of the first active segment that does not fit.
-    pub trap: Option<TrapCode>,
+    /// The trap that making the instance ends in.
+    pub trap: Option<TrapKind>,
 }
 
 impl InitialData {
-    /// Writes the data of an instance whose memory has `memory_bytes` at first.
-    pub fn new(module: &Module<'_>, layout: &StateLayout, memory: MemoryPlacement, memory_bytes: u64) -> InitialData {
-        let mut data = InitialData { bytes: alloc::vec![0; layout.bytes as usize], trap: None };
+    /// Writes the data.
+    pub fn new(module: &Module<'_>, layout: &StateLayout, memory: MemoryPlacement) -> InitialData {
+        let mut data =
+            InitialData { bytes: alloc::vec![0; layout.bytes as usize], trap: module.sections.instantiation_trap() };
         if matches!(memory, MemoryPlacement::Bss { .. }) {
-            data.put(MEMORY_BYTES, &memory_bytes.to_le_bytes());
+            data.put(MEMORY_BYTES, &module.sections.initial_memory_bytes().to_le_bytes());
         }
-        for (number, global) in (0..).zip(&module.globals) {
+        for (number, global) in (0..).zip(&module.sections.globals) {
             data.put(StateLayout::global(number), &global.value.to_le_bytes());
         }
-        for (place, table) in layout.tables.iter().zip(&module.tables) {
-            data.put(place.offset, &(table.initial as u32).to_le_bytes());
+        for (place, table) in layout.tables.iter().zip(&module.sections.tables) {
+            data.put(place.offset, &(table.limits.initial as u32).to_le_bytes());
         }
-        for elements in &module.elements {
-            let Placement::Active { table, offset } = elements.placement else { continue };
+        for elements in &module.sections.elements {
+            let SegmentMode::Active { table, offset } = elements.mode else { continue };
             let end = u64::from(offset) + elements.items.len() as u64;
-            if end > module.tables[table as usize].initial {
-                data.trap = Some(TABLE_OUT_OF_BOUNDS);
+            if end > module.sections.tables[table as usize].limits.initial {
                 break;
             }
             let first = layout.tables[table as usize].elements() + ELEMENT_BYTES * offset;
             for (index, item) in (0..).zip(&elements.items) {
                 data.put(first + ELEMENT_BYTES * index, &item.to_le_bytes());
             }
-        }
-        let is_outside = |segment: &crate::module::Data<'_>| match segment.placement {
-            Placement::Active { offset, .. } => u64::from(offset) + segment.bytes.len() as u64 > memory_bytes,
-            _ => false,
-        };
-        if module.data.iter().any(is_outside) {
-            data.trap.get_or_insert(TrapCode::HEAP_OUT_OF_BOUNDS);
         }
         let used = data.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         // A fix-up must lie in what the file has.

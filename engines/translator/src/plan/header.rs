@@ -9,9 +9,10 @@ use bareflow_abi::header::{
 };
 use bareflow_abi::layout::MAX_ALIGNMENT;
 use bareflow_abi::{ABI_MAJOR, ABI_MINOR};
-use bareflow_portable::description::{Description, name_field};
+use bareflow_portable::description::name_field;
+use bareflow_portable::refusal::Refusal;
+use bareflow_portable::sections::EntryFunctions;
 
-use crate::error::Error;
 use crate::module::Module;
 use crate::options::{Bounds, Options};
 
@@ -22,16 +23,16 @@ const STACK_BYTES: u32 = 256 << 10;
 /// Returns the header, without sizes and checksum.
 pub(super) fn header(
     module: &Module<'_>,
+    entry_functions: EntryFunctions,
     options: &Options,
     name: &str,
-    description: Option<&Description<'_>>,
-) -> Result<Header, Error> {
+) -> Result<Header, Refusal> {
     // Not that calls may overlap: they share one instance.
     const COPIED: u32 = FLAG_EXIT | FLAG_MIGRATE | FLAG_STATE | FLAG_ACCOUNT | FLAG_NO_RUN;
+    let description = module.sections.description.as_ref();
     let own = description.map(|description| description.header).unwrap_or_default();
     let grows = options.bounds == Bounds::Window && module.grows_memory;
-    let services = if grows { SERVICE_GROW } else { 0 };
-    let services = module.imports.iter().fold(services, |services, import| services | import.services());
+    let services = module.sections.services() | if grows { SERVICE_GROW } else { 0 };
     let (name, version, flags, services) = match description {
         Some(_) => {
             let version = (own.version_major, own.version_minor, own.version_patch);
@@ -39,10 +40,9 @@ pub(super) fn header(
         }
         None => {
             let field = name_field(name).ok_or_else(|| {
-                Error::invalid(format!("the name {name:?} is no module's: expected 1 to 31 of a-z, 0-9, _ and -"))
+                Refusal::invalid(format!("the name {name:?} is no module's: expected 1 to 31 of a-z, 0-9, _ and -"))
             })?;
-            let exit = if module.exported("exit").is_some() { FLAG_EXIT } else { 0 };
-            (field, options.version, exit, services)
+            (field, options.version, entry_functions.flags(), services)
         }
     };
     Ok(Header {

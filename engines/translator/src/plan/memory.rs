@@ -5,8 +5,8 @@ use alloc::format;
 use bareflow_abi::layout::MAX_ALIGNMENT;
 use bareflow_abi::memory::MAX_MEMORY_PAGES;
 use bareflow_portable::MAX_PAGES_IN_BSS;
+use bareflow_portable::refusal::Refusal;
 
-use crate::error::Error;
 use crate::module::Module;
 use crate::options::{Bounds, Options};
 
@@ -23,11 +23,11 @@ pub(crate) enum MemoryPlacement {
 
 impl MemoryPlacement {
     /// Chooses the place, which in the bss comes after `data_bytes` of other data.
-    pub fn new(module: &Module<'_>, options: &Options, data_bytes: u32) -> Result<MemoryPlacement, Error> {
-        let Some(memory) = &module.memory else { return Ok(MemoryPlacement::None) };
+    pub fn new(module: &Module<'_>, options: &Options, data_bytes: u32) -> Result<MemoryPlacement, Refusal> {
+        let Some(memory) = &module.sections.memory else { return Ok(MemoryPlacement::None) };
         let limit = u64::from(options.maximum_pages);
         if memory.initial_pages > limit {
-            return Err(Error::too_large(format!(
+            return Err(Refusal::too_large(format!(
                 "the memory has {} pages at first, expected at most {limit}; raise the option maximum_pages",
                 memory.initial_pages
             )));
@@ -42,7 +42,7 @@ impl MemoryPlacement {
         }
         let most = most.min(u64::from(MAX_PAGES_IN_BSS));
         if memory.initial_pages > most {
-            return Err(Error::too_large(format!(
+            return Err(Refusal::too_large(format!(
                 "the memory has {} pages at first, expected at most {most} without a window",
                 memory.initial_pages
             )));

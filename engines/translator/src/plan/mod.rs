@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! header.rs     the header, as far as it does not depend on the code
-//! entry.rs      the functions of the module that the entry calls
 //! data.rs       the data as it is at first: the memory's length, globals, tables
 //! memory.rs     the place of linear memory
 //! rodata.rs     the read-only data: functions by number, segments, shapes of methods
@@ -11,24 +10,20 @@
 
 mod arguments;
 mod data;
-mod entry;
 mod header;
 mod memory;
 mod rodata;
 
-use alloc::vec::Vec;
-
-use bareflow_abi::header::Header;
-use bareflow_portable::PAGE_BYTES;
+use bareflow_abi::header::{FLAG_INIT, Header};
 use bareflow_portable::description::Description;
-use bareflow_portable::state::{Counts, StateLayout, TableLimits};
+use bareflow_portable::refusal::Refusal;
+use bareflow_portable::sections::EntryFunctions;
+use bareflow_portable::state::StateLayout;
 
 pub(crate) use arguments::Arguments;
-pub(crate) use entry::EntryFunctions;
 pub(crate) use memory::MemoryPlacement;
 pub(crate) use rodata::ACTIVE_BYTES;
 
-use crate::error::Error;
 use crate::module::Module;
 use crate::options::Options;
 use data::InitialData;
@@ -50,6 +45,8 @@ pub(crate) struct Plan<'module> {
     /// The arguments of exported functions, if the module asks for them.
     pub arguments: Option<Arguments>,
     pub entry_functions: EntryFunctions,
+    /// Whether a function for all reasons is called to initialise, too.
+    pub wants_init: bool,
     /// The header, without sizes and checksum.
     pub header: Header,
     /// The records that the module brings.
@@ -58,34 +55,26 @@ pub(crate) struct Plan<'module> {
 
 impl<'module> Plan<'module> {
     /// Makes the plan.
-    pub fn new(module: &'module Module<'module>, options: &Options, name: &str) -> Result<Plan<'module>, Error> {
-        let description = module.description.map(Description::read).transpose().map_err(Error::invalid)?;
-        let limits = |table: &crate::module::Table| TableLimits { initial: table.initial, maximum: table.maximum };
-        let tables: Vec<_> = module.tables.iter().map(limits).collect();
-        let counts = Counts {
-            globals: module.globals.len() as u32,
-            tables: &tables,
-            data_segments: module.data.len() as u32,
-            element_segments: module.elements.len() as u32,
-        };
-        let layout = StateLayout::new(counts)
-            .ok_or_else(|| Error::too_large("globals, tables and segments take more than 16 MiB; use fewer"))?;
-        let rodata = Rodata::new(module, description.as_ref().and_then(Description::bindings))?;
+    pub fn new(module: &'module Module<'module>, options: &Options, name: &str) -> Result<Plan<'module>, Refusal> {
+        let description = module.sections.description.as_ref();
+        let layout = module.sections.state_layout()?;
+        let rodata = Rodata::new(module, description.and_then(Description::bindings))?;
         let (offset, functions) = rodata.arguments;
         let arguments = (functions > 0).then_some(Arguments { offset, functions, reason: layout.bytes });
         let data_bytes = layout.bytes + if arguments.is_some() { REASON_BYTES } else { 0 };
         let memory = MemoryPlacement::new(module, options, data_bytes)?;
-        let initial_memory_bytes = module.memory.as_ref().map_or(0, |memory| memory.initial_pages * PAGE_BYTES);
+        let entry_functions = EntryFunctions::of(&module.sections)?;
         Ok(Plan {
             data_bytes,
-            data: InitialData::new(module, &layout, memory, initial_memory_bytes),
+            data: InitialData::new(module, &layout, memory),
             memory,
-            initial_memory_bytes,
+            initial_memory_bytes: module.sections.initial_memory_bytes(),
             grows: module.grows_memory,
             rodata,
             arguments,
-            entry_functions: EntryFunctions::new(module, description.as_ref())?,
-            header: header::header(module, options, name, description.as_ref())?,
+            entry_functions,
+            wants_init: description.is_some_and(|description| description.header.flags & FLAG_INIT != 0),
+            header: header::header(module, entry_functions, options, name)?,
             records: description.map_or(&[], |description| description.records),
             layout,
         })

@@ -7,10 +7,11 @@
 use alloc::vec::Vec;
 
 use bareflow_abi::interface::bindings::Entries;
+use bareflow_portable::refusal::Refusal;
+use bareflow_portable::sections::SegmentMode;
 
 use super::arguments;
-use crate::error::Error;
-use crate::module::{Module, Placement};
+use crate::module::Module;
 
 /// The size of an entry of the list of active data segments: offset in memory, length, offset in the read-only data.
 pub(crate) const ACTIVE_BYTES: u32 = 12;
@@ -45,10 +46,10 @@ pub(crate) struct Methods {
 }
 
 impl Rodata {
-    pub fn new(module: &Module<'_>, bindings: Option<&[u8]>) -> Result<Rodata, Error> {
+    pub fn new(module: &Module<'_>, bindings: Option<&[u8]>) -> Result<Rodata, Refusal> {
         let mut rodata = Rodata {
             bytes: Vec::new(),
-            has_functions: !module.tables.is_empty(),
+            has_functions: !module.sections.tables.is_empty(),
             data: Vec::new(),
             elements: Vec::new(),
             active: 0,
@@ -58,25 +59,25 @@ impl Rodata {
         };
         if rodata.has_functions {
             rodata.words(&[NO_TYPE, 0]);
-            for index in &module.functions {
+            for index in &module.sections.functions {
                 rodata.words(&[module.canonical_types[*index as usize], 0]);
             }
         }
-        for data in &module.data {
+        for data in &module.sections.data {
             rodata.data.push(rodata.bytes.len() as u32);
             rodata.bytes.extend(data.bytes);
         }
         rodata.align();
-        for elements in &module.elements {
-            let is_passive = elements.placement == Placement::Passive;
+        for elements in &module.sections.elements {
+            let is_passive = elements.mode == SegmentMode::Passive;
             rodata.elements.push(if is_passive { rodata.bytes.len() as u32 } else { 0 });
             if is_passive {
                 rodata.words(&elements.items);
             }
         }
         rodata.active = rodata.bytes.len() as u32;
-        for (index, data) in module.data.iter().enumerate() {
-            let Placement::Active { offset, .. } = data.placement else { continue };
+        for (index, data) in module.sections.data.iter().enumerate() {
+            let SegmentMode::Active { offset, .. } = data.mode else { continue };
             if !data.bytes.is_empty() {
                 rodata.words(&[offset, data.bytes.len() as u32, rodata.data[index]]);
             }
@@ -104,11 +105,11 @@ impl Rodata {
         bytes
     }
 
-    fn add_methods(&mut self, bindings: &[u8]) -> Result<(), Error> {
+    fn add_methods(&mut self, bindings: &[u8]) -> Result<(), Refusal> {
         let mut shapes = Vec::new();
         if !bindings.is_empty() {
             Entries::check(bindings).map_err(|(number, why)| {
-                Error::invalid(alloc::format!("entry {number} of the bindings is wrong: {}", why.what()))
+                Refusal::invalid(alloc::format!("entry {number} of the bindings is wrong: {}", why.what()))
             })?;
         }
         for entry in Entries::new(bindings).imports() {

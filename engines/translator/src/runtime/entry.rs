@@ -1,6 +1,7 @@
 //! The blob's entry: what each reason calls.
 
 use bareflow_abi::{CallError, Reason};
+use bareflow_portable::sections::EntryFunctions;
 use bareflow_portable::state::{CALL_CONTEXT, INSTANTIATED};
 use cranelift_codegen::ir::InstBuilder;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -8,7 +9,6 @@ use cranelift_codegen::ir::types::I32;
 
 use super::blocks::{begin, branch};
 use crate::emitter::Emitter;
-use crate::plan::EntryFunctions;
 use crate::routines::Routine;
 
 /// Emits a function of the call's context and its reason.
@@ -22,7 +22,7 @@ pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
     match emit.environment.plan.entry_functions {
         EntryFunctions::Each { run, init, exit } => {
             // To run comes first: it is the call that counts.
-            for (number, function) in [(Reason::Run, run), (Reason::Exit, exit)] {
+            for (number, function) in [(Reason::Run, Some(run)), (Reason::Exit, exit)] {
                 let Some(function) = function else { continue };
                 let is_it = emit.builder.ins().icmp_imm_u(IntCC::Equal, reason, i64::from(number as u32));
                 let (found, next) = branch(emit, is_it);
@@ -34,13 +34,13 @@ pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
             let no_such = -(CallError::NoSuchMethod as i32);
             return_number(emit, no_such);
         }
-        EntryFunctions::One { entry, wants_init } => {
+        EntryFunctions::One(entry) => {
             let is_run = emit.builder.ins().icmp_imm_u(IntCC::Equal, reason, i64::from(Reason::Run as u32));
             let (run, other) = branch(emit, is_run);
             begin(emit, run);
             call_and_return(emit, entry, true);
             begin(emit, other);
-            initialize(emit, wants_init.then_some(entry), true);
+            initialize(emit, emit.environment.plan.wants_init.then_some(entry), true);
             let is_carry = emit.builder.ins().icmp_imm_u(IntCC::Equal, reason, i64::from(Reason::Carry as u32));
             let (carry, other) = branch(emit, is_carry);
             begin(emit, carry);

@@ -11,12 +11,13 @@ use super::blocks::{begin, branch, loop_from, repeat};
 use crate::emitter::Emitter;
 use crate::plan::ACTIVE_BYTES;
 use crate::routines::Routine;
+use crate::traps::code_of;
 
 /// Emits a function without arguments.
 pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
     let plan = emit.environment.plan;
-    if let Some(code) = plan.data.trap {
-        emit.builder.ins().trap(code);
+    if let Some(kind) = plan.data.trap {
+        emit.builder.ins().trap(code_of(kind));
         return;
     }
     if plan.rodata.active_count > 0 {
@@ -25,7 +26,7 @@ pub(super) fn emit(emit: &mut Emitter<'_, '_>) {
     let (data, flags) = (emit.data(), emit.context_flags());
     let one = emit.builder.ins().iconst(I64, 1);
     emit.builder.ins().store(flags, one, data, INSTANTIATED.cast_signed());
-    if let Some(start) = emit.environment.module.start {
+    if let Some(start) = emit.environment.module.sections.start {
         let start = emit.module_function(start);
         emit.builder.ins().call(start, &[]);
     }
