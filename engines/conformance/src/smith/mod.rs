@@ -8,7 +8,7 @@ mod peer;
 
 use std::ops::Range;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use arbitrary::Unstructured;
 use bareflow_loader::FaultKind;
 use wasm_smith::{Config, Module};

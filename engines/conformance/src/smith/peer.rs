@@ -1,6 +1,6 @@
 //! wasmtime: the calls that it makes, as cases.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use bareflow_loader::FaultKind;
 use wasmtime::{ExternType, Instance, Store, Trap, Val, ValType};
 
