@@ -8,7 +8,7 @@
 //! refusal.rs        the reason for which a module gets no blob
 //! state.rs          where the state of an instance lies in the data segment, the same in every tier
 //! carry.rs          the record by which a loader carries that state from one blob to another
-//! program.rs        what the interpreter's blobs consist of besides the runner
+//! program/          what the interpreter's blobs consist of besides the runner
 //! kept.rs           the blob and the reason that an engine keeps between calls
 //! ```
 
@@ -29,8 +29,6 @@ pub mod sections;
 pub mod state;
 #[cfg(feature = "wasmparser")]
 pub mod types;
-
-pub use bareflow_abi::memory::MEMORY_PAGE_SIZE as PAGE_BYTES;
 
 /// The most pages that a memory in a blob's bss may have: 255 MiB, since a segment has at most 256.
 pub const MAX_PAGES_IN_BSS: u32 = 255 * 16;

@@ -4,7 +4,7 @@ use core::ptr::with_exposed_provenance_mut;
 use core::slice::{from_raw_parts, from_raw_parts_mut};
 
 use bareflow_abi::layout::{DATA_OFFSET, RODATA_OFFSET};
-use bareflow_portable::PAGE_BYTES;
+use bareflow_abi::memory::MEMORY_PAGE_SIZE;
 use bareflow_portable::program::{ATTACHMENT_MARK, Attachment, Program};
 use bareflow_portable::state::MEMORY_BASE;
 
@@ -38,7 +38,7 @@ pub unsafe fn take() -> Option<Attached> {
     let at = |offset: u64| with_exposed_provenance_mut::<u8>(offset as usize);
     let program = at(data - DATA_OFFSET + RODATA_OFFSET + u64::from(places.program_offset));
     let instance = at(data + u64::from(places.instance_offset));
-    let room_bytes = places.memory_pages as usize * PAGE_BYTES as usize;
+    let room_bytes = places.memory_pages as usize * MEMORY_PAGE_SIZE as usize;
     // SAFETY: the segments lie at these distances; the engine made the blob with the program behind the constants, and
     // with instance and memory behind the runner's own data, where nothing else is. The caller calls this once.
     let (program, instance) = unsafe {

@@ -4,8 +4,7 @@ use core::ptr::NonNull;
 
 use bareflow_abi::__private::grow_memory;
 use bareflow_abi::Context;
-use bareflow_abi::memory::CANNOT_GROW;
-use bareflow_portable::PAGE_BYTES;
+use bareflow_abi::memory::{CANNOT_GROW, MEMORY_PAGE_SIZE};
 use wasmi::{Caller, Memory, ResourceLimiter, TrapCode};
 use wasmi_core::LimiterError;
 
@@ -63,7 +62,7 @@ impl ResourceLimiter for Host {
             return Ok(missing == 0);
         }
         let Some(context) = self.context() else { return Ok(false) };
-        let is_grown = grow_memory(context, missing as u64 / PAGE_BYTES) != CANNOT_GROW;
+        let is_grown = grow_memory(context, missing as u64 / MEMORY_PAGE_SIZE) != CANNOT_GROW;
         self.mapped_bytes += if is_grown { missing } else { 0 };
         Ok(is_grown)
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ptr::{NonNull, copy_nonoverlapping};
 use core::slice::from_raw_parts_mut;
 
-use bareflow_portable::PAGE_BYTES;
+use bareflow_abi::memory::MEMORY_PAGE_SIZE;
 use wasmi::{AsContextMut, Error, Memory, MemoryType, TrapCode};
 
 use crate::fault::Fault;
@@ -39,7 +39,7 @@ impl Room {
     /// # Errors
     /// If the room has fewer.
     pub fn zeroed(self, store: impl AsContextMut, pages: u32) -> Result<Memory, Fault> {
-        let memory_type = MemoryType::new(pages, Some((self.bytes as u64 / PAGE_BYTES) as u32));
+        let memory_type = MemoryType::new(pages, Some((self.bytes as u64 / MEMORY_PAGE_SIZE) as u32));
         // SAFETY: `new` took the addresses for ever, and this is their one use. wasmi touches only what is memory, which the
         // store's limiter has mapped before.
         let bytes = unsafe { from_raw_parts_mut(self.start.as_ptr(), self.bytes) };
@@ -56,7 +56,7 @@ impl Room {
         if length > self.mapped_bytes {
             return Err(Error::from(TrapCode::MemoryOutOfBounds).into());
         }
-        let page = PAGE_BYTES as usize;
+        let page = MEMORY_PAGE_SIZE as usize;
         let mut aside = Vec::new();
         aside.try_reserve_exact(page).map_err(|_| Fault::OutOfHeap)?;
         aside.resize(page, 0);

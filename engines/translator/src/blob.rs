@@ -7,11 +7,10 @@ use alloc::vec::Vec;
 use bareflow_abi::carry::carry_digest;
 use bareflow_abi::header::{HEADER_SIZE, Header, checksum_of};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_SEGMENT_SIZE, RODATA_OFFSET};
-use bareflow_abi::memory::{MEMORY_NEEDS_WINDOW, MemoryRecord};
+use bareflow_abi::memory::{MEMORY_NEEDS_WINDOW, MEMORY_PAGE_SIZE, MemoryRecord};
 use bareflow_abi::record::{CARRY, MEMORY, SYMBOLS, TRAPS};
 use bareflow_abi::symbols::Symbol as Named;
 use bareflow_abi::{header, leb128};
-use bareflow_portable::PAGE_BYTES;
 use bareflow_portable::carry::{areas, encode};
 use bareflow_portable::description::push_record;
 use bareflow_portable::refusal::Refusal;
@@ -36,7 +35,7 @@ pub(crate) fn write(
         MemoryPlacement::Bss { offset, room_pages } => {
             let mut fixup = Vec::new();
             leb128::write(DATA_OFFSET + u64::from(MEMORY_BASE), &mut |bytes| fixup.extend(bytes));
-            (u64::from(offset) + u64::from(room_pages) * PAGE_BYTES, fixup)
+            (u64::from(offset) + u64::from(room_pages) * MEMORY_PAGE_SIZE, fixup)
         }
         MemoryPlacement::None | MemoryPlacement::Window { .. } => (u64::from(plan.data_bytes), Vec::new()),
     };

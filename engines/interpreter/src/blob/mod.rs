@@ -16,9 +16,9 @@ use bareflow_abi::checksum::Crc32c;
 use bareflow_abi::fingerprint::FINGERPRINT;
 use bareflow_abi::header::{FLAG_INIT, FLAG_REENTRANT, HEADER_SIZE, Header, KNOWN_FLAGS, SERVICE_GROW, checksum_by};
 use bareflow_abi::layout::{DATA_OFFSET, MAX_SEGMENT_SIZE, align_up};
-use bareflow_abi::memory::MemoryRecord;
+use bareflow_abi::memory::{MEMORY_PAGE_SIZE, MemoryRecord};
 use bareflow_abi::record::{CARRY, MEMORY, TRAPS};
-use bareflow_engine::{Options, PAGE_BYTES};
+use bareflow_engine::Options;
 use bareflow_portable::carry::{areas, encode};
 use bareflow_portable::description::{name_field, push_record};
 use bareflow_portable::program::{ATTACHMENT_MARK, Attachment};
@@ -108,7 +108,7 @@ pub fn compile(options: &Options, name: &str, wasm: &[u8]) -> Result<Vec<u8>, Re
     blob.resize(data + places.instance as usize, 0);
     // The loader writes the words of a window.
     let (base, bytes) = match places.memory {
-        MemoryPlacement::Bss { offset, initial_pages, .. } => (DATA_OFFSET + offset, initial_pages * PAGE_BYTES),
+        MemoryPlacement::Bss { offset, initial_pages, .. } => (DATA_OFFSET + offset, initial_pages * MEMORY_PAGE_SIZE),
         MemoryPlacement::None | MemoryPlacement::Window { .. } => (0, 0),
     };
     [base, bytes, 0, 0].iter().for_each(|word| blob.extend(word.to_le_bytes()));

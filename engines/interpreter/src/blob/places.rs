@@ -3,8 +3,8 @@
 use alloc::format;
 
 use bareflow_abi::layout::align_up;
-use bareflow_abi::memory::MAX_MEMORY_PAGES;
-use bareflow_engine::{Options, PAGE_BYTES, WINDOW};
+use bareflow_abi::memory::{MAX_MEMORY_PAGES, MEMORY_PAGE_SIZE};
+use bareflow_engine::{Options, WINDOW};
 use bareflow_portable::MAX_PAGES_IN_BSS;
 use bareflow_portable::refusal::Refusal;
 
@@ -67,7 +67,7 @@ impl Places {
             return Ok(Places { instance, memory: MemoryPlacement::Window { initial_pages, maximum_pages }, end });
         }
         let offset = align_up(end, MEMORY_ALIGNMENT).unwrap_or(u64::MAX);
-        let end = offset.saturating_add(maximum_pages * PAGE_BYTES);
+        let end = offset.saturating_add(maximum_pages * MEMORY_PAGE_SIZE);
         Ok(Places { instance, memory: MemoryPlacement::Bss { offset, initial_pages, maximum_pages }, end })
     }
 }

@@ -3,93 +3,29 @@
 //! The engine prepares all that can be known before: the module's code is there without its memory and its active
 //! segments, whose contents follow it ([`Program`]). A place in the runner's data, which begins with [`ATTACHMENT_MARK`],
 //! says where the program, the instance and the memory lie ([`Attachment`]).
+//!
+//! ```text
+//! attachment.rs    the places in the runner that the engine finds and fills in
+//! exports.rs       the names of the runner's exports
+//! words.rs         numbers of 4 bytes each
+//! ```
+
+mod attachment;
+pub mod exports;
+mod words;
 
 use alloc::vec::Vec;
 
-/// The bytes by which the engine finds the place of the [`Attachment`] in the runner's data.
-pub const ATTACHMENT_MARK: [u8; 32] = *b"BareFlow: the attached program: ";
+pub use attachment::{ATTACHMENT_MARK, Attachment, TRAP_MARK};
+pub use words::Words;
 
-/// The bytes behind each instruction of the runner that is a trap; the number of the trap follows, as a digit.
-///
-/// The runner's assembly contains them as text.
-pub const TRAP_MARK: &[u8] = b"BareFlow's trap ";
+use words::words;
 
 /// The setting of a module with a memory.
 pub const HAS_MEMORY: u32 = 1;
 
 /// The setting of a module whose entry wants to be called to initialise.
 pub const WANTS_INIT: u32 = 2;
-
-/// The names of the runner's exports, whatever those of the module are called.
-pub mod exports {
-    /// The function `run` of the module.
-    pub const RUN: &str = "run";
-    /// The function `init`.
-    pub const INIT: &str = "init";
-    /// The function `exit`.
-    pub const EXIT: &str = "exit";
-    /// The function `bareflow_entry`.
-    pub const ENTRY: &str = "entry";
-    /// The start function.
-    pub const START: &str = "start";
-    /// The table of all functions that others can refer to, then of two functions for each segment that can be dropped:
-    /// one traps if it is, the other drops it.
-    pub const FUNCTIONS: &str = "functions";
-    /// The prefix of a global's name, before its number.
-    pub const GLOBAL: &str = "g";
-    /// The prefix of a table's name, before its number.
-    pub const TABLE: &str = "t";
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        #[repr(C)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: u32,)+
-        }
-
-        impl $name {
-            /// The size, in bytes.
-            pub const SIZE: usize = size_of::<$name>();
-
-            /// Returns the bytes.
-            #[must_use]
-            pub fn to_bytes(self) -> Vec<u8> {
-                [$(self.$field),+].into_iter().flat_map(u32::to_le_bytes).collect()
-            }
-
-            /// Reads the bytes; `None` if there are fewer or more.
-            #[must_use]
-            pub fn from_bytes(bytes: &[u8]) -> Option<$name> {
-                let mut words = Words::new(bytes)?.iter();
-                let read = $name { $($field: words.next()?,)+ };
-                words.next().is_none().then_some(read)
-            }
-        }
-    };
-}
-
-words! {
-    /// The places of what is attached to the runner. Offsets in the data count from the segment's start.
-    Attachment {
-        /// The offset of the mark in the data.
-        own_offset,
-        /// The offset of the program in the read-only data.
-        program_offset,
-        /// The size of the program, in bytes.
-        program_bytes,
-        /// The offset of the instance in the data.
-        instance_offset,
-        /// The size of the instance, in bytes.
-        instance_bytes,
-        /// The offset of the memory in the data; 0 if it lies in a window of its own, whose address is in the instance.
-        memory_offset,
-        /// The most pages that the memory may have.
-        memory_pages,
-    }
-}
 
 words! {
     /// The numbers of a program.
@@ -104,42 +40,6 @@ words! {
         globals,
         /// The offset of the segments' bytes in the instance.
         dropped,
-    }
-}
-
-/// Numbers of 4 bytes each, little-endian.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Words<'bytes>(&'bytes [[u8; 4]]);
-
-impl<'bytes> Words<'bytes> {
-    /// Takes bytes as words; `None` if the last is not whole.
-    #[must_use]
-    pub fn new(bytes: &'bytes [u8]) -> Option<Words<'bytes>> {
-        let (words, rest) = bytes.as_chunks();
-        rest.is_empty().then_some(Words(words))
-    }
-
-    /// Returns the number of words.
-    #[must_use]
-    pub const fn count(self) -> usize {
-        self.0.len()
-    }
-
-    /// Returns the word with this number.
-    #[must_use]
-    pub fn get(self, number: usize) -> Option<u32> {
-        self.0.get(number).copied().map(u32::from_le_bytes)
-    }
-
-    /// Returns the number of `word` among words in ascending order.
-    #[must_use]
-    pub fn position(self, word: u32) -> Option<usize> {
-        self.0.binary_search_by_key(&word, |bytes| u32::from_le_bytes(*bytes)).ok()
-    }
-
-    /// Iterates over the words.
-    pub fn iter(self) -> impl Iterator<Item = u32> + use<'bytes> {
-        self.0.iter().copied().map(u32::from_le_bytes)
     }
 }
 
@@ -179,12 +79,12 @@ impl<'bytes> Program<'bytes> {
         let numbers = self.numbers.to_bytes();
         let parts: [&[u8]; PARTS] = [
             &numbers,
-            self.imports.0.as_flattened(),
-            self.tables.0.as_flattened(),
-            self.functions.0.as_flattened(),
-            self.elements.0.as_flattened(),
-            self.data.0.as_flattened(),
-            self.droppable.0.as_flattened(),
+            self.imports.as_bytes(),
+            self.tables.as_bytes(),
+            self.functions.as_bytes(),
+            self.elements.as_bytes(),
+            self.data.as_bytes(),
+            self.droppable.as_bytes(),
             self.dropped,
             self.bindings,
             self.data_bytes,
@@ -265,13 +165,5 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(Program::decode(&bytes[..length]).is_none(), "{length}");
         }
-    }
-
-    #[test]
-    fn an_attachment_has_as_many_bytes_as_words() {
-        let attachment = Attachment { own_offset: 1, memory_pages: 7, ..Attachment::default() };
-        let bytes = attachment.to_bytes();
-        assert_eq!(Attachment::from_bytes(&bytes), Some(attachment));
-        assert_eq!(Attachment::from_bytes(&bytes[1..]), None);
     }
 }

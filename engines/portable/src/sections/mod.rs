@@ -14,12 +14,12 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use bareflow_abi::memory::MEMORY_PAGE_SIZE;
 use bareflow_abi::traps::TrapKind;
 use wasmparser::{FuncType, ValType};
 
 pub use entry_functions::EntryFunctions;
 
-use crate::PAGE_BYTES;
 use crate::description::Description;
 use crate::imports::Import;
 use crate::refusal::Refusal;
@@ -180,7 +180,7 @@ impl Sections<'_> {
     /// Returns the length of the memory at first, in bytes.
     #[must_use]
     pub fn initial_memory_bytes(&self) -> u64 {
-        self.memory.map_or(0, |memory| memory.initial_pages * PAGE_BYTES)
+        self.memory.map_or(0, |memory| memory.initial_pages * MEMORY_PAGE_SIZE)
     }
 
     /// Returns the layout of an instance's state.
