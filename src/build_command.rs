@@ -87,6 +87,11 @@ pub(crate) fn chosen_one(name: &str) -> Result<(ModuleCrate, PathBuf)> {
 }
 
 fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>> {
+    let is_built =
+        |name: &&String| Path::new(name).extension().is_some_and(|ending| ending == "wasm" || ending == "mod");
+    if let Some(file) = options.names.iter().find(is_built) {
+        bail!("{file} is a module that is built already, expected a crate; name it, or its folder");
+    }
     if options.gallery {
         return in_folder(&gallery(&workspace::workspace_manifest()?)?, &options.names, "gallery");
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use bareflow_loader::RawModule;
+use bareflow_loader::portable::engine::WASM_MARK;
 use bareflow_protocol::report::Refusal;
 
 use bareflow_protocol::control::MAX_BLOB;
@@ -87,6 +88,10 @@ pub fn read_blob(path: &Path) -> Result<Vec<u8>, String> {
         Ok(bytes) if bytes.len() > limit => {
             Err(format!("more than {limit} bytes, expected a module of at most so many; name another file"))
         }
+        Ok(bytes) if path.extension().is_some_and(|ending| ending == "wasm") && !is_wasm(&bytes) => Err(format!(
+            "no WebAssembly in its binary format, which begins with {WASM_MARK:02x?}, expected that of a file .wasm; see \
+             docs/portable.md for how one is made"
+        )),
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(format!("can't read: {error}; name a .mod file: `bareflow build` makes it and says where")),
     }

@@ -74,7 +74,11 @@ pub(super) fn examine(file: &str, bytes: &[u8]) -> PortableInspection {
         file: file.to_owned(),
         blob_size: bytes.len(),
         valid: verdict.is_ok(),
-        verdict: verdict.err().map_or("an engine can take it".to_owned(), |error| format!("refused: {error}")),
+        verdict: verdict
+            .err()
+            .map_or("an engine may take it: it checks the code when the module is loaded".to_owned(), |error| {
+                format!("refused: {error}")
+            }),
         declares: header.as_ref().map(|header| Permissions::declared(header).to_string()).unwrap_or_default(),
         header: header.as_ref().map(header_fields).unwrap_or_default(),
         sections: wasm.iter().flat_map(|wasm| &wasm.sections).map(section_of).collect(),

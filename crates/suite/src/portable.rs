@@ -7,7 +7,8 @@ use bareflow_loader::portable::{self, CompileError, Compiled};
 use bareflow_loader::records::bindings;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{
-    BindError, Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Platform, Provenance, RawModule,
+    BindError, Budget, Domain, FaultPolicy, LoadOptions, ModuleId, ModuleManager, Permissions, Platform, Provenance,
+    RawModule,
 };
 use bareflow_protocol::tier::Tier;
 
@@ -40,8 +41,11 @@ pub fn is_engine(raw: &RawModule<'_>) -> bool {
 
 /// Returns the options for the load of an engine where other modules have `defaults`.
 pub(crate) fn engine_options(defaults: &LoadOptions, domain: Domain) -> LoadOptions {
+    // A policy for modules need not allow all of them the heap that no engine can do without.
+    let mut allowed = defaults.allowed;
+    allowed.services = allowed.services.union(Permissions::HEAP);
     // A fault in one module's compilation must not keep others from being compiled.
-    LoadOptions { domain, limits: ENGINE_LIMITS, on_fault: FaultPolicy::Restart, ..*defaults }
+    LoadOptions { domain, limits: ENGINE_LIMITS, on_fault: FaultPolicy::Restart, allowed, ..*defaults }
 }
 
 /// Returns the tier that a compiled module runs in.
@@ -196,6 +200,8 @@ fn no_engine(engine: &str, wanted: Tier) -> ErrorText {
 
 #[cfg(test)]
 mod tests {
+    use bareflow_loader::Allowed;
+
     use super::*;
 
     #[test]
@@ -205,5 +211,11 @@ mod tests {
         {
             assert_eq!(name_of_file(label), name);
         }
+    }
+    #[test]
+    fn an_engine_has_its_heap_whatever_modules_are_allowed() {
+        let defaults = LoadOptions { allowed: Allowed::NONE, ..LoadOptions::DEFAULT };
+        let engine = engine_options(&defaults, Domain::User);
+        assert_eq!(engine.allowed, Permissions::HEAP.into());
     }
 }

@@ -55,13 +55,17 @@ impl Refusal {
 #[cfg(feature = "wasmparser")]
 impl From<wasmparser::Error> for Refusal {
     fn from(error: wasmparser::Error) -> Refusal {
-        let text = format!("{} at byte {:#x}", error.message(), error.offset());
-        // These do not say that a feature would allow it: the validator that is used here does not know SIMD at all.
-        let is_multiple = error.message() == "multiple memories";
+        let (message, offset) = (error.message(), error.offset());
+        let text = format!("{message} at byte {offset:#x}");
         match error.missing_wasm_feature() {
             Some(_) => Refusal::unsupported(text),
-            None if is_multiple || text.contains("SIMD") => Refusal::unsupported(text),
-            None if error.message().contains("implementation limit") => Refusal::too_large(text),
+            // These do not say that a feature would allow it: the validator that is used here does not know SIMD at all.
+            None if message.contains("SIMD") => Refusal::unsupported(format!(
+                "{text}: SIMD is not supported; compile without it (Rust: without `-C target-feature=+simd128`, clang: \
+                 without `-msimd128`)"
+            )),
+            None if message == "multiple memories" => Refusal::unsupported(text),
+            None if message.contains("implementation limit") => Refusal::too_large(text),
             None => Refusal::invalid(text),
         }
     }

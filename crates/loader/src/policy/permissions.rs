@@ -16,6 +16,9 @@ impl Permissions {
     /// All permissions: the default policy.
     pub const ALL: Permissions = Permissions(u32::MAX);
 
+    /// The heap alone.
+    pub const HEAP: Permissions = Permissions(HEAP);
+
     /// No permissions.
     pub const NONE: Permissions = Permissions(0);
 
@@ -49,7 +52,7 @@ impl Permissions {
 
     /// Returns the permissions of both.
     #[must_use]
-    pub(crate) const fn union(self, other: Permissions) -> Permissions {
+    pub const fn union(self, other: Permissions) -> Permissions {
         Permissions(self.0 | other.0)
     }
 
