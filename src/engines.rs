@@ -24,11 +24,15 @@ pub(crate) type EngineBlob = (String, Vec<u8>);
 
 /// Puts the engines before the files that need them: a portable module does, if no engine is among the files.
 ///
+/// The sandbox trusts these alone: a file that exports the interface of engines is a module from anyone, as other files are.
+///
 /// # Errors
 /// When there are none and none can be built.
 pub(crate) fn go_along(mut files: InputFiles, options: &PortableOptions) -> Result<InputFiles> {
     if options.engines.folder.is_some() || (files.has_portable() && !files.has_engine()) {
-        files.blobs.splice(0..0, find(options)?);
+        let engines = find(options)?;
+        files.engines = engines.len();
+        files.blobs.splice(0..0, engines);
     }
     Ok(files)
 }

@@ -54,7 +54,7 @@ pub fn host(options: &HostOptions) -> Result<Exit> {
     options.loading.portable.warn();
     let manager = in_process::manager(options.loading.timing, |line| say!("{line}"), store.as_deref())?;
     // The digests of engines are for nothing where nobody asks for the sandbox.
-    let trusted = if options.loading.domain == Domain::Sandbox { &files.blobs[..] } else { &[] };
+    let trusted = if options.loading.domain == Domain::Sandbox { &files.blobs[..files.engines] } else { &[] };
     manager.permit_sandbox(in_process::sandbox(trusted, options.loading.portable.portable().guard));
     let plan = Plan {
         embedded: Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs,

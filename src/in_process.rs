@@ -19,10 +19,10 @@ pub const fn kernel_domain() -> KernelDomain {
     unsafe { KernelDomain::trust_all_blobs() }
 }
 
-/// Returns the sandbox for what the engines among `blobs` compile.
-pub(crate) fn sandbox(blobs: &[(String, Vec<u8>)], guard: bool) -> Sandbox {
-    // SAFETY: as for the kernel domain: whoever names an engine vouches for it.
-    unsafe { Sandbox::trust(blobs.iter().map(|(_, bytes)| &bytes[..])) }.with_guard(guard)
+/// Returns the sandbox for what these engines compile.
+pub(crate) fn sandbox(engines: &[(String, Vec<u8>)], guard: bool) -> Sandbox {
+    // SAFETY: as for the kernel domain: whoever names an engine as such vouches for it.
+    unsafe { Sandbox::trust(engines.iter().map(|(_, bytes)| &bytes[..])) }.with_guard(guard)
 }
 
 /// The interfaces that this process and the kernel provide to modules.

@@ -20,6 +20,8 @@ use crate::output::{report_refused, write_out};
 pub struct InputFiles {
     /// The name to show and the bytes of each blob.
     pub blobs: Vec<(String, Vec<u8>)>,
+    /// The number of those blobs, the first ones, that are engines which the sandbox trusts.
+    pub engines: usize,
     /// Files that can't be read.
     pub unreadable: Vec<Refusal>,
     /// The input of the run.

@@ -120,14 +120,34 @@ fn files_wait_for_their_engine_and_its_failures_harm_no_other_in_a_process() {
     let files = Files::new();
     for domain in ["kernel", "user"] {
         let report = run_all("host", &files, &["--domain", domain]);
-        assert_eq!(report.modules.iter().find(|module| module.name == "echo").unwrap().domain, domain);
+        assert_eq!(domain_of_echo(&report), domain);
+    }
+}
+
+/// Returns the domain that the one module runs in.
+fn domain_of_echo(report: &Report) -> &str {
+    &report.modules.iter().find(|module| module.name == "echo").unwrap().domain
+}
+
+#[test]
+fn the_sandbox_trusts_the_engines_of_the_option_and_none_among_the_files() {
+    let files = Files::new();
+    let (json, engines) = (files.path("report.json"), files.engines());
+    for (engine, runs_in) in
+        [(vec![engines.join("compiler.mod")], "user"), (vec!["--engines".into(), engines], "sandbox")]
+    {
+        let options = ["host", "--domain", "sandbox", "--input", "hello", "--json"].map(PathBuf::from);
+        assert_code(&bareflow(options.into_iter().chain([json.clone(), files.path("echo.wasm")]).chain(engine)), 0);
+        let report = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+        assert_eq!(domain_of_echo(&report), runs_in);
     }
 }
 
 #[test]
 fn files_wait_for_their_engine_and_its_failures_harm_no_other_in_a_kernel() {
     let files = Files::new();
-    run_all("boot", &files, &[]);
+    // An engine among the files is not trusted.
+    assert_eq!(domain_of_echo(&run_all("boot", &files, &["--domain", "sandbox"])), "user");
 }
 
 #[test]

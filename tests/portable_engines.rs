@@ -270,11 +270,11 @@ fn programs_go_on_in_compiled_code_and_serve_their_callers() {
     let files = Files::new();
     let program = portable(&files, "counter");
     let [provider, user] = ["kinds", "kinds-user"].map(|name| portable(&files, name));
-    let blobs = files.engines().map(|(name, _, file)| (name.to_owned(), fs::read(file).unwrap())).collect();
+    let blobs: Vec<_> = files.engines().map(|(name, _, file)| (name.to_owned(), fs::read(file).unwrap())).collect();
     with_kernel(
         |machine| {
             machine.memory_megabytes = 1024;
-            machine.files = InputFiles { blobs, ..InputFiles::default() };
+            machine.files = InputFiles { engines: blobs.len(), blobs, ..InputFiles::default() };
         },
         |client| {
             traps_have_their_kinds(client);

@@ -114,8 +114,9 @@ fn sandbox(archive: &Archive<'_>) -> Sandbox {
     let options = &archive.options;
     // The digests of engines are for nothing where nobody asks for the sandbox.
     let may_be_asked_for = options.task == Task::Serve || options.load.domain == Domain::Sandbox;
-    let trusted = archive.blobs.iter().filter(|_| may_be_asked_for).map(|blob| blob.bytes);
-    // SAFETY: the operator, who chose the archive, vouches for its engines; those of clients and disks are not among them.
+    let trusted = archive.engines.iter().filter(|_| may_be_asked_for).copied();
+    // SAFETY: the operator, who put these engines into the archive as such, vouches for them; those among other files, of clients
+    // and on disks are none of them.
     unsafe { Sandbox::trust(trusted) }.with_guard(options.portable.guard)
 }
 

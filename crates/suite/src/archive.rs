@@ -26,11 +26,16 @@ pub const LIMITS: &str = "limits";
 /// The file in an archive with the options of the kernel, if they are not the default.
 pub const OPTIONS: &str = "options";
 
+/// The folder in an archive with the engines that the sandbox trusts.
+pub const ENGINES: &str = "engines/";
+
 /// The contents of an archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Archive<'bytes> {
     /// The blobs, in order.
     pub blobs: Vec<Source<'bytes>>,
+    /// Those of the blobs that lie in the folder [`ENGINES`].
+    pub engines: Vec<&'bytes [u8]>,
     /// The input.
     pub input: &'bytes [u8],
     /// The parameters to set and the imports to bind, one on each line.
@@ -81,7 +86,10 @@ impl<'bytes> Archive<'bytes> {
                     );
                 }
                 LABELS => labels = core::str::from_utf8(entry.data()).unwrap_or_default(),
-                name => archive.blobs.push(Source { label: name.to_string(), bytes: entry.data() }),
+                name => {
+                    archive.engines.extend(name.starts_with(ENGINES).then(|| entry.data()));
+                    archive.blobs.push(Source { label: name.to_string(), bytes: entry.data() });
+                }
             }
         }
         for (blob, label) in archive.blobs.iter_mut().zip(labels.lines()) {
@@ -113,15 +121,17 @@ mod tests {
             ("labels", b"dir/a file.mod\n"),
             ("0.mod", b"blob"),
             ("1.mod", b""),
+            ("engines/2.mod", b"engine"),
             ("input", b"in"),
             ("parameters", b"a.b=1\n"),
             ("limits", b"a.heap=1M\n"),
         ]);
         let archive = Archive::read(&bytes).unwrap();
+        assert_eq!(archive.engines, [b"engine"]);
         assert_eq!(archive.parameters, "a.b=1\n");
         assert_eq!(archive.limits, ModuleLimits::new("a.heap=1M\n"));
         assert_eq!(archive.input, b"in");
-        let expected = [("dir/a file.mod", &b"blob"[..]), ("1.mod", b"")];
+        let expected = [("dir/a file.mod", &b"blob"[..]), ("1.mod", b""), ("engines/2.mod", b"engine")];
         let found: Vec<_> = archive.blobs.iter().map(|blob| (blob.label.as_str(), blob.bytes)).collect();
         assert_eq!(found, expected);
         assert_eq!(Archive::read(b""), Ok(Archive::default()));

@@ -97,7 +97,7 @@ pub fn note_untrusted<P: Platform>(manager: &ModuleManager<P>, console: &impl Co
         line!(
             console,
             Plain,
-            " {name} runs in ring 3: {engine} was not given along at the start, so the sandbox does not trust it"
+            " {name} runs in ring 3: {engine} was not given along by `--engines`, so the sandbox does not trust it"
         );
     }
 }
