@@ -56,6 +56,12 @@ pub struct TablePlace {
 }
 
 impl TablePlace {
+    /// Returns the offset of the 4 unused bytes, which are always 0.
+    #[must_use]
+    pub const fn unused(self) -> u32 {
+        self.offset + 4
+    }
+
     /// Returns the offset of the first element.
     #[must_use]
     pub const fn elements(self) -> u32 {

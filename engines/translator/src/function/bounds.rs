@@ -78,11 +78,8 @@ impl Translator<'_, '_> {
             let most = most.min(u64::from(u32::MAX));
             return self.emit.builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, index, most.cast_signed());
         }
+        // Nothing is taken from the length: the one that an instance was carried with may be any, even below the first pages'.
         let (length, index) = (self.emit.memory_bytes(), self.emit.extend(index));
-        if end <= plan.initial_memory_bytes {
-            let most = self.emit.builder.ins().iadd_imm_s(length, -end.cast_signed());
-            return self.emit.builder.ins().icmp(IntCC::UnsignedGreaterThan, index, most);
-        }
         let end = self.emit.builder.ins().iadd_imm_s(index, end.cast_signed());
         self.emit.builder.ins().icmp(IntCC::UnsignedGreaterThan, end, length)
     }

@@ -91,8 +91,10 @@ impl Translator<'_, '_> {
         if !self.emit.environment.options.spectre_guard {
             return address;
         }
-        let first = self.emit.data();
-        self.emit.builder.ins().select_spectre_guard(outside, first, address)
+        // The word behind the table's size is 0, as null is; the context's words are addresses.
+        let (data, null) = (self.emit.data(), self.place(table).unused());
+        let null = self.emit.builder.ins().iadd_imm_s(data, i64::from(null));
+        self.emit.builder.ins().select_spectre_guard(outside, null, address)
     }
 
     fn element_address(&mut self, table: u32, index: Value) -> Value {
