@@ -10,9 +10,13 @@ use crate::error::LoadError;
 use crate::module::interfaces::Interfaces;
 #[cfg(feature = "supervision")]
 use crate::module::supervision::Supervision;
+#[cfg(all(feature = "portable", feature = "supervision"))]
+use crate::policy::Domain;
 use crate::policy::{FaultPolicy, LoadOptions};
 use crate::profile::Usage;
 use crate::provenance::Provenance;
+#[cfg(all(feature = "portable", feature = "supervision"))]
+use crate::provenance::digest;
 #[cfg(feature = "portable")]
 use crate::provenance::{Digest, digest_of_engine};
 
@@ -60,6 +64,9 @@ struct MetadataParts<A: Allocator> {
     /// The digest of the blob, if the module is an engine.
     #[cfg(feature = "portable")]
     engine_digest: Option<Digest>,
+    /// The digest of the blob, if the sandbox is asked for, an engine made the blob, and it is not kept.
+    #[cfg(all(feature = "portable", feature = "supervision"))]
+    compiled_digest: Option<Digest>,
     /// The supervision, if its policy asks for one.
     #[cfg(feature = "supervision")]
     supervision: Option<Box<Supervision<A>, A>>,
@@ -81,7 +88,11 @@ impl<A: Allocator + Clone> Metadata<A> {
         let _ = provenance;
         #[cfg(feature = "portable")]
         let engine_digest = digest_of_engine(parts[Part::Blob as usize], interfaces[0]);
-        if !cfg!(feature = "restart") || options.on_fault == FaultPolicy::Stop {
+        let is_kept = cfg!(feature = "restart") && options.on_fault != FaultPolicy::Stop;
+        #[cfg(all(feature = "portable", feature = "supervision"))]
+        let compiled_digest = (provenance.is_some() && options.domain == Domain::Sandbox && !is_kept)
+            .then(|| digest(parts[Part::Blob as usize]));
+        if !is_kept {
             parts[Part::Blob as usize] = &[];
         }
         let mut bytes = Vec::new_in(allocator.clone());
@@ -111,6 +122,8 @@ impl<A: Allocator + Clone> Metadata<A> {
             provenance: provenance.copied(),
             #[cfg(feature = "portable")]
             engine_digest,
+            #[cfg(all(feature = "portable", feature = "supervision"))]
+            compiled_digest,
             #[cfg(feature = "supervision")]
             supervision,
         };
@@ -168,6 +181,14 @@ impl<A: Allocator> Metadata<A> {
     #[cfg(feature = "portable")]
     pub(crate) fn engine_digest(&self) -> Option<Digest> {
         self.0.as_ref()?.engine_digest
+    }
+
+    /// Returns the digest of the only bytes that the module may be made of, which are not kept, if what it may do is due to who
+    /// made them: it was compiled for the sandbox, or it is an engine.
+    #[cfg(all(feature = "portable", feature = "supervision"))]
+    pub(crate) fn trusted_digest(&self) -> Option<Digest> {
+        let parts = self.0.as_ref()?;
+        parts.engine_digest.or(parts.compiled_digest)
     }
 
     /// Returns the values of its parameters; empty if none was set.

@@ -111,3 +111,26 @@ fn the_sandbox_needs_no_permission_for_all_blobs() {
     assert_eq!(manager.stats(id).unwrap().domain, Domain::Sandbox);
     assert_eq!(manager.load(&blob::small("other")), Err(LoadError::NoKernelDomain));
 }
+
+#[cfg(feature = "supervision")]
+#[test]
+fn what_is_trusted_for_its_bytes_is_restarted_from_those_alone() {
+    use crate::error::RestartError;
+
+    let (engine, program) = (engine(), blob::small("program"));
+    let mut made = compiled(&program, "compiler", b"wasm");
+    made.provenance.engine_digest = digest(&engine);
+    let platform = FakePlatform { has_user: true, ..FakePlatform::default() };
+    let manager = manager(&platform, Timing::Precise);
+    manager.permit_sandbox(trusting(&engine));
+    let sandboxed = LoadOptions { domain: Domain::Sandbox, ..LoadOptions::DEFAULT };
+    let compiled = manager.load_compiled(&made, &sandboxed).unwrap();
+    let engine_id = manager.load_with(&engine, &sandboxed).unwrap();
+    for (id, own) in [(compiled, &program), (engine_id, &engine)] {
+        // Name, version and length are the same.
+        let mut other = own.clone();
+        blob::change_header(&mut other, |header| header.time_us += 1);
+        assert_eq!(manager.restart(id, Some(&other)), Err(RestartError::OtherBlob));
+        assert_eq!(manager.restart(id, Some(own)), Ok(()));
+    }
+}

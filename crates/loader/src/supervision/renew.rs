@@ -13,6 +13,8 @@ use crate::module::placed::PlacedModule;
 use crate::module::{Module, ModuleId};
 use crate::name::{Name, Version};
 use crate::platform::{Occurrence, Platform};
+#[cfg(all(feature = "portable", feature = "supervision"))]
+use crate::provenance::digest;
 use crate::registry::Slot;
 
 impl<P: Platform> ModuleManager<P> {
@@ -140,9 +142,15 @@ fn kept_or<'blob>(kept: &'blob [u8], other: Option<&'blob [u8]>) -> Result<&'blo
     if kept.is_empty() { other.ok_or(RestartError::NotKept) } else { Ok(kept) }
 }
 
-/// Checks that the blob is the one of the module, as far as that can be seen at a glance.
+/// Checks that the blob is the one of the module: by all of its bytes if it was compiled for the sandbox or is an engine, and
+/// else as far as that can be seen at a glance.
 fn check_blob<P: Platform>(module: &Module<P>, blob: Option<&[u8]>) -> Result<(), RestartError> {
-    let blob = kept_or(module.metadata.blob(), blob)?;
+    let kept = module.metadata.blob();
+    let blob = kept_or(kept, blob)?;
+    #[cfg(all(feature = "portable", feature = "supervision"))]
+    if kept.is_empty() && module.metadata.trusted_digest().is_some_and(|trusted| trusted != digest(blob)) {
+        return Err(RestartError::OtherBlob);
+    }
     let raw = RawModule::parse(blob).map_err(LoadError::from)?;
     let found = (Name::from_field(raw.header().name), Version::of(&raw.header()), blob.len() as u64);
     if found != (Some(module.name), module.version, module.blob_size) {
