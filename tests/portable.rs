@@ -75,7 +75,7 @@ const REFUSED: [(&str, &str); 6] = [
     ("panics.wasm", "the engine compiler faulted: panic"),
     ("loops.wasm", "the engine compiler faulted: time_budget"),
     ("hungry.wasm", "the engine compiler faulted: heap_budget"),
-    ("cut.wasm", "too short"),
+    ("cut.wasm", "no WebAssembly in its binary format"),
     ("empty.wasm", "engine compiler: "),
 ];
 
