@@ -42,6 +42,8 @@ pub enum Kind {
     Stop = 3,
     /// A timer that starts anew after each handler; when it is due, that is a fault of the module.
     Watchdog = 4,
+    /// An interrupt of a device that the module drives. Since ABI 1.6.
+    Interrupt = 5,
 }
 
 impl Kind {
@@ -52,6 +54,7 @@ impl Kind {
             2 => Kind::Notification,
             3 => Kind::Stop,
             4 => Kind::Watchdog,
+            5 => Kind::Interrupt,
             _ => return None,
         })
     }
@@ -65,13 +68,14 @@ impl Kind {
             Kind::Notification => "notification",
             Kind::Stop => "stop",
             Kind::Watchdog => "watchdog",
+            Kind::Interrupt => "interrupt",
         }
     }
 
     /// Returns whether a function handles it.
     #[must_use]
     pub const fn has_handler(self) -> bool {
-        matches!(self, Kind::Timer | Kind::Subscription | Kind::Stop)
+        matches!(self, Kind::Timer | Kind::Subscription | Kind::Stop | Kind::Interrupt)
     }
 
     /// Returns whether it is timed.
@@ -90,7 +94,8 @@ pub struct Event<'bytes> {
     pub at_start: bool,
     /// The number of the plain function that handles it, counted from 0; 0 as well if the [kind](Kind::has_handler) has none.
     pub function: u16,
-    /// The period of a timer, in microseconds, or 0 if only the module starts it; the time of a watchdog.
+    /// The period of a timer, in microseconds, or 0 if only the module starts it; the time of a watchdog; the number of an
+    /// interrupt's device.
     pub period_us: u64,
     /// The name.
     pub name: &'bytes str,

@@ -14,13 +14,14 @@ use crate::fnv::{START, hash_bytes};
 
 /// The fingerprints of all minor versions of this major version, the newest last.
 ///
-/// 1.4 has the layout of 1.3, with events.
+/// 1.4 has the layout of 1.3, with events; 1.6 that of 1.5, with devices.
 pub const FINGERPRINTS: [u64; crate::ABI_MINOR as usize + 1] = [
     0x8b60_152d_0b28_b9ca,
     0x9ee7_6499_3ea9_c676,
     0xcecd_4129_3e89_3d08,
     0x9e39_f663_af73_d674,
     0x9e39_f663_af73_d674,
+    0x449e_ee5a_bb3b_a695,
     0x449e_ee5a_bb3b_a695,
 ];
 
@@ -34,6 +35,7 @@ const COUNTS: [[usize; 3]; FINGERPRINTS.len()] = [
     [11, 5, CALL_FIELDS.len()],
     [11, 6, CALL_FIELDS.len()],
     [11, 6, CALL_FIELDS.len()],
+    [11, 7, CALL_FIELDS.len()],
     [11, 7, CALL_FIELDS.len()],
 ];
 

@@ -20,6 +20,7 @@ pub mod context;
 #[cfg(all(bareflow_module, feature = "critical-section"))]
 mod critical;
 pub mod depends;
+pub mod devices;
 #[cfg(bareflow_driver)]
 #[doc(hidden)]
 pub mod driver;
@@ -74,7 +75,7 @@ pub use bareflow_macros::{Failure, Plain, Scalar, interface};
 pub const ABI_MAJOR: u16 = 1;
 
 /// The minor version of the ABI: a blob's minor version must not be above the loader's.
-pub const ABI_MINOR: u16 = 5;
+pub const ABI_MINOR: u16 = 6;
 
 /// The parts that the macros need. They are not for authors, and change without notice.
 #[doc(hidden)]

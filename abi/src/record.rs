@@ -20,6 +20,9 @@ pub const EVENTS: u32 = 3;
 /// The linear memory of the module: a [`MemoryRecord`](crate::memory::MemoryRecord). Since ABI 1.5.
 pub const MEMORY: u32 = 4;
 
+/// The devices that the module drives: [`Devices`](crate::devices::Devices). Since ABI 1.6.
+pub const DEVICES: u32 = 5;
+
 /// The expected result of the module's run, as a little-endian `i32`.
 ///
 /// Tests of the module may compare it; loaders ignore it.

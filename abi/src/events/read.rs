@@ -1,5 +1,7 @@
 //! Reads and checks encoded events.
 
+use crate::devices::MAX_DEVICES;
+
 use super::{Event, FLAG_AT_START, HEADER_SIZE, Kind, MAX_EVENTS};
 use super::{is_event_name, is_published_by_loader, is_source};
 
@@ -123,7 +125,8 @@ impl<'bytes> Events<'bytes> {
             return Err(BadEvent::Function);
         }
         let period_us = u64::from_le_bytes(period);
-        if period_us != 0 && !kind.is_timed() || period_us == 0 && kind == Kind::Watchdog {
+        let has_number = kind.is_timed() || kind == Kind::Interrupt && period_us < MAX_DEVICES as u64;
+        if period_us != 0 && !has_number || period_us == 0 && kind == Kind::Watchdog {
             return Err(BadEvent::Period);
         }
         self.0 = rest;

@@ -56,6 +56,11 @@ fn rejects_each_wrong_field() {
     one(Event { function: 1, ..DOG }, BadEvent::Function);
     one(Event { period_us: 0, ..DOG }, BadEvent::Period);
     one(Event { period_us: 1, ..PRICE }, BadEvent::Period);
+    let interrupt = Event { kind: Kind::Interrupt, at_start: false, period_us: 7, ..TICK };
+    assert_eq!(check(&[DONE, interrupt]), Ok(()));
+    one(Event { period_us: 8, ..interrupt }, BadEvent::Period);
+    one(Event { function: 1, ..interrupt }, BadEvent::Function);
+    one(Event { at_start: true, ..interrupt }, BadEvent::Kind);
     one(DONE, BadEvent::DuplicateName);
     assert_eq!(check(&[STOP, Event { name: "again", ..STOP }]), Err((2, BadEvent::TooMany)));
     // The same name for what is handled and what is published is no confusion.
@@ -66,7 +71,7 @@ fn rejects_each_wrong_field() {
 fn rejects_each_wrong_byte() {
     let bytes: [u8; encoded_size(&[TICK])] = encode(&[TICK]);
     for (at, value, what) in [
-        (0, 5, BadEvent::Kind),
+        (0, 6, BadEvent::Kind),
         (1, 2, BadEvent::Kind),
         (6, 1, BadEvent::Kind),
         (7, 1, BadEvent::Kind),

@@ -1,0 +1,17 @@
+//! Functions on PCI (PCI Local Bus Specification 3.0).
+//!
+//! The bus itself is that of the crate `virtio-drivers`. What follows what a function says of itself is here, since that may
+//! be anything: capabilities that form a loop, registers without a size or beyond all memory.
+
+mod bars;
+mod capabilities;
+mod msix;
+mod scan;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use bars::{AddressWindow, Bar, BarError, Bars, assign_addresses, find_bars};
+pub use capabilities::{Capability, capabilities};
+pub use msix::{MsiX, MsiXError};
+pub use scan::{Function, scan};
+pub use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};

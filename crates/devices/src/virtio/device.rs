@@ -1,0 +1,228 @@
+//! A virtio device by its registers: the common configuration, the notifications and its own configuration (4.1.4).
+
+use bareflow_device::DeviceError;
+
+use super::page::MAX_QUEUE_SIZE;
+use crate::registers::{Part, Registers};
+
+/// The offsets of the common configuration (4.1.4.3).
+const DEVICE_FEATURES_SELECT: u64 = 0;
+const DEVICE_FEATURES: u64 = 4;
+const DRIVER_FEATURES_SELECT: u64 = 8;
+const DRIVER_FEATURES: u64 = 12;
+const CONFIG_VECTOR: u64 = 16;
+const STATUS: u64 = 20;
+const GENERATION: u64 = 21;
+const QUEUE_SELECT: u64 = 22;
+const QUEUE_SIZE: u64 = 24;
+const QUEUE_VECTOR: u64 = 26;
+const QUEUE_ENABLE: u64 = 28;
+const QUEUE_NOTIFY: u64 = 30;
+const QUEUE_ADDRESSES: [u64; 3] = [32, 40, 48];
+
+/// The bits of the status (2.1).
+const ACKNOWLEDGE: u8 = 1;
+const DRIVER: u8 = 2;
+const DRIVER_OK: u8 = 4;
+const FEATURES_OK: u8 = 8;
+
+/// The vector of no interrupt.
+const NO_VECTOR: u16 = u16::MAX;
+
+/// The features of queues and transports (6): the driver has no say in them.
+const RESERVED: u64 = ((1 << 50) - 1) & !((1 << 24) - 1);
+
+/// Those that the device must have, and those that are taken if it has them: addresses of an IOMMU's.
+const VERSION_1: u64 = 1 << 32;
+const ACCESS_PLATFORM: u64 = 1 << 33;
+
+/// The number of reads after which a device is given up that does not end its reset, and those of a configuration that
+/// changes all the time.
+const PATIENCE: u32 = 1_000_000;
+const TRIES: u32 = 100;
+
+/// The state of the setting up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// It was reset.
+    Reset,
+    /// The features are agreed on.
+    Negotiated,
+    /// It runs.
+    Started,
+}
+
+/// A device that can't be set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// It does not end its reset.
+    #[error("it does not end its reset")]
+    Lost,
+}
+
+impl From<StartError> for DeviceError {
+    fn from(StartError::Lost: StartError) -> DeviceError {
+        DeviceError::Lost
+    }
+}
+
+/// A device, by its registers.
+#[derive(Debug)]
+pub struct VirtioDevice<R> {
+    common: Part<R>,
+    notify: Part<R>,
+    notify_distance: u32,
+    config: Option<Part<R>>,
+    setup: Setup,
+}
+
+impl<R: Registers> VirtioDevice<R> {
+    /// Takes a device over, and resets it.
+    ///
+    /// # Errors
+    /// It does not end its reset.
+    pub fn new(
+        common: Part<R>,
+        (notify, notify_distance): (Part<R>, u32),
+        config: Option<Part<R>>,
+    ) -> Result<VirtioDevice<R>, StartError> {
+        let mut device = VirtioDevice { common, notify, notify_distance, config, setup: Setup::Reset };
+        device.reset()?;
+        Ok(device)
+    }
+
+    /// Returns how far it is set up.
+    pub const fn setup(&self) -> Setup {
+        self.setup
+    }
+
+    /// Resets the device: it uses no queue any more.
+    ///
+    /// # Errors
+    /// It does not end its reset.
+    pub fn reset(&mut self) -> Result<(), StartError> {
+        self.setup = Setup::Reset;
+        self.common.write_u8(STATUS, 0);
+        (0..PATIENCE).any(|_| self.common.read_u8(STATUS) == 0).then_some(()).ok_or(StartError::Lost)
+    }
+
+    /// Agrees on features. Returns those of the device's type that both sides have, and `VERSION_1`.
+    ///
+    /// # Errors
+    /// The device is of an old version, or does not take the features.
+    pub fn negotiate(&mut self, wanted: u64) -> Result<u64, DeviceError> {
+        if self.setup != Setup::Reset {
+            return Err(DeviceError::BadOrder);
+        }
+        self.common.write_u8(STATUS, ACKNOWLEDGE | DRIVER);
+        let half = |number: u32| {
+            self.common.write_u32(DEVICE_FEATURES_SELECT, number);
+            u64::from(self.common.read_u32(DEVICE_FEATURES))
+        };
+        let offered = half(0) | half(1) << 32;
+        let accepted = offered & (wanted & !RESERVED | VERSION_1 | ACCESS_PLATFORM);
+        if accepted & VERSION_1 == 0 {
+            return Err(DeviceError::Features);
+        }
+        for (number, half) in [(0, accepted as u32), (1, (accepted >> 32) as u32)] {
+            self.common.write_u32(DRIVER_FEATURES_SELECT, number);
+            self.common.write_u32(DRIVER_FEATURES, half);
+        }
+        self.common.write_u8(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+        if self.common.read_u8(STATUS) & FEATURES_OK == 0 {
+            return Err(DeviceError::Features);
+        }
+        self.setup = Setup::Negotiated;
+        Ok(accepted & !ACCESS_PLATFORM)
+    }
+
+    /// Returns the size that a queue gets for which `wanted` is asked: a power of two.
+    ///
+    /// # Errors
+    /// The features are not agreed on, the device has no such queue, or uses it already.
+    pub fn queue_size(&self, queue: u16, wanted: u32) -> Result<u16, DeviceError> {
+        if self.setup != Setup::Negotiated {
+            return Err(DeviceError::BadOrder);
+        }
+        self.common.write_u16(QUEUE_SELECT, queue);
+        let largest = u32::from(self.common.read_u16(QUEUE_SIZE)).min(wanted).min(MAX_QUEUE_SIZE as u32);
+        if largest == 0 || self.common.read_u16(QUEUE_ENABLE) != 0 {
+            return Err(DeviceError::NoSuchQueue);
+        }
+        Ok(1 << largest.ilog2())
+    }
+
+    /// Sets a queue up, of a size that [`queue_size`](Self::queue_size) returned, by the addresses of its three parts.
+    /// `vector`: the number of the interrupt, if there is one. Returns the place of its notifications.
+    ///
+    /// # Errors
+    /// The device does not take the vector, or has no place for notifications.
+    pub fn set_queue(
+        &mut self,
+        queue: u16,
+        size: u16,
+        addresses: [u64; 3],
+        vector: Option<u16>,
+    ) -> Result<u64, DeviceError> {
+        self.common.write_u16(QUEUE_SELECT, queue);
+        let notify = u64::from(self.common.read_u16(QUEUE_NOTIFY)) * u64::from(self.notify_distance);
+        if notify + 2 > self.notify.length() || !notify.is_multiple_of(2) {
+            return Err(DeviceError::BadDevice);
+        }
+        self.common.write_u16(QUEUE_SIZE, size);
+        for (register, address) in QUEUE_ADDRESSES.into_iter().zip(addresses) {
+            self.common.write_u32(register, address as u32);
+            self.common.write_u32(register + 4, (address >> 32) as u32);
+        }
+        for register in [CONFIG_VECTOR, QUEUE_VECTOR] {
+            let vector = vector.unwrap_or(NO_VECTOR);
+            self.common.write_u16(register, vector);
+            // It says so if it has no resources for the interrupt.
+            if self.common.read_u16(register) != vector {
+                return Err(DeviceError::BadDevice);
+            }
+        }
+        self.common.write_u16(QUEUE_ENABLE, 1);
+        Ok(notify)
+    }
+
+    /// Starts the device.
+    ///
+    /// # Errors
+    /// The features are not agreed on.
+    pub fn start(&mut self) -> Result<(), DeviceError> {
+        if self.setup != Setup::Negotiated {
+            return Err(DeviceError::BadOrder);
+        }
+        self.common.write_u8(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+        self.setup = Setup::Started;
+        Ok(())
+    }
+
+    /// Tells the device that there is something in a queue, at the place that [`set_queue`](Self::set_queue) returned.
+    #[inline]
+    pub fn notify(&self, place: u64, queue: u16) {
+        self.notify.write_u16(place, queue);
+    }
+
+    /// Copies bytes of the device's configuration, of one and the same generation, and passes them to `put`, which returns
+    /// whether it takes more. `length`: how many it takes.
+    ///
+    /// # Errors
+    /// They do not lie in it, or it changes all the time.
+    pub fn config(&self, offset: u32, into: &mut [u8]) -> Result<(), DeviceError> {
+        let config = self.config.as_ref().ok_or(DeviceError::OutOfRange)?;
+        let offset = u64::from(offset);
+        if offset + into.len() as u64 > config.length() {
+            return Err(DeviceError::OutOfRange);
+        }
+        for _ in 0..TRIES {
+            let before = self.common.read_u8(GENERATION);
+            into.iter_mut().zip(offset..).for_each(|(byte, place)| *byte = config.read_u8(place));
+            if self.common.read_u8(GENERATION) == before {
+                return Ok(());
+            }
+        }
+        Err(DeviceError::BadDevice)
+    }
+}

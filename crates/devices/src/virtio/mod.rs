@@ -1,0 +1,24 @@
+//! Virtio devices (OASIS, Virtual I/O Device 1.2): where a function on PCI has their registers (`structures`), the registers
+//! themselves (`device`), and the queues, which the kernel alone writes (`queue`, `page`).
+
+mod device;
+mod page;
+mod queue;
+mod structures;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use device::{Setup, StartError, VirtioDevice};
+pub use page::{MAX_QUEUE_SIZE, QueuePage};
+pub use queue::{Broken, Done, Piece, Queue};
+pub use structures::{Structure, StructureError, Structures};
+
+/// The types whose requests carry no addresses: what such a device reaches is what its queues say. A graphics card, a
+/// balloon, or an IOMMU takes addresses of memory in its requests, too.
+const BOUNDED_BY_QUEUES: [u16; 9] = [1, 2, 3, 4, 8, 9, 18, 19, 25];
+
+/// Returns whether a type of device reaches no memory but that of the buffers in its queues.
+#[must_use]
+pub fn is_bounded_by_queues(kind: u16) -> bool {
+    BOUNDED_BY_QUEUES.contains(&kind)
+}

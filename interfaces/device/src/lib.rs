@@ -1,0 +1,73 @@
+//! The interfaces `device` and `virtio`: the devices that a module drives.
+//!
+//! The loader itself provides both under the name `loader`. A module declares its devices in `Cargo.toml`, and names them by
+//! their numbers in that order. It gets a device when it goes live, and is told so by the device's event, as of each
+//! interrupt from then on.
+//!
+//! Memory that a device reads or writes is a region that the module [attaches](Device::attach). The module never has the
+//! address of any: the embedder writes the queues of a virtio device, of buffers that it has checked.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod error;
+mod values;
+
+pub use error::DeviceError;
+pub use values::{Buffer, Completion, Description};
+
+use bareflow_abi::{Out, interface};
+
+/// The devices of the module that calls.
+#[interface(version = "1.0")]
+pub trait Device {
+    /// Says what a device is.
+    fn describe(&self, device: u32, into: &mut Description) -> Result<(), DeviceError>;
+
+    /// Resets a device and lets it use memory and send interrupts.
+    fn open(&mut self, device: u32) -> Result<(), DeviceError>;
+
+    /// Resets a device, takes all memory from it, and lets it use none any more.
+    fn close(&mut self, device: u32) -> Result<(), DeviceError>;
+
+    /// Makes the device's event due at its next interrupt: at once, if that came already.
+    ///
+    /// Each interrupt makes it due once, until this is called again.
+    fn listen(&mut self, device: u32) -> Result<(), DeviceError>;
+
+    /// Lets a device use a region, which the caller owns or was lent as shared memory. Returns the number of the memory, by
+    /// which buffers name it.
+    ///
+    /// From then on it is shared memory, and can't be taken back.
+    fn attach(&mut self, device: u32, region: u32) -> Result<u32, DeviceError>;
+
+    /// Takes memory from a device again that has no buffers in it.
+    fn detach(&mut self, device: u32, memory: u32) -> Result<(), DeviceError>;
+}
+
+/// The virtio devices of the module that calls, by the specification of OASIS, Virtual I/O Device 1.2.
+#[interface(version = "1.0")]
+pub trait Virtio {
+    /// Begins to set up a device that is open, and asks for features by their bits. Returns those that both sides have.
+    ///
+    /// What the queues look like is not the driver's to choose: those features are never accepted, `VERSION_1` always.
+    fn negotiate(&mut self, device: u32, wanted: u64) -> Result<u64, DeviceError>;
+
+    /// Sets up a queue, of up to `size` buffers. Returns for how many.
+    fn queue(&mut self, device: u32, queue: u32, size: u32) -> Result<u32, DeviceError>;
+
+    /// Starts a device whose queues are set up.
+    fn start(&mut self, device: u32) -> Result<(), DeviceError>;
+
+    /// Appends bytes of a device's configuration from `offset` on to `into`, as many as there is room for.
+    fn config(&self, device: u32, offset: u32, into: &mut Out<'_, u8>) -> Result<(), DeviceError>;
+
+    /// Gives buffers to the device, in order. Returns how many it took: whole chains, as long as there is room.
+    ///
+    /// # Errors
+    /// Of the first buffer that is none; those before it are the device's.
+    fn submit(&mut self, device: u32, queue: u32, buffers: &[Buffer]) -> Result<u32, DeviceError>;
+
+    /// Appends to `into` what the device is done with, as much as there is room for. Returns how many chains it still has.
+    fn collect(&mut self, device: u32, queue: u32, into: &mut Out<'_, Completion>) -> Result<u32, DeviceError>;
+}
