@@ -4,12 +4,13 @@ use core::ops::Range;
 
 use bareflow_containment::timer::LocalApic;
 use bareflow_containment::{Contained, Kernel, TrapFrame, descriptor_tables};
-use bareflow_loader::{ModuleManager, Name, Printable};
+use bareflow_loader::{DeviceBus, ModuleManager, Name, Printable};
 use bareflow_suite::OUTPUT_CAPACITY;
 use bareflow_suite::console::Style;
 use spin::Once;
 use x86_64::structures::paging::PhysFrame;
 
+use crate::devices::{Bus, interrupts};
 use crate::memory::layout::{KERNEL_STACK, PHYSICAL_MAP};
 use crate::memory::{frames, image_range};
 use crate::power::{ExitCode, exit_qemu};
@@ -101,11 +102,20 @@ unsafe impl Kernel for ThisKernel {
 
     fn tick(&self, frame: &mut TrapFrame, in_module: bool) -> bool {
         serve::drain_rx();
+        interrupts::tick();
         RIG.get().is_some_and(|rig| (rig.tick)(frame, in_module))
     }
 
     fn debug(&self, frame: &mut TrapFrame) -> bool {
         RIG.get().is_some_and(|rig| (rig.debug)(frame))
+    }
+
+    fn interrupt(&self, vector: u8) {
+        interrupts::take(vector);
+    }
+
+    fn devices(&self) -> Option<&dyn DeviceBus> {
+        Some(&Bus)
     }
 
     fn has_deferred_work(&self) -> bool {

@@ -16,6 +16,8 @@ mod console;
 #[cfg(target_os = "none")]
 mod containment;
 #[cfg(target_os = "none")]
+mod devices;
+#[cfg(target_os = "none")]
 mod disk;
 #[cfg(target_os = "none")]
 mod dump;

@@ -83,6 +83,19 @@ pub unsafe trait Kernel: Sync {
         false
     }
 
+    /// Takes an interrupt of a vector from [`FIRST_DEVICE`](crate::timer::FIRST_DEVICE) to
+    /// [`LAST_DEVICE`](crate::timer::LAST_DEVICE), also one that no device sent: any code in ring 0, and any device that
+    /// writes to memory, can raise it. Deferred work is done behind it as behind a tick. By default does nothing.
+    fn interrupt(&self, vector: u8) {
+        let _ = vector;
+    }
+
+    /// Returns the devices that modules may drive; by default there are none.
+    #[cfg(feature = "devices")]
+    fn devices(&self) -> Option<&dyn bareflow_loader::DeviceBus> {
+        None
+    }
+
     /// Returns whether there is deferred work, which shall not wait for the running module's end. Asked at each tick.
     fn has_deferred_work(&self) -> bool {
         false
@@ -102,7 +115,14 @@ pub trait Ticks: Sync {
     /// Returns whether a tick arrived whose end was not signalled yet. Modules can raise the vector by `int`, too.
     fn is_in_service(&self) -> bool;
 
-    /// Signals the end of a tick.
+    /// Returns whether an interrupt of this vector arrived whose end was not signalled yet; by default never: there are
+    /// none besides ticks.
+    fn is_vector_in_service(&self, vector: u8) -> bool {
+        let _ = vector;
+        false
+    }
+
+    /// Signals the end of a tick, or of an interrupt.
     fn end_of_interrupt(&self);
 }
 

@@ -234,6 +234,11 @@ unsafe impl Platform for Contained {
         image.unmap_region(memory);
     }
 
+    #[cfg(feature = "devices")]
+    fn device_bus(&self) -> Option<&dyn bareflow_loader::DeviceBus> {
+        kernel::kernel().devices()
+    }
+
     #[inline(always)]
     fn call_provider(&self, name: &Name, call: impl FnOnce() -> Reply) -> Option<Reply> {
         call::provider::call_provider(name, call)

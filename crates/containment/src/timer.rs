@@ -17,6 +17,12 @@ pub const TICK_US: u32 = 1000;
 /// The vector of the tick.
 pub const TICK: u64 = 32;
 
+/// The first vector of devices.
+pub const FIRST_DEVICE: u64 = 33;
+
+/// The last one.
+pub const LAST_DEVICE: u64 = 46;
+
 /// The vector of spurious interrupts. Its low four bits are set, as older processors require.
 pub const SPURIOUS: u64 = 47;
 
@@ -79,7 +85,12 @@ impl Ticks for LocalApic {
 
     fn is_in_service(&self) -> bool {
         // `int` sets no such bit (Intel SDM volume 3, 11.8.4).
-        read(IN_SERVICE + TICK / 32 * IN_SERVICE_DISTANCE) >> (TICK % 32) & 1 != 0
+        self.is_vector_in_service(TICK as u8)
+    }
+
+    fn is_vector_in_service(&self, vector: u8) -> bool {
+        let vector = u64::from(vector);
+        read(IN_SERVICE + vector / 32 * IN_SERVICE_DISTANCE) >> (vector % 32) & 1 != 0
     }
 
     fn end_of_interrupt(&self) {

@@ -38,6 +38,8 @@ extern crate std;
 // supervision, portable, and the files for replacement, unloading and profiles. `provenance` follows name, and `sandbox` format.
 mod call;
 pub mod depends;
+#[cfg(feature = "devices")]
+mod devices;
 pub mod diagnosis;
 pub mod error;
 #[cfg(feature = "events")]
@@ -91,6 +93,8 @@ pub use call::batch::BatchTiming;
 pub use call::callee::Callee;
 pub use call::pinned::PinnedModule;
 pub use depends::{DependencyCycle, VersionRange};
+#[cfg(feature = "devices")]
+pub use devices::DeviceDetails;
 pub use diagnosis::Diagnosis;
 #[cfg(feature = "supervision")]
 pub use error::RestartError;
@@ -123,6 +127,8 @@ pub use platform::{
     Call, CallFailure, CallOutcome, Callees, EventLimits, FastExit, FastReturn, ImageSize, LinearMemory, MAX_DEPTH,
     Occurrence, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, WritableImage,
 };
+#[cfg(feature = "devices")]
+pub use platform::{DeviceBus, DeviceFacts, Reach};
 pub use policy::allowed::{Allowed, MAX_INTERFACES};
 #[cfg(feature = "parameters")]
 pub use policy::assignment::{Assignment, BadAssignment};

@@ -19,6 +19,8 @@ use crate::platform::{CallFailure, CallOutcome, Platform};
 use crate::policy::LoadOptions;
 use crate::policy::kernel_domain::KernelDomain;
 use crate::profile::{SpareBuffer, Timing};
+#[cfg(feature = "devices")]
+use crate::registry::devices::ClaimTable;
 use crate::registry::embedder::Embedder;
 #[cfg(feature = "events")]
 use crate::registry::events::EventTable;
@@ -94,6 +96,9 @@ pub struct ModuleManager<P: Platform> {
     pub(crate) stateful: Cell<usize>,
     /// The number of running calls that modules have made to modules.
     pub(crate) depth: Cell<usize>,
+    /// The devices that modules have.
+    #[cfg(feature = "devices")]
+    pub(crate) claims: RefCell<ClaimTable<P::Alloc>>,
     /// The events of modules, once one that has any was loaded.
     #[cfg(feature = "events")]
     pub(crate) events: RefCell<Option<EventTable<P::Alloc>>>,
@@ -148,6 +153,8 @@ impl<P: Platform> ModuleManager<P> {
             callers: Cell::new(0),
             stateful: Cell::new(0),
             depth: Cell::new(0),
+            #[cfg(feature = "devices")]
+            claims: RefCell::new(ClaimTable::new_in(platform.allocator())),
             #[cfg(feature = "events")]
             events: RefCell::new(None),
             #[cfg(feature = "events")]
@@ -274,6 +281,8 @@ impl<P: Platform> ModuleManager<P> {
 
 impl<P: Platform> Drop for ModuleManager<P> {
     fn drop(&mut self) {
+        #[cfg(feature = "devices")]
+        self.close_all_devices();
         for module in self.registry.drain() {
             self.platform.release(module.placed.image);
         }

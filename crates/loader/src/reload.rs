@@ -130,6 +130,8 @@ impl<P: Platform> ModuleManager<P> {
         }
         #[cfg(feature = "events")]
         self.start_events(id, old);
+        #[cfg(feature = "devices")]
+        self.start_devices(id, old);
         let switch_cycles = self.platform.clock_fenced().saturating_sub(start);
         let replaced = old.and_then(|old| self.retire_replaced(old));
         Reloaded { id, replaced, state, prepare_cycles, switch_cycles }

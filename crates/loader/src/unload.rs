@@ -98,6 +98,8 @@ impl<P: Platform> ModuleManager<P> {
         let leak = self.account(&module);
         if module.metadata.is_some() {
             self.count_module(&module, false);
+            #[cfg(feature = "devices")]
+            self.release_devices(slot.index());
             #[cfg(feature = "regions")]
             self.detach_regions(slot.index(), &module.metadata, false);
         }

@@ -56,6 +56,9 @@ pub trait Virtio {
     /// Sets up a queue, of up to `size` buffers. Returns for how many.
     fn queue(&mut self, device: u32, queue: u32, size: u32) -> Result<u32, DeviceError>;
 
+    /// Says whether a queue's completions are to send interrupts, as they do at first.
+    fn interrupt(&mut self, device: u32, queue: u32, wanted: bool) -> Result<(), DeviceError>;
+
     /// Starts a device whose queues are set up.
     fn start(&mut self, device: u32) -> Result<(), DeviceError>;
 

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use bareflow_containment::{may_run_modules, timer};
 
 use super::{KernelServer, channel_queue};
+use crate::devices::interrupts;
 
 /// The server whose clients are polled.
 static SERVER: AtomicPtr<KernelServer> = AtomicPtr::new(core::ptr::null_mut());
@@ -27,6 +28,7 @@ pub fn is_due() -> bool {
     channel_queue::has_bytes()
         || timer::milliseconds().is_multiple_of(POLL_INTERVAL_MS)
         || server.manager().has_due_events()
+        || interrupts::are_pending()
         || has_calls(server)
 }
 

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 use x86_64::structures::paging::PhysFrame;
 
-use super::window;
+use crate::devices::window;
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::{frames, physical};
 

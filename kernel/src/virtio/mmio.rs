@@ -4,7 +4,8 @@
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceType, SomeTransport};
 
-use super::{TransportError, window};
+use super::TransportError;
+use crate::devices::window;
 
 /// The start of the ranges, the size of each, and their largest number.
 const START: u64 = 0xfeb0_0000;

@@ -1,47 +1,42 @@
-//! Virtio devices (OASIS, Virtual I/O Device 1.1): discovery (`pci`, `mmio`), the mappings of their registers
-//! (`window`), the memory that they share with their drivers (`hal`), and the channel to the host (`channel`). They
-//! use no interrupts: the kernel polls.
+//! The virtio devices that the kernel drives itself (OASIS, Virtual I/O Device 1.1): discovery (`pci`, `mmio`), the memory
+//! that they share with their drivers (`hal`), and the channel to the host (`channel`). They use no interrupts: the kernel
+//! polls.
 
 pub mod channel;
 pub mod hal;
 mod mmio;
 mod pci;
-mod window;
 
+use bareflow_devices::pci::BarError;
+use bareflow_devices::virtio::StructureError;
 use virtio_drivers::transport::pci::VirtioPciError;
 use virtio_drivers::transport::{DeviceType, SomeTransport};
 
-use crate::memory::layout::DEVICE_WINDOW_BYTES;
+use crate::devices::{ports, window};
 
 /// Finds the first device of type `device_type`: on a PCI bus, or, on a machine without one, among microvm's devices.
 ///
 /// # Errors
 /// When its registers can't be used.
 pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, TransportError> {
-    if pci::is_there() { pci::find(device_type) } else { mmio::find(device_type) }
+    match ports::root() {
+        Some(root) => pci::find(root, device_type),
+        None => mmio::find(device_type),
+    }
 }
 
 /// The reason why a device's registers can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The registers can't be mapped.
-    #[error(
-        "the device's registers take {size} bytes, expected frames to map them and {DEVICE_WINDOW_BYTES} at the most; \
-         give the machine more memory or another device"
-    )]
-    Registers {
-        /// Bytes they take.
-        size: u64,
-    },
-    /// The firmware assigned no address, and none is left.
-    #[error(
-        "the firmware gave the device's {size} bytes of registers no address, and none is left; attach it to the root \
-         bus"
-    )]
-    Address {
-        /// Bytes they take.
-        size: u64,
-    },
+    #[error(transparent)]
+    Window(#[from] window::WindowError),
+    /// The registers can't be, or have no address.
+    #[error("the device: {0}")]
+    Registers(#[from] BarError),
+    /// The structures are not those of a virtio device.
+    #[error("the device: {0}")]
+    Structures(#[from] StructureError),
     /// The device is not a virtio device of version 1.
     #[error("the device's registers: {0} Expected virtio 1.0; attach it as `virtio-...-pci`")]
     Transport(VirtioPciError),

@@ -75,8 +75,9 @@ pub fn fill_tss(tss: &mut TaskStateSegment) {
     tss.iomap_base = size_of::<TaskStateSegment>() as u16;
 }
 
-/// Sets the entries of all exceptions, of the tick ([`timer::TICK`]) and of the timer's spurious interrupt
-/// ([`timer::SPURIOUS`]), whatever they were. The kernel is told of those
+/// Sets the entries of all exceptions, of the tick ([`timer::TICK`]), of devices' interrupts
+/// ([`timer::FIRST_DEVICE`] and those behind it) and of the timer's spurious interrupt ([`timer::SPURIOUS`]), whatever they
+/// were. The kernel is told of those
 /// that are not a module's ([`Kernel::trap`](crate::Kernel::trap)).
 pub fn fill_idt(idt: &mut InterruptDescriptorTable) {
     // The crate gives each entry a type by its handler; ours are all stubs.
@@ -89,7 +90,7 @@ pub fn fill_idt(idt: &mut InterruptDescriptorTable) {
     set!(page_fault = 14, x87_floating_point = 16, alignment_check = 17, machine_check = 18, simd_floating_point = 19);
     set!(virtualization = 20, cp_protection_exception = 21, hv_injection_exception = 28);
     set!(vmm_communication_exception = 29, security_exception = 30);
-    for vector in [timer::TICK as u8, timer::SPURIOUS as u8] {
+    for vector in timer::TICK as u8..=timer::SPURIOUS as u8 {
         set_stub(&mut idt[vector], usize::from(vector));
     }
     // Ring 3 may execute `int3`; any other `int` from ring 3 is a violation.

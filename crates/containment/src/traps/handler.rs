@@ -51,6 +51,9 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
             _ => {}
         }
     }
+    if (timer::FIRST_DEVICE..=timer::LAST_DEVICE).contains(&frame.vector) && !is_software {
+        return device_interrupt(frame, activation);
+    }
     if [DEBUG, BREAKPOINT].contains(&frame.vector) && activation.is_some() && kernel().debug(frame) {
         return;
     }
@@ -64,6 +67,19 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         None => kernel().trap(frame, address, false),
     }
     is_handling.store(false, Ordering::Relaxed);
+}
+
+/// Takes an interrupt of a device's.
+#[cold]
+#[inline(never)]
+fn device_interrupt(frame: &mut TrapFrame, activation: Option<&Activation>) {
+    let vector = frame.vector as u8;
+    kernel().interrupt(vector);
+    // One that the kernel itself raised has no end.
+    if let Some(ticks) = ticks().filter(|ticks| ticks.is_vector_in_service(vector)) {
+        ticks.end_of_interrupt();
+    }
+    deferred_work::at_tick(frame, activation);
 }
 
 /// Returns whether the kernel's own code was interrupted, rather than a module.

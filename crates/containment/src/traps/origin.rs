@@ -44,6 +44,9 @@ pub fn is_software_interrupt(frame: &TrapFrame, activation: &Activation) -> bool
     }
     match frame.vector {
         vector if has_error_code(vector) => frame.error == NO_ERROR_CODE,
+        vector @ timer::FIRST_DEVICE..=timer::LAST_DEVICE => {
+            !ticks().is_some_and(|ticks| ticks.is_vector_in_service(vector as u8))
+        }
         timer::TICK => !ticks().is_some_and(Ticks::is_in_service),
         18 => !is_machine_check(),
         // No hardware raises these in 64-bit mode. The next ones are judged only by the code before the trap.

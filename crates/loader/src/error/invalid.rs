@@ -3,6 +3,8 @@
 #[cfg(feature = "portable")]
 use bareflow_abi::carry::BadCarry;
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
+#[cfg(feature = "devices")]
+use bareflow_abi::devices::{BadDevice, MAX_DEVICES};
 use bareflow_abi::events::BadEvent;
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_METHODS};
@@ -159,6 +161,23 @@ pub enum InvalidModule {
         /// The reason.
         why: BadEvent,
     },
+    /// A device is invalid.
+    #[cfg(feature = "devices")]
+    #[error(
+        "bad devices: number {number}: {}, expected at most {MAX_DEVICES}, each as package.metadata.bareflow.devices has it; \
+         {REBUILD}",
+        .why.what()
+    )]
+    Device {
+        /// The entry's number, counted from 1.
+        number: usize,
+        /// The reason.
+        why: BadDevice,
+    },
+    /// There is more than one record of devices.
+    #[cfg(feature = "devices")]
+    #[error("two records of devices, expected one at most; {REBUILD}")]
+    TwoDeviceLists,
     /// There is more than one record of events.
     #[error("two records of events, expected one at most; {REBUILD}")]
     TwoEvents,

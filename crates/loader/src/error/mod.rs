@@ -19,6 +19,9 @@ pub use layout::Differences;
 pub use malformed::MalformedModule;
 pub use platform::PlatformError;
 
+#[cfg(feature = "devices")]
+use bareflow_abi::devices::Selector;
+
 use crate::fault::{Fault, FaultKind};
 use crate::name::version_range::VersionRange;
 use crate::name::{Name, Version};
@@ -74,6 +77,48 @@ pub enum LoadError {
          (`--allow`), or leave the module out"
     )]
     EventsNotAllowed,
+    /// The module declares a device that the policy does not allow.
+    #[cfg(feature = "devices")]
+    #[error(
+        "not allowed: the module drives {device}, which the policy does not name; add device:{device} to it (`--allow`), or \
+         leave the module out"
+    )]
+    DeviceNotAllowed {
+        /// The device, as the module declares it.
+        device: Selector,
+    },
+    /// There is no device that the module could drive.
+    #[cfg(feature = "devices")]
+    #[error("no device here is {device}, which the module drives; `bareflow devices` lists those that are there")]
+    NoSuchDevice {
+        /// The device, as the module declares it.
+        device: Selector,
+    },
+    /// Other modules have all devices that the module could drive.
+    #[cfg(feature = "devices")]
+    #[error("{by} has the device {device}, which the module drives; unload it first, or push this one under its name")]
+    DeviceTaken {
+        /// The device, as the module declares it.
+        device: Selector,
+        /// The module that has it.
+        by: Name,
+    },
+    /// The only device that the module could drive reaches all memory.
+    #[cfg(feature = "devices")]
+    #[error("the device {device} uses whatever addresses its driver gives it, so no module may drive it here")]
+    DeviceUnbounded {
+        /// The device, as the module declares it.
+        device: Selector,
+    },
+    /// The embedder has no devices for modules.
+    #[cfg(feature = "devices")]
+    #[error(
+        "the module drives {device}, and there are no devices for modules here; load it in a kernel, by `boot` or `serve`"
+    )]
+    NoDevices {
+        /// The device, as the module declares it.
+        device: Selector,
+    },
     /// The module's data and bss exceed their limit.
     #[error(
         "data and bss of {found} bytes, expected at most {limit}; make the module's statics smaller, or raise the \

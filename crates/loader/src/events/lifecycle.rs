@@ -91,6 +91,14 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
+    /// Makes an event of a module due, known by its number.
+    #[cfg(feature = "devices")]
+    pub(crate) fn make_event_due(&self, id: ModuleId, event: u8) {
+        if let Some(slot) = self.get(id).and_then(|module| slot_of(&module)) {
+            self.with_events(|table| table.change(slot, |slot| slot.pending |= 1 << event));
+        }
+    }
+
     /// Passes the table to `look`, which calls no module. There is one once a module with events was loaded.
     pub(super) fn with_events<T>(&self, look: impl FnOnce(&mut EventTable<P::Alloc>) -> T) -> Option<T> {
         let mut table = self.events.borrow_mut();

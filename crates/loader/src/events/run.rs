@@ -61,6 +61,8 @@ impl<P: Platform> ModuleManager<P> {
         if self.events.borrow().is_none() || self.is_running_events.replace(true) {
             return run.result;
         }
+        #[cfg(feature = "devices")]
+        self.note_interrupts();
         // Each slot is looked at once for each handler that is called: those that must wait end the run.
         let (mut deferred, mut most) = (0, 0);
         while run.result.called < at_most && run.result.fault.is_none() {

@@ -3,12 +3,16 @@
 #[cfg(feature = "portable")]
 use bareflow_abi::carry::Carry;
 use bareflow_abi::depends::Dependencies;
+#[cfg(feature = "devices")]
+use bareflow_abi::devices::Devices;
 use bareflow_abi::events::Events;
 use bareflow_abi::header::{FLAG_NO_RUN, FLAG_STATE, Header};
 use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::parameters::Parameters;
 #[cfg(feature = "portable")]
 use bareflow_abi::record::CARRY;
+#[cfg(feature = "devices")]
+use bareflow_abi::record::DEVICES;
 #[cfg(feature = "memory")]
 use bareflow_abi::record::MEMORY;
 #[cfg(feature = "traps")]
@@ -41,6 +45,9 @@ pub(super) struct OptionalRecords<'blob> {
     /// Whether there is a linear memory, whose record is looked up again as well.
     #[cfg(feature = "memory")]
     pub has_memory: bool,
+    /// Whether it drives devices, whose record is looked up again as well.
+    #[cfg(feature = "devices")]
+    pub has_devices: bool,
     /// Whether calls never take the fast path: the module may call others, or has no `run`.
     pub is_slow_path_only: bool,
 }
@@ -132,6 +139,11 @@ pub(super) fn check_records<'blob>(
                 optional.has_memory = true;
             }
             EVENTS if cfg!(feature = "events") => check_events(bytes, first(&mut seen, kind), records)?,
+            #[cfg(feature = "devices")]
+            DEVICES => {
+                check_devices(bytes, first(&mut seen, kind))?;
+                optional.has_devices = true;
+            }
             _ if kind & SKIPPABLE == 0 => return Err(InvalidModule::UnknownRecord { found: kind }),
             _ => {}
         }
@@ -184,6 +196,17 @@ fn check_events(bytes: &[u8], is_first: bool, records: &[u8]) -> Result<(), Inva
         .map_err(|(number, why)| InvalidModule::Event { number, why })
 }
 
+/// Checks the record of devices, and that it is the first one.
+#[cfg(feature = "devices")]
+#[cold]
+#[inline(never)]
+fn check_devices(bytes: &[u8], is_first: bool) -> Result<(), InvalidModule> {
+    if !is_first {
+        return Err(InvalidModule::TwoDeviceLists);
+    }
+    Devices::check(bytes).map_err(|(number, why)| InvalidModule::Device { number, why })
+}
+
 /// Returns whether a module with these records has imports.
 #[cold]
 #[inline(never)]
@@ -209,8 +232,17 @@ mod tests {
 
     #[test]
     fn each_kind_has_a_bit_of_its_own() {
-        let kinds =
-            [DEPENDENCIES, BINDINGS, EVENTS, bareflow_abi::record::MEMORY, STATE_SCHEMA, VARIANT, SYMBOLS, PARAMETERS];
+        let kinds = [
+            DEPENDENCIES,
+            BINDINGS,
+            EVENTS,
+            bareflow_abi::record::MEMORY,
+            bareflow_abi::record::DEVICES,
+            STATE_SCHEMA,
+            VARIANT,
+            SYMBOLS,
+            PARAMETERS,
+        ];
         let mut seen = 0;
         for kind in kinds {
             assert!(first(&mut seen, kind));

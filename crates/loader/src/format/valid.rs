@@ -7,6 +7,8 @@ use bareflow_abi::header::{FLAG_NO_RUN, FLAG_STATE};
 use bareflow_abi::memory::MemoryRecord;
 #[cfg(doc)]
 use bareflow_abi::parameters::Parameters;
+#[cfg(feature = "devices")]
+use bareflow_abi::record::DEVICES;
 use bareflow_abi::record::{BINDINGS, EVENTS, SIGNATURES};
 #[cfg(doc)]
 use bareflow_abi::state::Schema;
@@ -198,6 +200,14 @@ impl<'blob> ValidModule<'blob> {
     #[must_use]
     pub fn has_events(&self) -> bool {
         !self.interface_record(EVENTS).is_empty()
+    }
+
+    /// Returns the record of the devices that it drives; empty if there are none.
+    #[cfg(feature = "devices")]
+    #[must_use]
+    #[inline(always)]
+    pub fn devices(&self) -> &'blob [u8] {
+        if self.optional.has_devices { first_record(self.raw.records, DEVICES) } else { &[] }
     }
 
     /// Returns whether its calls never take the fast path: it may call others, or has no `run`.

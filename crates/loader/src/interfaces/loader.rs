@@ -15,6 +15,10 @@ pub(super) const LOADER_NAME: &str = "loader";
 impl LoaderInterface {
     /// All of them.
     pub const ALL: &[LoaderInterface] = &[
+        #[cfg(feature = "devices")]
+        LoaderInterface::Device,
+        #[cfg(feature = "devices")]
+        LoaderInterface::Virtio,
         #[cfg(feature = "events")]
         LoaderInterface::Events,
         #[cfg(feature = "regions")]
@@ -26,6 +30,10 @@ impl LoaderInterface {
     /// Returns the interface.
     pub fn exported(self) -> Exported {
         match self {
+            #[cfg(feature = "devices")]
+            LoaderInterface::Device => Exported::of::<dyn bareflow_device::Device>(),
+            #[cfg(feature = "devices")]
+            LoaderInterface::Virtio => Exported::of::<dyn bareflow_device::Virtio>(),
             #[cfg(feature = "events")]
             LoaderInterface::Events => Exported::of::<dyn bareflow_events::Events>(),
             #[cfg(feature = "regions")]
@@ -50,6 +58,10 @@ impl<P: Platform> ModuleManager<P> {
         frame: &mut Frame<'_>,
     ) -> Reply {
         match interface {
+            #[cfg(feature = "devices")]
+            LoaderInterface::Device => self.serve_device(caller, method, frame),
+            #[cfg(feature = "devices")]
+            LoaderInterface::Virtio => self.serve_virtio(caller, method, frame),
             #[cfg(feature = "events")]
             LoaderInterface::Events => self.serve_events(caller, method, frame),
             #[cfg(feature = "regions")]

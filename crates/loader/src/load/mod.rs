@@ -88,6 +88,10 @@ impl<P: Platform> ModuleManager<P> {
         let placed = PlacedModule::place(valid, &placement, &self.platform)?;
         let module = Module::new(valid, options, reservation.identity(), placement, placed, metadata);
         let mut pending = PendingModule::new(self, reservation.fill(module), replaced);
+        #[cfg(feature = "devices")]
+        if !valid.devices().is_empty() {
+            self.claim_devices(pending.id(), valid, replaced)?;
+        }
         pending.initialize()?;
         Ok(pending)
     }

@@ -1,5 +1,7 @@
 //! The check of a module's declarations against the load options, and of these against the manager's permissions.
 
+#[cfg(feature = "devices")]
+use bareflow_abi::devices::Devices;
 use bareflow_abi::header::SERVICE_INVOKE;
 use bareflow_abi::interface::bindings::Entries;
 
@@ -54,6 +56,11 @@ impl Allowed {
             return Err(LoadError::NotAllowed { refused, allowed });
         }
         // Handlers are called without that the module asks for it, so that needs no import of the interface.
+        #[cfg(feature = "devices")]
+        if let Some(device) = Devices::new(valid.devices()).find(|device| self.devices().all(|other| other != *device))
+        {
+            return Err(LoadError::DeviceNotAllowed { device });
+        }
         let may_have_events = allowed.has(SERVICE_INVOKE) || allows(EVENTS_INTERFACE) || !valid.has_events();
         if may_have_events { Ok(()) } else { Err(LoadError::EventsNotAllowed) }
     }

@@ -51,6 +51,8 @@ impl<'manager, P: Platform> PendingModule<'manager, P> {
             if published.is_some() && module.metadata.is_some() {
                 drop(module);
                 self.manager.start_events(id, None);
+                #[cfg(feature = "devices")]
+                self.manager.start_devices(id, None);
             }
         }
         id
@@ -77,6 +79,8 @@ impl<P: Platform> ModuleManager<P> {
     #[cold]
     #[inline(never)]
     fn discard(&self, slot: &Slot<P>, name_entry: &NameEntry) {
+        #[cfg(feature = "devices")]
+        self.release_devices(slot.index());
         #[cfg(feature = "regions")]
         if let Some(module) = slot.module() {
             self.lose_regions(slot.index(), &module.metadata, false);

@@ -77,6 +77,12 @@ pub(crate) enum ProviderId {
 /// An interface that the loader itself provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoaderInterface {
+    /// The devices that a module drives.
+    #[cfg(feature = "devices")]
+    Device,
+    /// Those that are virtio devices.
+    #[cfg(feature = "devices")]
+    Virtio,
     /// Timers and notifications.
     #[cfg(feature = "events")]
     Events,

@@ -6,6 +6,8 @@
 mod call;
 mod capabilities;
 mod clock_cost;
+#[cfg(feature = "devices")]
+mod devices;
 mod linear_memory;
 mod occurrence;
 mod outcome;
@@ -26,6 +28,8 @@ use crate::profile::Usage;
 use crate::profile::counters::Counters;
 use crate::profile::peak::PeakUse;
 pub use call::{Call, Callees, EventLimits, MAX_DEPTH};
+#[cfg(feature = "devices")]
+pub use devices::{DeviceBus, DeviceFacts, Reach};
 pub use linear_memory::LinearMemory;
 pub use occurrence::Occurrence;
 pub use outcome::{CallFailure, CallOutcome, FastExit, FastReturn, TimedCall, TimedReply};
@@ -74,6 +78,7 @@ pub trait WritableImage {
 /// | traces | [`trace`](Self::trace) |
 /// | modules with a linear memory | [`allocate_with_memory`](Self::allocate_with_memory), [`grow_memory`](Self::grow_memory) |
 /// | memory that modules share | [`has_regions`](Self::has_regions), and the four methods behind it |
+/// | modules that drive devices | `device_bus`, of the feature `devices` |
 ///
 /// A platform for a process, without containment:
 ///
@@ -438,6 +443,12 @@ pub unsafe trait Platform {
     /// In a domain with an address space of its own, the module's next access is a fault, even if a call of it is running.
     fn unmap_region(&self, memory: &RegionMemory, image: &Self::Image) {
         let _ = (memory, image);
+    }
+
+    /// Returns the devices that modules may drive; by default there are none.
+    #[cfg(feature = "devices")]
+    fn device_bus(&self) -> Option<&dyn DeviceBus> {
+        None
     }
 
     /// Passes `length` bytes of an image's data, bss or linear memory at `address`, as its module sees it, to `look`, in order and in as many

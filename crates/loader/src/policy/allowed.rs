@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use bareflow_abi::devices::Selector;
 use bareflow_abi::parameters::Text;
 
 use super::permissions::{Permissions, UnknownPermission};
@@ -10,8 +11,9 @@ use crate::name::Name;
 /// The maximum length of the names of interfaces in a policy, with a comma behind each, in bytes.
 pub const MAX_INTERFACES: usize = 95;
 
-/// The word before an interface's name.
+/// The words before the name of an interface and that of a device. The latter is in the list, as no interface has a colon.
 const INTERFACE: &str = "interface:";
+const DEVICE: &str = "device:";
 
 /// The permissions that modules may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +21,8 @@ const INTERFACE: &str = "interface:";
 pub struct Allowed {
     /// The services, and the heap.
     pub services: Permissions,
-    /// The names of the interfaces that may be imported if the service `interfaces` is not allowed, each with a comma behind
-    /// it.
+    /// The names of the interfaces that may be imported if the service `interfaces` is not allowed, and `device:` with those
+    /// of devices, each with a comma behind it.
     #[cfg_attr(feature = "serde", serde(with = "as_text"))]
     interfaces: Text<MAX_INTERFACES>,
 }
@@ -38,7 +40,7 @@ impl Allowed {
     /// Nothing.
     pub const NONE: Allowed = Allowed { services: Permissions::NONE, interfaces: Text::new("") };
 
-    /// Reads `all`, `none`, or some of `log,clock,call,heap,interfaces,grow` and `interface:NAME`.
+    /// Reads `all`, `none`, or some of `log,clock,call,heap,interfaces,grow`, `interface:NAME` and `device:NAME`.
     ///
     /// # Errors
     /// The part that is not known, or the first interface for which there is no room.
@@ -49,14 +51,16 @@ impl Allowed {
         }
         let (mut names, mut length) = ([0; MAX_INTERFACES], 0);
         for part in text.split(',') {
-            let Some(name) = part.strip_prefix(INTERFACE) else {
+            let device = part.strip_prefix(DEVICE).filter(|name| Selector::parse(name).is_some()).map(|_| part);
+            let interface = part.strip_prefix(INTERFACE).filter(|name| Name::new(name).is_some());
+            let Some(name) = device.or(interface) else {
                 match Permissions::parse(part) {
                     Ok(more) if part != "all" && part != "none" => allowed.services = allowed.services.union(more),
                     _ => return Err(UnknownPermission { part }),
                 }
                 continue;
             };
-            let room = names.get_mut(length..length + name.len() + 1).filter(|_| Name::new(name).is_some());
+            let room = names.get_mut(length..length + name.len() + 1);
             let (comma, room) = room.and_then(<[u8]>::split_last_mut).ok_or(UnknownPermission { part })?;
             room.copy_from_slice(name.as_bytes());
             *comma = b',';
@@ -68,6 +72,15 @@ impl Allowed {
 
     /// Iterates over the interfaces that are allowed by their names.
     pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.names().filter(|name| !name.starts_with(DEVICE))
+    }
+
+    /// Iterates over the devices that are allowed.
+    pub fn devices(&self) -> impl Iterator<Item = Selector> {
+        self.names().filter_map(|name| Selector::parse(name.strip_prefix(DEVICE)?))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
         self.interfaces.as_str().split_terminator(',')
     }
 }
@@ -81,8 +94,10 @@ impl fmt::Display for Allowed {
         } else {
             write!(out, "{}", self.services)?;
         }
-        self.interfaces()
-            .try_for_each(|name| write!(out, "{}{INTERFACE}{name}", core::mem::replace(&mut separator, ",")))
+        self.names().try_for_each(|name| {
+            let kind = if name.starts_with(DEVICE) { "" } else { INTERFACE };
+            write!(out, "{}{kind}{name}", core::mem::replace(&mut separator, ","))
+        })
     }
 }
 
@@ -133,8 +148,16 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for text in ["all", "none", "log", "log,clock,call,heap", "interface:files", "log,heap,interface:a,interface:b"]
-        {
+        for text in [
+            "all",
+            "none",
+            "log",
+            "log,clock,call,heap",
+            "interface:files",
+            "log,heap,interface:a,interface:b",
+            "device:virtio:net",
+            "log,interface:a,device:pci:class:0200",
+        ] {
             assert_eq!(Allowed::parse(text).map(|allowed| allowed.to_string()), Ok(text.to_string()));
         }
         let mixed = Allowed::parse("interface:files,log,interface:random,interfaces").unwrap();
@@ -151,6 +174,8 @@ mod tests {
             ("all,interface:files", "all"),
             ("interface:", "interface:"),
             ("interface:Files", "interface:Files"),
+            ("device:virtio:nic", "device:virtio:nic"),
+            ("interface:device:virtio:net", "interface:device:virtio:net"),
             ("interfaces:files", "interfaces:files"),
             (long.trim_end_matches(','), "interface:name13"),
         ] {

@@ -112,7 +112,7 @@ impl<P: Platform> Regions for Caller<'_, P> {
         let is_used = |holder: &Holder| {
             holder.module != self.module && holder.is_open() && self.manager.may_be_running(holder.module)
         };
-        if found.holders.iter().any(is_used) {
+        if found.pins > 0 || found.holders.iter().any(is_used) {
             return Err(RegionError::Open);
         }
         let Region { memory, holders, .. } = found;
@@ -131,7 +131,7 @@ impl<P: Platform> Regions for Caller<'_, P> {
         if found.owner == Some(self.module) {
             return Err(RegionError::NotLent);
         }
-        if found.is_open_at(self.module) {
+        if found.pins > 0 || found.is_open_at(self.module) {
             return Err(RegionError::Open);
         }
         self.remove(found);

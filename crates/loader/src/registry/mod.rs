@@ -3,6 +3,8 @@
 //! A slot never moves, so it can be filled and emptied while calls of the modules in other slots are running. A call
 //! borrows the slot of its module.
 
+#[cfg(feature = "devices")]
+pub mod devices;
 pub mod embedder;
 #[cfg(feature = "events")]
 pub mod events;

@@ -32,6 +32,8 @@ pub(crate) struct Region<A: Allocator> {
     pub memory: RegionMemory,
     /// The owner, those that it is lent to, and those that have it open although it was taken back.
     pub holders: Vec<Holder, A>,
+    /// The number of devices that use it.
+    pub pins: u32,
 }
 
 /// A module that has a region.
@@ -86,7 +88,7 @@ impl<A: Allocator> RegionTable<A> {
     /// Adds a region of the module in the slot `owner`, for which memory was [reserved](Self::reserve). Returns its number.
     pub fn add(&mut self, owner: Index, memory: RegionMemory, holders: Vec<Holder, A>) -> u32 {
         let number = self.next_number();
-        self.all.push(Region { number, owner: Some(owner), access: Access::Exclusive, memory, holders });
+        self.all.push(Region { number, owner: Some(owner), access: Access::Exclusive, memory, holders, pins: 0 });
         number
     }
 
@@ -169,9 +171,9 @@ impl<A: Allocator> Region<A> {
         self.holders.iter().find(|holder| holder.module == module)
     }
 
-    /// Returns whether it is lent to a module.
+    /// Returns whether it is lent to a module, or used by a device.
     pub fn is_lent(&self) -> bool {
-        self.holders.iter().any(|holder| holder.may_open && Some(holder.module) != self.owner)
+        self.pins > 0 || self.holders.iter().any(|holder| holder.may_open && Some(holder.module) != self.owner)
     }
 
     /// Returns whether the module in this slot has it open.
@@ -203,9 +205,9 @@ impl<A: Allocator> Region<A> {
         })
     }
 
-    /// Returns whether its memory is to be freed: it has no owner, and is mapped nowhere.
+    /// Returns whether its memory is to be freed: it has no owner, is mapped nowhere, and no device uses it.
     pub fn is_orphan(&self) -> bool {
-        self.owner.is_none() && self.holders.is_empty()
+        self.owner.is_none() && self.holders.is_empty() && self.pins == 0
     }
 }
 

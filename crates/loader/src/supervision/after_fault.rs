@@ -25,6 +25,8 @@ impl<P: Platform> ModuleManager<P> {
         module.lifecycle.stop();
         #[cfg(feature = "events")]
         self.stop_events(&module);
+        #[cfg(feature = "devices")]
+        self.close_devices(id.index as Index);
         #[cfg(feature = "regions")]
         self.lose_regions(id.index as Index, &module.metadata, is_running);
         self.platform.trace(&module.name, Occurrence::Stopped);

@@ -84,6 +84,8 @@ impl<P: Platform> ModuleManager<P> {
         }
         #[cfg(feature = "events")]
         self.start_events(id, None);
+        #[cfg(feature = "devices")]
+        self.start_devices(id, None);
         self.publish_own(&name, events::RESTARTED);
         Ok(())
     }
@@ -124,6 +126,8 @@ impl<P: Platform> ModuleManager<P> {
     fn lose_what_lives(&self, id: ModuleId, module: &Module<P>) {
         #[cfg(feature = "events")]
         self.reset_events(module);
+        #[cfg(feature = "devices")]
+        self.close_devices(id.index as Index);
         #[cfg(feature = "regions")]
         self.lose_regions(id.index as Index, &module.metadata, false);
         let _ = (id, module);

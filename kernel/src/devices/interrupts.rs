@@ -1,0 +1,102 @@
+//! Interrupts of devices: a vector for each that is open. Nothing of a module runs in a handler, which masks the device's
+//! interrupt and takes note of it; the module unmasks it.
+
+use core::arch::x86_64::__cpuid;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use bareflow_containment::timer::{FIRST_DEVICE, LAST_DEVICE};
+use bareflow_devices::Registers;
+
+use super::window::Window;
+
+/// The number of vectors.
+pub const SLOTS: usize = (LAST_DEVICE - FIRST_DEVICE + 1) as usize;
+
+/// The address to which messages are written that interrupt a processor (Intel SDM volume 3, 11.11.1).
+const MESSAGES: u32 = 0xfee0_0000;
+
+/// The offsets in an entry of the table of interrupts, and the bit that masks it (PCI 3.0, 6.8.2).
+const ADDRESS: u64 = 0;
+const ADDRESS_HIGH: u64 = 4;
+const DATA: u64 = 8;
+const CONTROL: u64 = 12;
+const MASKED: u32 = 1;
+
+/// A vector's device, and where its interrupt is masked.
+struct Slot {
+    /// The address of the register; 0 for none.
+    control: AtomicU64,
+    device: AtomicU32,
+}
+
+static ALL: [Slot; SLOTS] = [const { Slot { control: AtomicU64::new(0), device: AtomicU32::new(0) } }; SLOTS];
+
+/// The devices that sent interrupts: a bit for each.
+static PENDING: AtomicU64 = AtomicU64::new(0);
+
+/// The devices that send none, and are looked at with the next tick.
+static POLLED: AtomicU64 = AtomicU64::new(0);
+
+/// Takes an interrupt. One of a vector that no device has is passed over.
+pub fn take(vector: u8) {
+    let Some(slot) = ALL.get(usize::from(vector).wrapping_sub(FIRST_DEVICE as usize)) else { return };
+    let control = slot.control.load(Ordering::Relaxed);
+    if control != 0 {
+        // SAFETY: `set` stored the address of a register, whose mapping is permanent.
+        unsafe { (control as *mut u32).write_volatile(MASKED) };
+        PENDING.fetch_or(1 << slot.device.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// Takes a tick.
+pub fn tick() {
+    if POLLED.load(Ordering::Relaxed) != 0 {
+        PENDING.fetch_or(POLLED.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+/// Returns whether devices sent interrupts that no one took note of.
+pub fn are_pending() -> bool {
+    PENDING.load(Ordering::Relaxed) != 0
+}
+
+/// Takes the devices that sent interrupts.
+pub fn take_pending() -> u64 {
+    PENDING.swap(0, Ordering::Relaxed)
+}
+
+/// Lets a device that sends none be looked at with the next tick.
+pub fn poll(device: u32) {
+    POLLED.fetch_or(1 << device, Ordering::Relaxed);
+}
+
+/// Forgets what a device sent.
+pub fn forget(device: u32) {
+    POLLED.fetch_and(!(1 << device), Ordering::Relaxed);
+    PENDING.fetch_and(!(1 << device), Ordering::Relaxed);
+}
+
+/// Gives the entry of a device's table the vector of a slot, masked.
+pub fn set(slot: usize, device: u32, entry: Window) {
+    let Some(own) = ALL.get(slot) else { return };
+    // Bits 24 to 31 are the number of this processor's interrupt controller (Intel SDM volume 2, CPUID).
+    let processor = __cpuid(1).ebx >> 24;
+    entry.write_u32(CONTROL, MASKED);
+    entry.write_u32(ADDRESS, MESSAGES | processor << 12);
+    entry.write_u32(ADDRESS_HIGH, 0);
+    entry.write_u32(DATA, FIRST_DEVICE as u32 + slot as u32);
+    own.device.store(device, Ordering::Relaxed);
+    own.control.store(entry.address(CONTROL), Ordering::Relaxed);
+}
+
+/// Takes a slot's vector from its device.
+pub fn clear(slot: usize) {
+    if let Some(slot) = ALL.get(slot) {
+        slot.control.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Unmasks or masks the interrupt of an entry.
+pub fn mask(entry: Window, is_masked: bool) {
+    entry.write_u32(CONTROL, if is_masked { MASKED } else { 0 });
+}

@@ -1,0 +1,188 @@
+//! A device that a module has opened: its registers, its interrupt, its queues and the memory that it uses.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bareflow_containment::page_tables::translate;
+use bareflow_device::{Buffer, DeviceError};
+use bareflow_devices::Part;
+use bareflow_devices::pci::{
+    Bars, Command, DeviceFunction, ENTRY_SIZE, Function, MsiX, PciRoot, assign_addresses, find_bars,
+};
+use bareflow_devices::session::Session;
+use bareflow_devices::virtio::{Queue, QueuePage, Setup, Structure, Structures, VirtioDevice};
+use bareflow_loader::RegionMemory;
+use x86_64::structures::paging::PhysFrame;
+
+use super::interrupts;
+use super::ports::{self, HOLE, Ports};
+use super::window::Window;
+use crate::memory::layout::PAGE_SIZE;
+use crate::memory::{frames, physical};
+
+/// The interrupt of a device: the capability, and the entry of its table.
+struct Interrupt {
+    msix: MsiX,
+    entry: Window,
+}
+
+/// An open device.
+pub struct OpenDevice {
+    number: u32,
+    /// The number of its vector.
+    slot: usize,
+    function: DeviceFunction,
+    interrupt: Option<Interrupt>,
+    virtio: Option<VirtioDevice<Window>>,
+    /// The frames of its queues.
+    frames: Vec<PhysFrame>,
+    /// What it has of its driver.
+    pub session: Session,
+}
+
+impl OpenDevice {
+    /// Resets a device, and lets it use memory, of which it has none yet, and send interrupts, which are masked.
+    ///
+    /// # Errors
+    /// Its registers can't be used, or there is no memory.
+    pub fn new(number: u32, slot: usize, function: &Function) -> Result<Box<OpenDevice>, DeviceError> {
+        let location = function.location;
+        let mut root = ports::root().ok_or(DeviceError::BadDevice)?;
+        let mut device = OpenDevice {
+            number,
+            slot,
+            function: location,
+            interrupt: None,
+            virtio: None,
+            frames: Vec::new(),
+            session: Session::default(),
+        };
+        // Off until it was reset.
+        root.set_command(location, Command::INTERRUPT_DISABLE);
+        let set_up = device.set_up(&mut root, function.ids.virtio != 0);
+        if let Err(error) = set_up {
+            Box::new(device).close();
+            return Err(error);
+        }
+        root.set_command(location, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
+        Ok(Box::new(device))
+    }
+
+    fn set_up(&mut self, root: &mut PciRoot<Ports>, is_virtio: bool) -> Result<(), DeviceError> {
+        let mut bars = find_bars(root, self.function).map_err(|_| DeviceError::BadDevice)?;
+        let assigned = assign_addresses(root, self.function, &mut bars, &mut HOLE.lock());
+        assigned.map_err(|_| DeviceError::BadDevice)?;
+        root.set_command(self.function, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
+        let msix = MsiX::find(&Ports, self.function, &bars).map_err(|_| DeviceError::BadDevice)?;
+        if let Some(msix) = msix {
+            let place = Structure { bar: msix.bar, offset: msix.offset, length: ENTRY_SIZE };
+            let entry = registers(&bars, place)?;
+            msix.enable(&mut Ports, self.function, true);
+            interrupts::set(self.slot, self.number, entry);
+            self.interrupt = Some(Interrupt { msix, entry });
+        }
+        if is_virtio {
+            let structures = Structures::find(&Ports, self.function, &bars).map_err(|_| DeviceError::BadDevice)?;
+            let part =
+                |place: Structure| Part::new(registers(&bars, place)?, 0, place.length).ok_or(DeviceError::BadDevice);
+            let notify = (part(structures.notify)?, structures.notify_distance);
+            let config = structures.device.map(part).transpose()?;
+            self.virtio = Some(VirtioDevice::new(part(structures.common)?, notify, config)?);
+        }
+        Ok(())
+    }
+
+    /// Returns the number.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Returns the device as a virtio device.
+    pub fn virtio(&mut self) -> Result<&mut VirtioDevice<Window>, DeviceError> {
+        self.virtio.as_mut().ok_or(DeviceError::NotVirtio)
+    }
+
+    /// Lets the next interrupt come.
+    pub fn listen(&self) {
+        match &self.interrupt {
+            Some(interrupt) => interrupts::mask(interrupt.entry, false),
+            None => interrupts::poll(self.number),
+        }
+    }
+
+    /// Lets the device use the frames of a region.
+    pub fn attach(&mut self, memory: &RegionMemory) -> Result<u32, DeviceError> {
+        let mut pages = Vec::new();
+        pages.try_reserve_exact(memory.pages as usize).map_err(|_| DeviceError::NoMemory)?;
+        for page in 0..u64::from(memory.pages) {
+            // A region is mapped from its beginning to its end.
+            pages.push(translate(memory.address + page * PAGE_SIZE).ok_or(DeviceError::NoMemory)?);
+        }
+        self.session.attach(pages)
+    }
+
+    /// Sets up a queue in a frame of its own.
+    pub fn set_up_queue(&mut self, number: u32, size: u32) -> Result<u32, DeviceError> {
+        let virtio = self.virtio.as_mut().ok_or(DeviceError::NotVirtio)?;
+        let queue = u16::try_from(number).map_err(|_| DeviceError::NoSuchQueue)?;
+        let size = virtio.queue_size(queue, size)?;
+        if !self.session.has_room_for_queue() {
+            return Err(DeviceError::TooMany);
+        }
+        self.frames.try_reserve(1).map_err(|_| DeviceError::NoMemory)?;
+        let frame = frames::allocate().ok_or(DeviceError::NoMemory)?;
+        self.frames.push(frame);
+        let address = frame.start_address().as_u64();
+        let page = physical(address);
+        // SAFETY: the frame was just allocated, and the physical map covers it.
+        unsafe { page.write_bytes(0, PAGE_SIZE as usize) };
+        // SAFETY: zeros are a page of a queue. The frame is freed by `close`, with the queue, once the device has no access.
+        let page: &'static QueuePage = unsafe { &*page.cast() };
+        let own = Queue::new(page, size).ok_or(DeviceError::NoMemory)?;
+        let vector = self.interrupt.is_some().then_some(0);
+        let notify = virtio.set_queue(queue, size, QueuePage::PARTS.map(|offset| address + offset), vector)?;
+        self.session.add_queue(queue, own, notify)?;
+        Ok(size.into())
+    }
+
+    /// Gives buffers to the device, and tells it so.
+    #[inline]
+    pub fn submit(&mut self, queue: u32, buffers: &[Buffer]) -> Result<u32, DeviceError> {
+        let submitted = self.session.submit(queue, buffers)?;
+        if let (Some(place), Some(virtio)) = (submitted.notify, &self.virtio)
+            && virtio.setup() == Setup::Started
+        {
+            virtio.notify(place, queue as u16);
+        }
+        submitted.error.map_or(Ok(submitted.taken), Err)
+    }
+
+    /// Resets the device, and lets it use no memory any more.
+    pub fn close(mut self: Box<OpenDevice>) {
+        interrupts::clear(self.slot);
+        // One that does not end its reset reaches nothing either, once it is no bus master.
+        if let Some(virtio) = &mut self.virtio {
+            _ = virtio.reset();
+        }
+        if let Some(Interrupt { msix, entry }) = &self.interrupt {
+            interrupts::mask(*entry, true);
+            msix.enable(&mut Ports, self.function, false);
+        }
+        if let Some(mut root) = ports::root() {
+            root.set_command(self.function, Command::INTERRUPT_DISABLE);
+        }
+        self.session = Session::default();
+        for frame in self.frames.drain(..) {
+            // SAFETY: `set_up_queue` allocated it. The queue in it is gone, and the device is no bus master any more.
+            unsafe { frames::release(frame) };
+        }
+    }
+}
+
+/// Maps a place in a function's registers.
+fn registers(bars: &Bars, place: Structure) -> Result<Window, DeviceError> {
+    let Structure { bar, offset, length } = place;
+    let bar = bars.get(bar).copied().flatten().ok_or(DeviceError::BadDevice)?;
+    let all = Window::new(bar.address, bar.size).map_err(|_| DeviceError::NoMemory)?;
+    all.part(offset, length).ok_or(DeviceError::BadDevice)
+}

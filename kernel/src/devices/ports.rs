@@ -1,0 +1,55 @@
+//! Configuration space, through the ports that old machines have and also q35 (PCI Local Bus Specification 3.0, 3.2.2.3.2),
+//! and the addresses for registers to which the firmware gave none.
+
+use bareflow_devices::pci::{AddressWindow, ConfigurationAccess, DeviceFunction, PciRoot};
+use spin::Mutex;
+use x86_64::instructions::port::Port;
+
+/// The ports of the register's address and of its data.
+const ADDRESS: u16 = 0xcf8;
+const DATA: u16 = 0xcfc;
+
+/// The value that reads return where no device is.
+const NOTHING: u32 = u32::MAX;
+
+/// The location of the host's own bridge.
+const HOST_BRIDGE: DeviceFunction = DeviceFunction { bus: 0, device: 0, function: 0 };
+
+/// The range of addresses for devices on a machine whose firmware assigns none: the hole that q35 and pc leave
+/// between memory and the interrupt controllers (QEMU's `hw/i386/pc_q35.c`).
+pub static HOLE: Mutex<AddressWindow> = Mutex::new(AddressWindow::new(0xfd00_0000, 0xfe80_0000));
+
+/// Configuration space, through the ports.
+pub struct Ports;
+
+impl ConfigurationAccess for Ports {
+    fn read_word(&self, device_function: DeviceFunction, register_offset: u8) -> u32 {
+        select(device_function, register_offset);
+        // SAFETY: the port is the configuration space's, and reading its registers has no effect.
+        unsafe { Port::new(DATA).read() }
+    }
+
+    fn write_word(&mut self, device_function: DeviceFunction, register_offset: u8, data: u32) {
+        select(device_function, register_offset);
+        // SAFETY: as above. Only a device's addresses, its command and its way to interrupt are written; devices are
+        // inactive before that.
+        unsafe { Port::new(DATA).write(data) };
+    }
+
+    unsafe fn unsafe_clone(&self) -> Ports {
+        Ports
+    }
+}
+
+fn select(device_function: DeviceFunction, register: u8) {
+    let DeviceFunction { bus, device, function } = device_function;
+    let address =
+        u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8 | u32::from(register & 0xfc);
+    // SAFETY: the port selects the register of the next access. There is one processor, and no handler uses the port.
+    unsafe { Port::new(ADDRESS).write(1 << 31 | address) };
+}
+
+/// Returns the bus, if there is one.
+pub fn root() -> Option<PciRoot<Ports>> {
+    (Ports.read_word(HOST_BRIDGE, 0) != NOTHING).then(|| PciRoot::new(Ports))
+}
