@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
-use bareflow_builder::discover::{ModuleCrate, Workspace, discover, engines, gallery, has_engines, module_at};
+use bareflow_builder::discover::{ModuleCrate, Workspace, discover, drivers, engines, gallery, has_engines, module_at};
 use bareflow_builder::subprocess::flags_set_aside;
 use bareflow_builder::{Blob, BuildError, Checks, build_module};
 use indicatif::ProgressBar;
@@ -94,6 +94,9 @@ fn all_chosen(options: &BuildOptions) -> Result<Vec<(ModuleCrate, PathBuf)>> {
     }
     if options.gallery {
         return in_folder(&gallery(&workspace::workspace_manifest()?)?, &options.names, "gallery");
+    }
+    if options.drivers {
+        return in_folder(&drivers(&workspace::workspace_manifest()?)?, &options.names, "drivers");
     }
     let inside = workspace::workspace_manifest();
     if options.names.is_empty() && inside.is_err() && Path::new("Cargo.toml").is_file() {

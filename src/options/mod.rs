@@ -69,7 +69,7 @@ pub enum Command {
         #[command(flatten)]
         which: BuildOptions,
         /// Build the engines, which compile portable modules, into target/engines.
-        #[arg(long, conflicts_with_all = ["gallery", "debug"])]
+        #[arg(long, conflicts_with_all = ["gallery", "drivers", "debug"])]
         engines: bool,
         /// Leave the names of functions out of the blobs.
         #[arg(long)]

@@ -28,6 +28,9 @@ pub struct BuildOptions {
     /// Build the modules of the gallery.
     #[arg(long)]
     pub gallery: bool,
+    /// Build the drivers, and what runs on top of them.
+    #[arg(long, conflicts_with = "gallery")]
+    pub drivers: bool,
     /// Build portable modules, as if each said `portable = true`: WebAssembly, which an engine turns into code.
     #[arg(long)]
     pub portable: bool,

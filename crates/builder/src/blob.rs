@@ -71,6 +71,7 @@ pub(crate) fn pack_settings(module: &ModuleCrate, cpu_level: u8) -> Result<Setti
         expect: settings.expect,
         depends: settings.depends().map_err(wrong)?,
         bind: settings.bind().map_err(wrong)?,
+        devices: settings.devices.clone(),
         strip: settings.strip,
     })
 }

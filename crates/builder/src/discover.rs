@@ -104,6 +104,15 @@ pub fn gallery(manifest: &Path) -> Result<Workspace, BuildError> {
     enclosed(manifest, GALLERY, |_| true)
 }
 
+/// Finds the drivers that belong to the workspace of `manifest`, and what runs on top of them: all packages of the workspace
+/// in `drivers/`, by name.
+///
+/// # Errors
+/// When cargo can't read it, or a module's settings are wrong.
+pub fn drivers(manifest: &Path) -> Result<Workspace, BuildError> {
+    enclosed(manifest, DRIVERS, |_| true)
+}
+
 /// Finds the engines that belong to the workspace of `manifest`: the packages of the workspace in `engines/` that have
 /// settings of a module, by name. The others are what the engines are made of.
 ///
@@ -115,8 +124,9 @@ pub fn engines(manifest: &Path) -> Result<Workspace, BuildError> {
     Ok(workspace)
 }
 
-/// The workspace of the gallery, and the one of the engines, in that of BareFlow.
+/// The workspaces of the gallery, of the drivers and of the engines, in that of BareFlow.
 const GALLERY: &str = "examples/gallery";
+const DRIVERS: &str = "drivers";
 const ENGINES: &str = "engines";
 
 /// Returns whether there are engines to build in the workspace of `manifest`.

@@ -46,6 +46,9 @@ pub struct ModuleSettings {
     /// The providers of its imports, by the imports' names: modules, also with a requirement, such as `disk@^1`.
     #[serde(default)]
     pub bind: BTreeMap<String, String>,
+    /// The devices that it drives, such as `virtio:net`, `pci:8086:10d3` or `pci:class:0200`.
+    #[serde(default)]
+    pub devices: Vec<String>,
     /// The optimisation level: 1, 2, 3, "s" or "z".
     pub opt_level: Option<OptLevel>,
     /// The x86-64 levels ("v2" to "v4") for which there are variants, each with an optimisation level.

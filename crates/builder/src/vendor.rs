@@ -12,9 +12,10 @@ use crate::subprocess::read;
 const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "dependencies")];
 
 /// The crates that are taken out, each with its folder there: the others lie inside of `bareflow-abi`.
-const CRATES: [(&str, &str); 8] = [
+const CRATES: [(&str, &str); 9] = [
     ("abi", ""),
     ("crates/macros", "macros/"),
+    ("interfaces/device", "interfaces/device/"),
     ("interfaces/engine", "interfaces/engine/"),
     ("interfaces/events", "interfaces/events/"),
     ("interfaces/random", "interfaces/random/"),

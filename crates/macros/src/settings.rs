@@ -47,7 +47,7 @@ impl Parse for Import {
     }
 }
 
-const EXPECTED: &str = "expected parameters, state, imports, exports, provider, timers, subscriptions, notifications, stop, \
+const EXPECTED: &str = "expected parameters, state, imports, exports, provider, timers, subscriptions, interrupts, notifications, stop, \
                         watchdog, task, init, exit, migrate or reentrant";
 
 impl Parse for Settings {

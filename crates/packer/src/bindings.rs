@@ -3,16 +3,41 @@
 use std::collections::BTreeMap;
 
 use bareflow_abi::entry::Descriptor;
+use bareflow_abi::events::{Events, Kind};
 use bareflow_abi::fingerprint::FINGERPRINTS;
 use bareflow_abi::header::{FLAG_NO_RUN, NAME_SIZE, SERVICE_INVOKE, is_name_byte};
 use bareflow_abi::interface::bindings::{Entries, MAX_SELECTOR};
 
 use crate::error::PackError;
 
-/// The minor version of the ABI before interfaces, and the first ones with interfaces and with events.
+/// The minor version of the ABI before interfaces, and the first ones with interfaces, with events and with devices.
 const PLAIN_MINOR: u16 = 2;
 const INTERFACES_MINOR: u16 = 3;
 const EVENTS_MINOR: u16 = 4;
+const DEVICES_MINOR: u16 = 6;
+
+/// The newest of the parts that a module uses besides interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Uses {
+    /// None.
+    Nothing,
+    /// Events.
+    Events,
+    /// Devices, or interrupts of some.
+    Devices,
+}
+
+impl Uses {
+    /// Returns what a module with these records uses.
+    pub(crate) fn of(events: &[u8], devices: &[u8]) -> Uses {
+        let has_interrupts = Events::new(events).any(|event| event.kind == Kind::Interrupt);
+        match (has_interrupts || !devices.is_empty(), events.is_empty()) {
+            (true, _) => Uses::Devices,
+            (false, false) => Uses::Events,
+            (false, true) => Uses::Nothing,
+        }
+    }
+}
 
 /// Returns bindings with the providers that the settings name for imports.
 pub(crate) fn bind(bindings: &[u8], providers: &BTreeMap<String, String>) -> Result<Vec<u8>, PackError> {
@@ -59,12 +84,13 @@ pub(crate) fn services(bindings: &[u8]) -> u32 {
 /// Returns the lowest minor version that a module needs, and its fingerprint.
 ///
 /// A module without interfaces or events runs with loaders that do not know them, whatever it was built against.
-pub(crate) fn abi(descriptor: &Descriptor, bindings: &[u8], has_events: bool, services: u32) -> (u16, u64) {
+pub(crate) fn abi(descriptor: &Descriptor, bindings: &[u8], uses: Uses, services: u32) -> (u16, u64) {
     let has_interfaces = !bindings.is_empty() || descriptor.flags & FLAG_NO_RUN != 0 || services & SERVICE_INVOKE != 0;
-    let needed = match (has_events, has_interfaces) {
-        (true, _) => EVENTS_MINOR,
-        (false, true) => INTERFACES_MINOR,
-        (false, false) => PLAIN_MINOR,
+    let needed = match (uses, has_interfaces) {
+        (Uses::Devices, _) => DEVICES_MINOR,
+        (Uses::Events, _) => EVENTS_MINOR,
+        (Uses::Nothing, true) => INTERFACES_MINOR,
+        (Uses::Nothing, false) => PLAIN_MINOR,
     };
     match FINGERPRINTS.get(usize::from(needed)) {
         Some(&fingerprint) if descriptor.abi_minor > needed => (needed, fingerprint),
@@ -125,14 +151,15 @@ mod tests {
 
     #[test]
     fn stamps_the_lowest_version() {
-        let [.., plain, interfaces, events, newest] = FINGERPRINTS;
-        let descriptor = Descriptor { abi_fingerprint: newest, abi_major: 1, abi_minor: 5, flags: 0 };
-        assert_eq!(abi(&descriptor, &[], false, 1), (2, plain));
-        assert_eq!(abi(&descriptor, &BYTES, false, 0), (3, interfaces));
-        assert_eq!(abi(&descriptor, &[], false, SERVICE_INVOKE), (3, interfaces));
-        assert_eq!(abi(&Descriptor { flags: FLAG_NO_RUN, ..descriptor }, &[], false, 0), (3, interfaces));
-        assert_eq!(abi(&descriptor, &BYTES, true, 0), (4, events));
-        assert_eq!(abi(&Descriptor { abi_minor: 1, abi_fingerprint: 5, ..descriptor }, &[], false, 0), (1, 5));
+        let [.., plain, interfaces, events, _, newest] = FINGERPRINTS;
+        let descriptor = Descriptor { abi_fingerprint: newest, abi_major: 1, abi_minor: 6, flags: 0 };
+        assert_eq!(abi(&descriptor, &[], Uses::Nothing, 1), (2, plain));
+        assert_eq!(abi(&descriptor, &BYTES, Uses::Nothing, 0), (3, interfaces));
+        assert_eq!(abi(&descriptor, &[], Uses::Nothing, SERVICE_INVOKE), (3, interfaces));
+        assert_eq!(abi(&Descriptor { flags: FLAG_NO_RUN, ..descriptor }, &[], Uses::Nothing, 0), (3, interfaces));
+        assert_eq!(abi(&descriptor, &BYTES, Uses::Events, 0), (4, events));
+        assert_eq!(abi(&descriptor, &[], Uses::Devices, 0), (6, newest));
+        assert_eq!(abi(&Descriptor { abi_minor: 1, abi_fingerprint: 5, ..descriptor }, &[], Uses::Nothing, 0), (1, 5));
         assert_eq!((services(&BYTES), services(&[])), (SERVICE_INVOKE, 0));
     }
 }

@@ -2,6 +2,7 @@
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
 use bareflow_abi::entry::ENTRY_SYMBOL;
+use bareflow_abi::devices::{BadDevice, MAX_DEVICES};
 use bareflow_abi::events::{BadEvent, MAX_EVENTS};
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_SELECTOR};
@@ -104,6 +105,18 @@ pub enum PackError {
         found: String,
         /// The reason.
         why: BadDependency,
+    },
+    /// A device can't be one.
+    #[error(
+        "device \"{found}\": {}, expected at most {MAX_DEVICES}; change package.metadata.bareflow.devices in the module's \
+         Cargo.toml",
+        .why.what()
+    )]
+    Device {
+        /// The device, as the settings have it.
+        found: String,
+        /// The reason.
+        why: BadDevice,
     },
     /// A variant can't be packed.
     #[error("its variant for x86-64-v{level}: {error}")]

@@ -55,6 +55,8 @@ pub struct Settings {
     pub depends: Vec<Depends>,
     /// The providers of its imports, by the imports' names: a module, or one with a requirement, such as `disk@^1`.
     pub bind: BTreeMap<String, String>,
+    /// The devices that it drives: [selectors](bareflow_abi::devices::Selector).
+    pub devices: Vec<String>,
     /// Whether its symbols and signatures are left out.
     pub strip: bool,
 }
@@ -73,6 +75,7 @@ impl Default for Settings {
             expect: None,
             depends: Vec::new(),
             bind: BTreeMap::new(),
+            devices: Vec::new(),
             strip: false,
         }
     }

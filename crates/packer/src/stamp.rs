@@ -1,9 +1,10 @@
 //! The header and the records that a module gets by its settings and its description, whatever its code is.
 
 use bareflow_abi::depends::{Dependencies, Dependency};
+use bareflow_abi::devices::Devices;
 use bareflow_abi::header::{FORMAT_VERSION, Header, KNOWN_FLAGS, MAGIC, NAME_SIZE, SERVICE_CALL, is_name_byte};
 use bareflow_abi::record::{
-    BINDINGS, DEPENDENCIES, EVENTS, EXPECTED_RESULT, LAYOUT, PARAMETERS, SIGNATURES, STATE_SCHEMA,
+    BINDINGS, DEPENDENCIES, DEVICES, EVENTS, EXPECTED_RESULT, LAYOUT, PARAMETERS, SIGNATURES, STATE_SCHEMA,
 };
 
 use crate::description::Description;
@@ -15,6 +16,7 @@ use crate::{Depends, Settings, bindings, record};
 pub(crate) struct Identity {
     name: [u8; NAME_SIZE],
     depends: Vec<u8>,
+    devices: Vec<u8>,
 }
 
 impl Identity {
@@ -24,7 +26,7 @@ impl Identity {
         if settings.version == (0, 0, 0) {
             return Err(PackError::NoVersion);
         }
-        Ok(Identity { name, depends: dependencies(settings)? })
+        Ok(Identity { name, depends: dependencies(settings)?, devices: devices(settings)? })
     }
 
     /// Returns the header of the module, in which all that depends on its code is 0, and its records but those of its code.
@@ -35,7 +37,7 @@ impl Identity {
         let services = if self.depends.is_empty() { services } else { services | SERVICE_CALL };
         let (version_major, version_minor, version_patch) = settings.version;
         let (abi_minor, abi_fingerprint) =
-            bindings::abi(&about.descriptor, &bindings, !about.events.is_empty(), services);
+            bindings::abi(&about.descriptor, &bindings, bindings::Uses::of(&about.events, &self.devices), services);
         let header = Header {
             magic: MAGIC,
             format: FORMAT_VERSION,
@@ -52,7 +54,7 @@ impl Identity {
             time_us: settings.time_us,
             ..Header::default()
         };
-        Ok((header, records(settings, &self.depends, &bindings, about)))
+        Ok((header, records(settings, [&self.depends, &bindings, &self.devices], about)))
     }
 }
 
@@ -83,17 +85,29 @@ fn dependencies(settings: &Settings) -> Result<Vec<u8>, PackError> {
     }
 }
 
-fn records(settings: &Settings, depends: &[u8], bindings: &[u8], about: &Description) -> Vec<u8> {
+/// Encodes the devices; empty if there are none.
+fn devices(settings: &Settings) -> Result<Vec<u8>, PackError> {
+    let mut list = Vec::new();
+    settings.devices.iter().for_each(|device| bareflow_abi::devices::encode(device, &mut |part| list.extend_from_slice(part)));
+    Devices::check(&list).map_err(|(number, why)| {
+        let found = settings.devices.get(number - 1).cloned().unwrap_or_default();
+        PackError::Device { found, why }
+    })?;
+    Ok(list)
+}
+
+fn records(settings: &Settings, [depends, bindings, devices]: [&[u8]; 3], about: &Description) -> Vec<u8> {
     let depends = (!depends.is_empty()).then(|| record(DEPENDENCIES, depends));
     let bindings = (!bindings.is_empty()).then(|| record(BINDINGS, bindings));
     let events = (!about.events.is_empty()).then(|| record(EVENTS, &about.events));
+    let devices = (!devices.is_empty()).then(|| record(DEVICES, devices));
     let has_signatures = !about.signatures.is_empty() && !settings.strip;
     let signatures = has_signatures.then(|| record(SIGNATURES, &about.signatures));
     let expect = settings.expect.map(|expect| record(EXPECTED_RESULT, &expect.to_le_bytes()));
     let state = about.state_schema.as_ref().map(|schema| record(STATE_SCHEMA, schema));
     let parameters = about.parameters.as_ref().map(|list| record(PARAMETERS, list));
     let layout = about.layout.as_ref().map(|layout| record(LAYOUT, layout));
-    [depends, bindings, events, expect, state, parameters, signatures, layout].into_iter().flatten().flatten().collect()
+    [depends, bindings, events, devices, expect, state, parameters, signatures, layout].into_iter().flatten().flatten().collect()
 }
 
 #[cfg(test)]

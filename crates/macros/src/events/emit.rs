@@ -44,6 +44,7 @@ impl Events {
                 Kind::Subscription => quote!(Subscription),
                 Kind::Stop => quote!(Stop),
                 Kind::Watchdog => quote!(Watchdog),
+                Kind::Interrupt => quote!(Interrupt),
             };
             let function = if event.kind == Kind::Watchdog { 0 } else { function(event.handler.as_ref()) };
             let period = event.period.as_ref().map_or_else(|| no_period.clone(), |period| quote!(#period));
@@ -62,6 +63,7 @@ impl Events {
         let checks = self.handled.iter().filter_map(|event| {
             let period = event.period.as_ref()?;
             let message = match event.kind {
+                Kind::Interrupt => return None,
                 Kind::Watchdog => "module!: a watchdog has a time, in microseconds",
                 _ if can_arm => return None,
                 _ => "module!: a timer with a period of 0 is for `Events::after`, and the module does not import `Events`",

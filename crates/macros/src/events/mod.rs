@@ -1,4 +1,5 @@
-//! The settings of `module!` for events: `timers`, `subscriptions`, `notifications`, `stop`, `watchdog` and `task`.
+//! The settings of `module!` for events: `timers`, `subscriptions`, `interrupts`, `notifications`, `stop`, `watchdog` and
+//! `task`.
 
 mod emit;
 mod names;
@@ -40,6 +41,8 @@ enum Kind {
     Subscription,
     Stop,
     Watchdog,
+    /// An interrupt of a device, whose number is the period.
+    Interrupt,
 }
 
 impl Event {
@@ -60,8 +63,9 @@ impl Events {
                                    `cx.every(..)` and `cx.stopped()`";
                     return Err(Error::new_spanned(handler, message));
                 }
-                (Kind::Subscription, Some(name)) if name.get_ident().is_none() => {
-                    return Err(Error::new_spanned(name, "module!: a task's subscription has a name, and no handler"));
+                (Kind::Subscription | Kind::Interrupt, Some(name)) if name.get_ident().is_none() => {
+                    let message = "module!: a task's subscription or interrupt has a name, and no handler";
+                    return Err(Error::new_spanned(name, message));
                 }
                 (_, Some(name)) if event.name == "task" || event.name == "stop" => {
                     return Err(Error::new_spanned(name, "module!: the task's own events are `task` and `stop`"));

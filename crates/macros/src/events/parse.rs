@@ -39,6 +39,12 @@ impl Events {
                     self.push(Event { handler: Some(handler), source: Some(source), ..event })?;
                 }
             }
+            "interrupts" => {
+                for Entry(handler, device) in entries(key, input, "on_nic: 0")? {
+                    let event = Event::new(Kind::Interrupt, name_of(&handler)?);
+                    self.push(Event { handler: Some(handler), period: Some(device), ..event })?;
+                }
+            }
             "notifications" => {
                 let list;
                 bracketed!(list in input);

@@ -1,0 +1,199 @@
+//! Drives virtio's network card (OASIS, Virtual I/O Device 1.2, 5.1), for whoever uses the interface `nic`.
+//!
+//! A frame is never looked at: its buffer goes on to the device, behind a header in memory of the driver's own.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use bareflow_abi::{Context, Failure, Out, module, state};
+use bareflow_device::{Buffer, Completion, Device, DeviceError, Virtio};
+use bareflow_events::Events;
+use bareflow_nic::{MAX_FRAME_BYTES, Nic, NicError};
+use bareflow_regions::Regions;
+
+/// The card, as the module declares it.
+const CARD: u32 = 0;
+
+/// The queues (5.1.2), and the descriptors of each. A frame takes two.
+const RECEIVE: u32 = 0;
+const TRANSMIT: u32 = 1;
+const QUEUE_SIZE: u32 = 128;
+
+/// The feature that the card has an address (5.1.3), and the length of that.
+const MAC: u64 = 1 << 5;
+const ADDRESS_BYTES: usize = 6;
+
+/// The length of the header before a frame (5.1.6), and the places of those of frames that are received and sent: all of
+/// the former may be written to the same place, since nothing is read from it, and the latter are zeros.
+const HEADER_BYTES: u32 = 12;
+const RECEIVED_HEADER: u32 = 0;
+const SENT_HEADER: u32 = 64;
+
+/// The most frames that are passed on at once.
+const BATCH: usize = 32;
+
+state! {
+    /// The card's state.
+    pub struct Card {
+        /// Whether it runs.
+        is_running: bool = false,
+        /// The number of the memory with the headers.
+        headers: u32 = 0,
+        /// The address.
+        address: [u8; 6] = [0; 6],
+        /// The frames that were received and sent.
+        frames: [u64; 2] = [0; 2],
+    }
+}
+
+module!(
+    state = Card,
+    imports = { device: Device, virtio: Virtio, regions: Regions, events: Events },
+    exports = [Nic, net_init, packet_handler],
+    provider = Driver,
+    interrupts = { on_interrupt: 0 },
+    notifications = [received],
+    init = forget,
+);
+
+/// A state that another version left is of a card that was reset since.
+fn forget(_: &mut Context<'_>, card: &mut Card) -> i32 {
+    card.is_running = false;
+    0
+}
+
+/// Starts the card. Returns 0, or the number of an error.
+fn net_init(_: &mut Context<'_>, card: &mut Card, mut with: Imports<'_>) -> i32 {
+    start(card, &mut with).map_or_else(|error| error.number() as i32, |()| 0)
+}
+
+/// Tells users that there may be frames. Returns the number of users, or a negative one.
+fn packet_handler(_: &mut Context<'_>, _: &mut Card, mut with: Imports<'_>) -> i32 {
+    with.events.notify(Notification::RECEIVED).map_or(-1, |users| users as i32)
+}
+
+/// Called when the module gets the card, and at each interrupt.
+fn on_interrupt(_: &mut Context<'_>, card: &mut Card, mut with: Imports<'_>) -> i32 {
+    if let Err(error) = start(card, &mut with) {
+        return -(error.number() as i32);
+    }
+    with.events.notify(Notification::RECEIVED).map_or(-1, |users| users as i32)
+}
+
+/// Starts the card, unless it runs.
+fn start(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
+    if card.is_running {
+        return Ok(());
+    }
+    with.device.open(CARD)?;
+    let started = set_up(card, with);
+    match started {
+        Ok(()) => card.is_running = true,
+        Err(_) => _ = with.device.close(CARD),
+    }
+    started
+}
+
+fn set_up(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
+    let Imports { device, virtio, regions, .. } = with;
+    if virtio.negotiate(CARD, MAC)? & MAC == 0 {
+        return Err(DeviceError::Features);
+    }
+    let mut address = [0; ADDRESS_BYTES];
+    virtio.config(CARD, 0, &mut Out::new(&mut address))?;
+    card.address = address;
+    for queue in [RECEIVE, TRANSMIT] {
+        virtio.queue(CARD, queue, QUEUE_SIZE)?;
+    }
+    // What was sent is collected when something is to be sent.
+    virtio.interrupt(CARD, TRANSMIT, false)?;
+    let region = regions.create(u64::from(SENT_HEADER + HEADER_BYTES)).map_err(|_| DeviceError::NoMemory)?;
+    card.headers = device.attach(CARD, region)?;
+    virtio.start(CARD)?;
+    device.listen(CARD)
+}
+
+impl Driver<'_> {
+    fn start(&mut self) -> Result<(), DeviceError> {
+        start(self.state, &mut self.imports)
+    }
+
+    /// Gives frames to a queue, each behind a header. Returns how many it took.
+    fn submit(&mut self, queue: u32, frames: &[Buffer], offset: u32, flags: u16) -> Result<u32, NicError> {
+        self.start()?;
+        let header =
+            Buffer { memory: self.state.headers, offset, length: HEADER_BYTES, token: 0, flags: flags | Buffer::NEXT };
+        let mut taken = 0;
+        for frames in frames.chunks(BATCH) {
+            let mut buffers = [header; 2 * BATCH];
+            for (two, frame) in buffers.chunks_exact_mut(2).zip(frames) {
+                two[0].token = frame.token;
+                two[1] = Buffer { flags, ..*frame };
+            }
+            let count = self.imports.virtio.submit(CARD, queue, &buffers[..2 * frames.len()])? / 2;
+            taken += count;
+            if (count as usize) < frames.len() {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Collects frames of a queue. Returns whether there was room for all.
+    fn collect(&mut self, queue: u32, into: &mut Out<'_, Completion>) -> Result<bool, NicError> {
+        self.start()?;
+        let mut all = [Completion::default(); BATCH];
+        while into.remaining() > 0 {
+            let room = into.remaining().min(BATCH);
+            let mut out = Out::new(&mut all[..room]);
+            self.imports.virtio.collect(CARD, queue, &mut out)?;
+            let found = out.written();
+            for done in found {
+                into.push(Completion { length: done.length.saturating_sub(HEADER_BYTES), ..*done });
+            }
+            self.state.frames[usize::from(queue == TRANSMIT)] += found.len() as u64;
+            if found.len() < room {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Nic for Driver<'_> {
+    fn address(&mut self, into: &mut [u8]) -> Result<(), NicError> {
+        self.start()?;
+        if into.len() != ADDRESS_BYTES {
+            return Err(NicError::BadLength);
+        }
+        into.copy_from_slice(&self.state.address);
+        Ok(())
+    }
+
+    fn attach(&mut self, region: u32) -> Result<u32, NicError> {
+        self.start()?;
+        Ok(self.imports.device.attach(CARD, region)?)
+    }
+
+    fn receive(&mut self, buffers: &[Buffer]) -> Result<u32, NicError> {
+        if buffers.iter().any(|buffer| buffer.length < MAX_FRAME_BYTES) {
+            return Err(NicError::BadBuffer);
+        }
+        self.submit(RECEIVE, buffers, RECEIVED_HEADER, Buffer::WRITE)
+    }
+
+    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError> {
+        if self.collect(RECEIVE, into)? {
+            self.imports.device.listen(CARD)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError> {
+        self.submit(TRANSMIT, frames, SENT_HEADER, 0)
+    }
+
+    fn sent(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError> {
+        self.collect(TRANSMIT, into).map(|_| ())
+    }
+}

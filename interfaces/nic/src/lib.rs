@@ -1,0 +1,69 @@
+//! The interface `nic`: a network card, which sends and receives Ethernet frames in memory of its user's.
+//!
+//! The user lends a region to the driver as shared memory, and [attaches](Nic::attach) it. A frame lies in one buffer of it,
+//! without the checksum at its end. The driver publishes `received` when there is something to [collect](Nic::received).
+//! A card has one user at a time.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use bareflow_abi::{CallError, Failure, Out, interface};
+pub use bareflow_device::{Buffer, Completion};
+use bareflow_device::DeviceError;
+
+/// The length of the longest frame, in bytes: 1,500 behind a header with a tag.
+pub const MAX_FRAME_BYTES: u32 = 1518;
+
+/// A network card.
+#[interface(version = "1.0")]
+pub trait Nic {
+    /// Starts the card, if it does not run, and says its address.
+    fn address(&mut self, into: &mut [u8]) -> Result<(), NicError>;
+
+    /// Lets the card use a region that is lent to the driver as shared memory. Returns the number of the memory, by which
+    /// buffers name it.
+    fn attach(&mut self, region: u32) -> Result<u32, NicError>;
+
+    /// Gives the card buffers for frames that it receives, of [`MAX_FRAME_BYTES`] at least. Returns how many it took.
+    fn receive(&mut self, buffers: &[Buffer]) -> Result<u32, NicError>;
+
+    /// Appends the buffers that frames were received into, with the lengths of those. If there is room left, `received` is
+    /// published for the next ones.
+    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError>;
+
+    /// Sends frames. Returns how many the card took.
+    fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError>;
+
+    /// Appends the buffers of frames that were sent.
+    fn sent(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError>;
+}
+
+/// An error of a network card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Failure)]
+pub enum NicError {
+    /// The card does not work: it can't be started, or broke the rules.
+    Failed,
+    /// The region is not lent to the driver as shared memory, or there are too many.
+    BadRegion,
+    /// A buffer does not lie in its memory, crosses a page, or is too short for a frame.
+    BadBuffer,
+    /// The room for the address does not have six bytes.
+    BadLength,
+    /// The call gave no answer.
+    #[call_error]
+    Call(CallError),
+}
+
+impl From<DeviceError> for NicError {
+    fn from(error: DeviceError) -> NicError {
+        use DeviceError::{
+            BadChain, CrossesPages, NoSuchMemory, NoSuchRegion, OutOfRange, TooMany, WrongAccess,
+        };
+        match error {
+            NoSuchRegion | WrongAccess | TooMany => NicError::BadRegion,
+            OutOfRange | CrossesPages | BadChain | NoSuchMemory => NicError::BadBuffer,
+            DeviceError::Call(error) => NicError::Call(error),
+            _ => NicError::Failed,
+        }
+    }
+}
