@@ -96,6 +96,7 @@ pub fn machine(options: &MachineOptions, files: &InputFiles) -> Result<ChosenMac
         icount: options.icount,
         memory_megabytes: options.memory.unwrap_or(usual),
         data_disk: options.disk.clone(),
+        network: options.net.clone(),
         ..machine
     };
     Ok(ChosenMachine { machine, has_engine })

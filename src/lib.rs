@@ -75,6 +75,7 @@ pub fn carry_out(command: &Command) -> Result<Exit> {
         Command::Activate(options) => client::activate(options),
         Command::Compare(options) => client::compare(options),
         Command::Stats(options) => client::stats(options),
+        Command::Devices(options) => client::devices(options),
         Command::Log(options) => client::log(options),
         Command::Trace(options) => client::trace(options),
         Command::Load(options) => client::load(options),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bareflow_protocol::control::{File, FileList, Interfaces};
+use bareflow_protocol::control::{Device, File, FileList, Interfaces};
 use bareflow_protocol::{Request, Response};
 use bareflow_suite::figures::OrDash;
 use serde::Serialize;
@@ -69,6 +69,25 @@ pub(crate) fn ps(connect: &ConnectOptions) -> Result<Exit> {
         let memory = json!({ "pages": pages, "arena_bytes": arena_bytes, "table_bytes": table_bytes });
         keep(connect.json.as_deref(), &json!({ "modules": found, "memory": memory }))?;
         Ok(Exit::Passed)
+    })
+}
+
+/// `devices`.
+pub(crate) fn devices(connect: &ConnectOptions) -> Result<Exit> {
+    ask(connect, Request::Devices, |answer| match answer {
+        Response::Devices(found) => {
+            let rows = found.iter().map(|device| {
+                let Device { place, device, class, reach, interrupt, owner, state, regions, problem } = device;
+                let owner = owner.as_deref().unwrap_or("-").to_owned();
+                let problem = problem.as_deref().unwrap_or_default().to_owned();
+                let words = [place, device, class, &**reach, &**interrupt].map(str::to_owned);
+                [&words[..], &[state.to_string(), owner, regions.to_string(), problem]].concat()
+            });
+            let titles = ["PLACE", "DEVICE", "CLASS", "REACH", "NOTICED BY", "STATE", "OWNER", "REGIONS", ""];
+            say!("{}", aligned(&titles, &[7], rows));
+            Ok(json!({ "devices": found }))
+        }
+        other => Err(unexpected(&other)),
     })
 }
 

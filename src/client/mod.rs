@@ -18,7 +18,9 @@ mod trace;
 mod upload;
 
 pub(crate) use call::call;
-pub(crate) use commands::{activate, compare, interfaces, load, log, ls, ps, restart, save, shutdown, stats, unload};
+pub(crate) use commands::{
+    activate, compare, devices, interfaces, load, log, ls, ps, restart, save, shutdown, stats, unload,
+};
 pub(crate) use engine::provide_engine;
 pub(crate) use push::push;
 pub use session::Client;

@@ -117,6 +117,8 @@ pub enum Command {
     Compare(CompareOptions),
     /// Show the statistics of modules, with the diagnoses of their faults.
     Stats(StatsOptions),
+    /// List the devices of the kernel's machine, and who drives them.
+    Devices(ConnectOptions),
     /// Show the kernel's console.
     Log(LogOptions),
     /// Trace calls, services and loads for a while, as a file for Perfetto.

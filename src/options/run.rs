@@ -10,6 +10,7 @@ use super::duration;
 use super::loading::LoadingOptions;
 use super::portable::EngineOptions;
 use super::words::native_domain;
+use crate::qemu::Network;
 
 /// The options that `boot` and `host` share.
 #[derive(Debug, Args)]
@@ -64,6 +65,12 @@ pub struct HostOptions {
     pub replay: Option<PathBuf>,
 }
 
+/// Reads the ports that a network passes on.
+fn network(text: &str) -> Result<Network, String> {
+    Network::parse(text)
+        .ok_or_else(|| format!("{text}: expected udp:PORT:PORT or tcp:PORT:PORT, of 127.0.0.1 and of the machine"))
+}
+
 /// The machine that a kernel boots in.
 #[derive(Debug, Args)]
 pub struct MachineOptions {
@@ -82,6 +89,10 @@ pub struct MachineOptions {
     /// The machine's memory; 128M by default, and 1G with an engine for portable modules.
     #[arg(long, value_name = "SIZE", value_parser = megabytes)]
     pub memory: Option<u32>,
+    /// A network card on QEMU's user network. The ports of 127.0.0.1 that are passed on to the kernel's machine may be named:
+    /// `udp:5007:7,tcp:8080:80`.
+    #[arg(long, value_name = "FORWARD,..", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = network)]
+    pub net: Option<Network>,
     /// A raw disk image with files for the kernel; `serve` allows writing to it.
     #[arg(long, value_name = "IMG")]
     pub disk: Option<PathBuf>,

@@ -49,6 +49,9 @@ impl Machine {
         if let Some(path) = &self.qmp {
             add(&["-qmp", &format!("unix:{},server=on,wait=off", option_value(path))]);
         }
+        if let Some(network) = &self.network {
+            add(&network.arguments(is_microvm).each_ref().map(String::as_str));
+        }
         if let Some(disk) = &self.data_disk {
             let device = if is_microvm { "virtio-blk-device" } else { "virtio-blk-pci" };
             let access = if self.data_disk_read_only { "readonly=on," } else { "" };

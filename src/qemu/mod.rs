@@ -10,6 +10,7 @@
 mod arguments;
 mod boot_archive;
 mod guard;
+mod network;
 mod outcome;
 mod process;
 mod run;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use bareflow_protocol::KernelOptions;
 
 use crate::input_files::InputFiles;
+pub use network::Network;
 pub use outcome::{ExitReason, RunOutcome};
 pub use running::{KillHandle, Running};
 
@@ -63,6 +65,8 @@ pub struct Machine {
     pub disk: Option<PathBuf>,
     /// A disk with files for the kernel.
     pub data_disk: Option<PathBuf>,
+    /// The network that a card is attached to, if there is one.
+    pub network: Option<Network>,
     /// Whether the data disk is read-only.
     pub data_disk_read_only: bool,
 }
@@ -88,6 +92,7 @@ impl Machine {
             qmp: None,
             disk: None,
             data_disk: None,
+            network: None,
             data_disk_read_only: false,
         }
     }

@@ -218,6 +218,9 @@ pub struct FakePlatform {
     pub region_capacity: Cell<[u64; 2]>,
     /// The mappings of regions: the region's address, the image's base, and whether it can be written.
     pub region_mappings: RefCell<Vec<(u64, u64, bool)>>,
+    /// The devices, if there are any.
+    #[cfg(feature = "devices")]
+    pub device_bus: Cell<Option<&'static dyn crate::platform::DeviceBus>>,
     /// The bytes of linear memory that there may still be.
     pub memory_left: Cell<u64>,
     /// The occurrences that were traced.
@@ -249,6 +252,8 @@ impl Default for FakePlatform {
             region_pages: Cell::new(0),
             region_capacity: Cell::new([u64::MAX; 2]),
             region_mappings: RefCell::default(),
+            #[cfg(feature = "devices")]
+            device_bus: Cell::new(None),
             memory_left: Cell::new(u64::MAX),
             traced: RefCell::default(),
         }
@@ -319,6 +324,10 @@ unsafe impl Platform for &FakePlatform {
         let at = memory.words as usize + 8;
         image.data.borrow_mut()[at..at + 8].copy_from_slice(&grown.to_le_bytes());
         before
+    }
+    #[cfg(feature = "devices")]
+    fn device_bus(&self) -> Option<&dyn crate::platform::DeviceBus> {
+        self.device_bus.get()
     }
     fn seal(&self, image: FakeImage) -> Result<FakeImage, PlatformError> {
         Ok(image)

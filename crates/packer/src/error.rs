@@ -1,8 +1,8 @@
 //! The errors of packing, and the remedies.
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
-use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::devices::{BadDevice, MAX_DEVICES};
+use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::events::{BadEvent, MAX_EVENTS};
 use bareflow_abi::header::NAME_SIZE;
 use bareflow_abi::interface::bindings::{BadBinding, MAX_SELECTOR};

@@ -88,7 +88,10 @@ fn dependencies(settings: &Settings) -> Result<Vec<u8>, PackError> {
 /// Encodes the devices; empty if there are none.
 fn devices(settings: &Settings) -> Result<Vec<u8>, PackError> {
     let mut list = Vec::new();
-    settings.devices.iter().for_each(|device| bareflow_abi::devices::encode(device, &mut |part| list.extend_from_slice(part)));
+    settings
+        .devices
+        .iter()
+        .for_each(|device| bareflow_abi::devices::encode(device, &mut |part| list.extend_from_slice(part)));
     Devices::check(&list).map_err(|(number, why)| {
         let found = settings.devices.get(number - 1).cloned().unwrap_or_default();
         PackError::Device { found, why }
@@ -107,7 +110,11 @@ fn records(settings: &Settings, [depends, bindings, devices]: [&[u8]; 3], about:
     let state = about.state_schema.as_ref().map(|schema| record(STATE_SCHEMA, schema));
     let parameters = about.parameters.as_ref().map(|list| record(PARAMETERS, list));
     let layout = about.layout.as_ref().map(|layout| record(LAYOUT, layout));
-    [depends, bindings, events, devices, expect, state, parameters, signatures, layout].into_iter().flatten().flatten().collect()
+    [depends, bindings, events, devices, expect, state, parameters, signatures, layout]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]

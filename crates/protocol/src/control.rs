@@ -200,6 +200,8 @@ pub enum Request<'payload> {
         /// The selector: `name` or `name@version`.
         module: &'payload str,
     },
+    /// List the devices. Response: [`Response::Devices`].
+    Devices,
 }
 
 /// The options of a push, which loads an uploaded blob.
@@ -320,6 +322,8 @@ pub enum Response {
         /// The entries, at most [`MAX_ENTRIES`](crate::trace::MAX_ENTRIES).
         entries: Vec<Entry>,
     },
+    /// The devices, in the order of their places.
+    Devices(Vec<Device>),
 }
 
 /// The reason for which a request was refused: a text for people, and a code for programs.
@@ -505,6 +509,29 @@ pub struct ProviderName {
     pub name: String,
     /// The module's version; `None` if the kernel itself provides it.
     pub version: Option<String>,
+}
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The place: bus, device and function on PCI, or the address of the registers.
+    pub place: String,
+    /// The device as modules declare it: `virtio:net`, or vendor and number.
+    pub device: String,
+    /// The class of PCI: `0200`.
+    pub class: String,
+    /// What it reaches whatever its driver does: `checked` or `trusted`.
+    pub reach: Cow<'static, str>,
+    /// How it is noticed: `interrupt` or `polled`.
+    pub interrupt: Cow<'static, str>,
+    /// The module that has it, if any.
+    pub owner: Option<String>,
+    /// The state: `free`, `claimed`, `open`, or `kernel` if the kernel itself drives it.
+    pub state: Cow<'static, str>,
+    /// The number of regions that it uses.
+    pub regions: u32,
+    /// What is wrong with it, if no one can use it.
+    pub problem: Option<Cow<'static, str>>,
 }
 
 /// The files of a folder on the disk.

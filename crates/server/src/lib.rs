@@ -13,6 +13,7 @@ extern crate std;
 
 mod blob_store;
 mod call;
+mod devices;
 mod events;
 mod functions;
 mod gate;

@@ -128,6 +128,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                 Response::Memory { pages, arena_bytes, table_bytes }.into()
             }
             Request::Trace(request) => self.trace(client, request)?.into(),
+            Request::Devices => Response::Devices(self.devices()?).into(),
             _ => return Err("this kernel does not know that request; boot a newer one".into()),
         })
     }

@@ -6,7 +6,7 @@
 mod answer;
 
 use bareflow_abi::shared::SharedBytes;
-use bareflow_abi::{Context, Failure, Out, module, state};
+use bareflow_abi::{CallError, Context, Failure, Out, module, state};
 use bareflow_events::Events;
 use bareflow_nic::{Buffer, Completion, Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions};
@@ -28,6 +28,8 @@ state! {
     pub struct Link {
         /// The region with the buffers; 0 before it is set up.
         region: u32 = 0,
+        /// The number of the card's start that knows of it.
+        start: u32 = 0,
         /// The memory's number at the card.
         memory: u32 = 0,
         /// The card's address.
@@ -78,13 +80,20 @@ fn serve(link: &mut Link, with: &mut Imports<'_>) -> i32 {
         match set_up(link, with).and_then(|()| answer_some(link, with)) {
             Ok((BATCH, answers)) => all += answers,
             Ok((_, answers)) => return all + answers,
-            // A driver that was started again knows nothing of the buffers.
-            Err(NicError::Call(bareflow_abi::CallError::Restarted)) => {
-                link.restarts += 1;
-                link.region = 0;
-            }
+            Err(NicError::Call(CallError::Restarted)) => link.forget(with),
             Err(error) => return -(error.number() as i32),
         }
+    }
+}
+
+impl Link {
+    /// Frees the buffers, of which a driver that was started again knows nothing.
+    fn forget(&mut self, with: &mut Imports<'_>) {
+        self.restarts += 1;
+        // It may be lent to no one any more, as the driver that had it is gone.
+        _ = with.regions.take_back(self.region);
+        _ = with.regions.destroy(self.region);
+        self.region = 0;
     }
 }
 
@@ -93,13 +102,14 @@ fn set_up(link: &mut Link, with: &mut Imports<'_>) -> Result<(), NicError> {
     if link.region != 0 {
         return Ok(());
     }
-    with.nic.address(&mut link.mac)?;
+    link.start = with.nic.begin(&mut link.mac)?;
     let created = with.regions.create(u64::from(BUFFERS * BUFFER_BYTES));
     let region = created.and_then(|region| with.regions.lend(region, "virtio-net", Access::Shared).map(|()| region));
     let region = region.map_err(|_: RegionError| NicError::BadRegion)?;
-    link.memory = with.nic.attach(region)?;
     link.region = region;
-    let buffers: [Buffer; RECEIVING as usize] = core::array::from_fn(|token| buffer(link.memory, token as u16, BUFFER_BYTES));
+    link.memory = with.nic.attach(region)?;
+    let buffers: [Buffer; RECEIVING as usize] =
+        core::array::from_fn(|token| buffer(link.memory, token as u16, BUFFER_BYTES));
     with.nic.receive(&buffers).map(|_| ())
 }
 
@@ -117,7 +127,11 @@ fn answer_some(link: &mut Link, with: &mut Imports<'_>) -> Result<(usize, i32), 
     let mut sent = Out::new(&mut sent);
     with.nic.sent(&mut sent)?;
     let mut came = Out::new(&mut came);
-    with.nic.received(&mut came)?;
+    let start = with.nic.received(&mut came)?;
+    if link.start != start {
+        link.forget(with);
+        return Ok((BATCH, 0));
+    }
     let mut answers = [Buffer::default(); BATCH];
     let mut count = 0;
     let view = with.regions.shared(link.region).map_err(|_| NicError::BadRegion)?;

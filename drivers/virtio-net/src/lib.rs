@@ -37,7 +37,12 @@ state! {
     pub struct Card {
         /// Whether it runs.
         is_running: bool = false,
-        /// The number of the memory with the headers.
+        /// Whether someone gave it memory since.
+        is_used: bool = false,
+        /// The number of its starts.
+        starts: u32 = 0,
+        /// The region with the headers, and the number of its memory.
+        region: u32 = 0,
         headers: u32 = 0,
         /// The address.
         address: [u8; 6] = [0; 6],
@@ -58,7 +63,7 @@ module!(
 
 /// A state that another version left is of a card that was reset since.
 fn forget(_: &mut Context<'_>, card: &mut Card) -> i32 {
-    card.is_running = false;
+    (card.is_running, card.is_used) = (false, false);
     0
 }
 
@@ -88,7 +93,7 @@ fn start(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
     with.device.open(CARD)?;
     let started = set_up(card, with);
     match started {
-        Ok(()) => card.is_running = true,
+        Ok(()) => (card.is_running, card.starts) = (true, card.starts.wrapping_add(1)),
         Err(_) => _ = with.device.close(CARD),
     }
     started
@@ -107,8 +112,10 @@ fn set_up(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
     }
     // What was sent is collected when something is to be sent.
     virtio.interrupt(CARD, TRANSMIT, false)?;
-    let region = regions.create(u64::from(SENT_HEADER + HEADER_BYTES)).map_err(|_| DeviceError::NoMemory)?;
-    card.headers = device.attach(CARD, region)?;
+    // That of an earlier version is gone with it.
+    _ = regions.destroy(card.region);
+    card.region = regions.create(u64::from(SENT_HEADER + HEADER_BYTES)).map_err(|_| DeviceError::NoMemory)?;
+    card.headers = device.attach(CARD, card.region)?;
     virtio.start(CARD)?;
     device.listen(CARD)
 }
@@ -161,17 +168,22 @@ impl Driver<'_> {
 }
 
 impl Nic for Driver<'_> {
-    fn address(&mut self, into: &mut [u8]) -> Result<(), NicError> {
-        self.start()?;
-        if into.len() != ADDRESS_BYTES {
+    fn begin(&mut self, address: &mut [u8]) -> Result<u32, NicError> {
+        if address.len() != ADDRESS_BYTES {
             return Err(NicError::BadLength);
         }
-        into.copy_from_slice(&self.state.address);
-        Ok(())
+        // Whoever used it before is gone, and so is what it gave the card.
+        if core::mem::take(&mut self.state.is_used) && core::mem::take(&mut self.state.is_running) {
+            self.imports.device.close(CARD)?;
+        }
+        self.start()?;
+        address.copy_from_slice(&self.state.address);
+        Ok(self.state.starts)
     }
 
     fn attach(&mut self, region: u32) -> Result<u32, NicError> {
         self.start()?;
+        self.state.is_used = true;
         Ok(self.imports.device.attach(CARD, region)?)
     }
 
@@ -182,11 +194,11 @@ impl Nic for Driver<'_> {
         self.submit(RECEIVE, buffers, RECEIVED_HEADER, Buffer::WRITE)
     }
 
-    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError> {
+    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
         if self.collect(RECEIVE, into)? {
             self.imports.device.listen(CARD)?;
         }
-        Ok(())
+        Ok(self.state.starts)
     }
 
     fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError> {

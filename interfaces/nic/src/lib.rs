@@ -8,8 +8,8 @@
 #![forbid(unsafe_code)]
 
 use bareflow_abi::{CallError, Failure, Out, interface};
-pub use bareflow_device::{Buffer, Completion};
 use bareflow_device::DeviceError;
+pub use bareflow_device::{Buffer, Completion};
 
 /// The length of the longest frame, in bytes: 1,500 behind a header with a tag.
 pub const MAX_FRAME_BYTES: u32 = 1518;
@@ -17,8 +17,8 @@ pub const MAX_FRAME_BYTES: u32 = 1518;
 /// A network card.
 #[interface(version = "1.0")]
 pub trait Nic {
-    /// Starts the card, if it does not run, and says its address.
-    fn address(&mut self, into: &mut [u8]) -> Result<(), NicError>;
+    /// Starts the card anew, and says its address: it has no memory and no buffers then. Returns the number of this start.
+    fn begin(&mut self, address: &mut [u8]) -> Result<u32, NicError>;
 
     /// Lets the card use a region that is lent to the driver as shared memory. Returns the number of the memory, by which
     /// buffers name it.
@@ -28,8 +28,9 @@ pub trait Nic {
     fn receive(&mut self, buffers: &[Buffer]) -> Result<u32, NicError>;
 
     /// Appends the buffers that frames were received into, with the lengths of those. If there is room left, `received` is
-    /// published for the next ones.
-    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError>;
+    /// published for the next ones. Returns the number of the card's last start: if that is not the one that
+    /// [`begin`](Nic::begin) returned, the driver was replaced, and the card has no memory and no buffers any more.
+    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
 
     /// Sends frames. Returns how many the card took.
     fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError>;
@@ -56,9 +57,7 @@ pub enum NicError {
 
 impl From<DeviceError> for NicError {
     fn from(error: DeviceError) -> NicError {
-        use DeviceError::{
-            BadChain, CrossesPages, NoSuchMemory, NoSuchRegion, OutOfRange, TooMany, WrongAccess,
-        };
+        use DeviceError::{BadChain, CrossesPages, NoSuchMemory, NoSuchRegion, OutOfRange, TooMany, WrongAccess};
         match error {
             NoSuchRegion | WrongAccess | TooMany => NicError::BadRegion,
             OutOfRange | CrossesPages | BadChain | NoSuchMemory => NicError::BadBuffer,

@@ -162,7 +162,7 @@ impl DeviceBus for Bus {
         room: usize,
         put: &mut dyn FnMut(Completion),
     ) -> Result<u32, DeviceError> {
-        self.with(device, |open| open.session.collect(queue, room, put))
+        self.with(device, |open| open.collect(queue, room, put))
     }
 
     fn take_interrupts(&self) -> u64 {

@@ -4,19 +4,26 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bareflow_containment::page_tables::translate;
-use bareflow_device::{Buffer, DeviceError};
+use bareflow_device::{Buffer, Completion, DeviceError};
 use bareflow_devices::Part;
 use bareflow_devices::pci::{
-    Bars, Command, DeviceFunction, ENTRY_SIZE, Function, MsiX, PciRoot, assign_addresses, find_bars,
+    BarError, Bars, Command, DeviceFunction, ENTRY_SIZE, Function, MsiX, MsiXError, PciRoot, assign_addresses,
+    find_bars,
 };
 use bareflow_devices::session::Session;
-use bareflow_devices::virtio::{Queue, QueuePage, Setup, Structure, Structures, VirtioDevice};
+use bareflow_devices::virtio::{
+    Queue, QueuePage, Setup, StartError, Structure, StructureError, Structures, VirtioDevice,
+};
 use bareflow_loader::RegionMemory;
+use bareflow_suite::console::Style;
+use bareflow_suite::error_text;
+use bareflow_suite::fallible::ErrorText;
 use x86_64::structures::paging::PhysFrame;
 
 use super::interrupts;
 use super::ports::{self, HOLE, Ports};
 use super::window::Window;
+use crate::console;
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::{frames, physical};
 
@@ -60,7 +67,10 @@ impl OpenDevice {
         // Off until it was reset.
         root.set_command(location, Command::INTERRUPT_DISABLE);
         let set_up = device.set_up(&mut root, function.ids.virtio != 0);
-        if let Err(error) = set_up {
+        if let Err(Problem { error, text }) = set_up {
+            if let Some(text) = text {
+                console::show(Style::Warning, format_args!("[WARN] device {location}: {text}\n"));
+            }
             Box::new(device).close();
             return Err(error);
         }
@@ -68,13 +78,11 @@ impl OpenDevice {
         Ok(Box::new(device))
     }
 
-    fn set_up(&mut self, root: &mut PciRoot<Ports>, is_virtio: bool) -> Result<(), DeviceError> {
-        let mut bars = find_bars(root, self.function).map_err(|_| DeviceError::BadDevice)?;
-        let assigned = assign_addresses(root, self.function, &mut bars, &mut HOLE.lock());
-        assigned.map_err(|_| DeviceError::BadDevice)?;
+    fn set_up(&mut self, root: &mut PciRoot<Ports>, is_virtio: bool) -> Result<(), Problem> {
+        let mut bars = find_bars(root, self.function)?;
+        assign_addresses(root, self.function, &mut bars, &mut HOLE.lock())?;
         root.set_command(self.function, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
-        let msix = MsiX::find(&Ports, self.function, &bars).map_err(|_| DeviceError::BadDevice)?;
-        if let Some(msix) = msix {
+        if let Some(msix) = MsiX::find(&Ports, self.function, &bars)? {
             let place = Structure { bar: msix.bar, offset: msix.offset, length: ENTRY_SIZE };
             let entry = registers(&bars, place)?;
             msix.enable(&mut Ports, self.function, true);
@@ -82,7 +90,7 @@ impl OpenDevice {
             self.interrupt = Some(Interrupt { msix, entry });
         }
         if is_virtio {
-            let structures = Structures::find(&Ports, self.function, &bars).map_err(|_| DeviceError::BadDevice)?;
+            let structures = Structures::find(&Ports, self.function, &bars)?;
             let part =
                 |place: Structure| Part::new(registers(&bars, place)?, 0, place.length).ok_or(DeviceError::BadDevice);
             let notify = (part(structures.notify)?, structures.notify_distance);
@@ -157,6 +165,17 @@ impl OpenDevice {
         submitted.error.map_or(Ok(submitted.taken), Err)
     }
 
+    /// Takes what the device is done with. Says so if it broke the rules.
+    #[inline]
+    pub fn collect(&mut self, queue: u32, room: usize, put: &mut dyn FnMut(Completion)) -> Result<u32, DeviceError> {
+        let was_broken = self.session.broken().is_some();
+        let collected = self.session.collect(queue, room, put);
+        if let (Some(broken), false) = (self.session.broken(), was_broken) {
+            console::show(Style::Warning, format_args!("[WARN] device {}: {broken}\n", self.function));
+        }
+        collected
+    }
+
     /// Resets the device, and lets it use no memory any more.
     pub fn close(mut self: Box<OpenDevice>) {
         interrupts::clear(self.slot);
@@ -178,6 +197,31 @@ impl OpenDevice {
         }
     }
 }
+
+/// The reason for which a device can't be used: for its driver, and for people.
+struct Problem {
+    error: DeviceError,
+    text: Option<ErrorText>,
+}
+
+impl From<DeviceError> for Problem {
+    fn from(error: DeviceError) -> Problem {
+        Problem { error, text: None }
+    }
+}
+
+/// Implements the conversion of what a device says of itself, which can't be.
+macro_rules! problems {
+    ($($kind:ty),+) => {
+        $(impl From<$kind> for Problem {
+            fn from(found: $kind) -> Problem {
+                Problem { error: DeviceError::BadDevice, text: Some(error_text!("{found}")) }
+            }
+        })+
+    };
+}
+
+problems!(BarError, MsiXError, StructureError, StartError);
 
 /// Maps a place in a function's registers.
 fn registers(bars: &Bars, place: Structure) -> Result<Window, DeviceError> {

@@ -12,5 +12,5 @@ mod serve;
 
 pub use details::DeviceDetails;
 
-// cfg
-// tests
+#[cfg(all(test, feature = "semver", feature = "reload", feature = "restart"))]
+mod tests;
