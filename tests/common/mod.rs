@@ -82,7 +82,17 @@ pub fn test_blob(name: &str) -> PathBuf {
 
 /// Packs a module of the gallery, and returns the path of its blob.
 pub fn gallery_blob(name: &str) -> PathBuf {
-    let manifest = root().join("examples/gallery").join(name).join("Cargo.toml");
+    enclosed_blob("examples/gallery", name)
+}
+
+/// Builds one of the drivers, or of what runs on top of them, and returns the path of its blob.
+pub fn driver_blob(name: &str) -> PathBuf {
+    enclosed_blob("drivers", name)
+}
+
+/// Builds a module of a workspace that lies in this one. Returns the path of its blob.
+fn enclosed_blob(workspace: &str, name: &str) -> PathBuf {
+    let manifest = root().join(workspace).join(name).join("Cargo.toml");
     let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));
     let folder = target().join("test-gallery");
     build_module(&module, &folder).unwrap_or_else(|error| panic!("{error}"));

@@ -195,8 +195,7 @@ impl Queue {
         slot.is_first = false;
         let mut last = first;
         let mut count = 0;
-        loop {
-            let Some(slot) = self.slots.get(usize::from(last)) else { break };
+        while let Some(slot) = self.slots.get(usize::from(last)) {
             release(slot.memory);
             count += 1;
             if slot.next == NIL {

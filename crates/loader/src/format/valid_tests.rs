@@ -120,7 +120,7 @@ fn rejects_another_abi_major() {
     let error = refusal(|header| header.abi_major = 9);
     assert!(matches!(error, InvalidModule::AbiMajor { found: (9, ABI_MINOR), .. }));
     let expected =
-        "wrong ABI: major version 9 (9.5), expected 1 (up to 1.5); rebuild the module against this bareflow-abi";
+        "wrong ABI: major version 9 (9.6), expected 1 (up to 1.6); rebuild the module against this bareflow-abi";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -128,7 +128,7 @@ fn rejects_another_abi_major() {
 fn rejects_a_newer_abi_minor() {
     let error = refusal(|header| header.abi_minor = ABI_MINOR + 1);
     assert!(matches!(error, InvalidModule::AbiMinor { found, .. } if found == ABI_MINOR + 1));
-    assert!(error.to_string().starts_with("wrong ABI: version 1.6, this loader knows up to 1.5; rebuild "), "{error}");
+    assert!(error.to_string().starts_with("wrong ABI: version 1.7, this loader knows up to 1.6; rebuild "), "{error}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn rejects_another_fingerprint() {
         matches!(error, InvalidModule::AbiFingerprint { found: 1, expected, minor: ABI_MINOR, .. } if expected == known)
     );
     let expected = std::format!(
-        "wrong ABI: version 1.5 with fingerprint 0x0000000000000001, expected {known:#018x} (this loader has 1.5); \
+        "wrong ABI: version 1.6 with fingerprint 0x0000000000000001, expected {known:#018x} (this loader has 1.6); \
          rebuild the module against a released bareflow-abi"
     );
     assert_eq!(error.to_string(), expected, "nothing is known of that layout");

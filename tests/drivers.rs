@@ -1,0 +1,130 @@
+//! Drivers in modules: virtio's network card in either domain, through restarts and replacements, in one kernel.
+
+mod common;
+
+use std::fs;
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use bareflow::client::{Client, upload};
+use bareflow::qemu::Network;
+use bareflow_host::HostPlatform;
+use bareflow_loader::{Domain, KernelDomain, LoadError, ModuleManager, Timing};
+use bareflow_protocol::control::{Device, LoadOverrides, Push};
+use bareflow_protocol::{Request, Response};
+use common::driver_blob;
+use common::kernel::{call, push, with_kernel};
+
+/// Returns a port of 127.0.0.1 that no one uses.
+fn free_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Sends datagrams of all sizes to the echo service, of which a few may be lost when the card was just replaced, and expects
+/// the same ones back.
+#[track_caller]
+fn ask(port: u16) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket.connect(("127.0.0.1", port)).unwrap();
+    for length in [1, 22, 100, 1000, 1472] {
+        let sent: Vec<u8> = (0..length).map(|index| (index ^ length) as u8).collect();
+        let mut got = vec![0; 2000];
+        let answered = (0..5).any(|_| {
+            socket.send(&sent).unwrap();
+            socket.recv(&mut got).is_ok_and(|length| got[..length] == sent)
+        });
+        assert!(answered, "{length} bytes");
+    }
+}
+
+fn devices(client: &mut Client) -> Vec<Device> {
+    match client.ask(Request::Devices).unwrap() {
+        Response::Devices(found) => found,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Returns the state and the owner of the card, and how many regions it uses.
+fn card(client: &mut Client) -> (String, Option<String>, u32) {
+    let found = devices(client).into_iter().find(|device| device.device == "virtio:net").unwrap();
+    assert_eq!((&*found.reach, &*found.interrupt, &*found.class), ("checked", "interrupt", "0200"));
+    (found.state.into_owned(), found.owner, found.regions)
+}
+
+fn pages(client: &mut Client) -> u64 {
+    match client.ask(Request::Memory).unwrap() {
+        Response::Memory { pages, .. } => pages,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn unload(client: &mut Client, module: &str) {
+    match client.ask(Request::Unload { module }).unwrap() {
+        Response::Unloaded(receipt) => assert_eq!(receipt.pages_held, receipt.pages_returned, "{module}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
+    let [net, echo] = ["virtio-net", "echo"].map(|name| fs::read(driver_blob(name)).unwrap());
+    let port = free_port();
+    let network = Network::parse(&format!("udp:{port}:7")).unwrap();
+    with_kernel(
+        |machine| machine.network = Some(network),
+        |client| {
+            assert_eq!(card(client), ("free".to_owned(), None, 0));
+            let own = devices(client).into_iter().find(|device| device.device == "virtio:console").unwrap();
+            assert_eq!((&*own.state, own.owner), ("kernel", None));
+            let before = pages(client);
+            for domain in [Domain::User, Domain::Kernel] {
+                push(client, &net, domain, "");
+                push(client, &echo, domain, "");
+                ask(port);
+                assert_eq!(card(client), ("open".to_owned(), Some("virtio-net".to_owned()), 2));
+                assert!(matches!(client.ask(Request::Restart { module: "virtio-net" }), Ok(Response::Done)));
+                ask(port);
+                for _ in 0..10 {
+                    push(client, &net, domain, "");
+                }
+                ask(port);
+                push(client, &echo, domain, "");
+                ask(port);
+                assert_eq!(card(client).2, 2);
+                unload(client, "echo");
+                unload(client, "virtio-net");
+                assert_eq!(card(client), ("free".to_owned(), None, 0));
+            }
+            assert_eq!(pages(client), before);
+            // Without the driver nothing else is harmed, and another driver is told that there is no card.
+            assert_eq!(call(client, "sum", b"").result, 5050);
+            push(client, &net, Domain::User, "");
+            upload(client, &renamed(&net), &mut |_, _| ()).unwrap();
+            let second = Push { label: "second", overrides: LoadOverrides::default(), beside: false, gate: None };
+            let refused = client.ask(Request::Push(second)).unwrap_err().to_string();
+            assert!(refused.contains("virtio-net has the device virtio:net"), "{refused}");
+        },
+    );
+}
+
+/// Returns a blob under another name.
+fn renamed(blob: &[u8]) -> Vec<u8> {
+    let mut header = bareflow_abi::Header::from_bytes(blob.first_chunk().unwrap());
+    header.name = [0; 32];
+    header.name[..6].copy_from_slice(b"second");
+    let mut renamed = blob.to_vec();
+    renamed[..header.to_bytes().len()].copy_from_slice(&header.to_bytes());
+    header.checksum = bareflow_abi::header::checksum_of(&renamed).unwrap();
+    renamed[..header.to_bytes().len()].copy_from_slice(&header.to_bytes());
+    renamed
+}
+
+#[test]
+fn a_process_has_no_devices() {
+    let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
+    // SAFETY: the blob is built from this repository.
+    let manager = ModuleManager::with_kernel_domain(platform, Timing::Fast, unsafe { KernelDomain::trust_all_blobs() });
+    let refused = manager.load(&fs::read(driver_blob("virtio-net")).unwrap());
+    assert!(matches!(refused, Err(LoadError::NoDevices { .. })), "{refused:?}");
+}
