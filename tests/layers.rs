@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 /// The crates' sources.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 23] = [
     "abi/src",
     "crates/builder/src",
     "crates/containment/src",
+    "crates/devices/src",
     "crates/disk/src",
     "crates/host/src",
     "crates/loader/src",

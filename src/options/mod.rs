@@ -7,6 +7,7 @@ mod client;
 mod duration;
 mod loading;
 mod modules;
+mod network;
 mod portable;
 mod run;
 mod tune;
@@ -22,6 +23,7 @@ pub use client::{
 };
 pub use loading::{AssignmentOptions, Budgets, LoadingOptions};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
+pub use network::Network;
 pub use portable::{EngineOptions, PortableOptions};
 pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;

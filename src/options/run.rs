@@ -8,9 +8,9 @@ use clap::Args;
 
 use super::duration;
 use super::loading::LoadingOptions;
+use super::network::Network;
 use super::portable::EngineOptions;
 use super::words::native_domain;
-use crate::qemu::Network;
 
 /// The options that `boot` and `host` share.
 #[derive(Debug, Args)]

@@ -10,7 +10,6 @@
 mod arguments;
 mod boot_archive;
 mod guard;
-mod network;
 mod outcome;
 mod process;
 mod run;
@@ -23,7 +22,7 @@ use std::time::Duration;
 use bareflow_protocol::KernelOptions;
 
 use crate::input_files::InputFiles;
-pub use network::Network;
+pub use crate::options::Network;
 pub use outcome::{ExitReason, RunOutcome};
 pub use running::{KillHandle, Running};
 

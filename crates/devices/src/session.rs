@@ -1,4 +1,4 @@
-//! What an open device has of its driver: the memory that it may use, and the buffers in its queues.
+//! The part of an open device that is its driver's: the memory that it may use, and the buffers in its queues.
 
 use alloc::vec::Vec;
 
@@ -35,7 +35,7 @@ struct OpenQueue {
     notify: u64,
 }
 
-/// What a device has of its driver.
+/// The memory and the buffers that a device has of its driver.
 #[derive(Debug, Default)]
 pub struct Session {
     memories: [Option<Memory>; MAX_MEMORIES],

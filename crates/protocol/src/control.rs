@@ -520,9 +520,9 @@ pub struct Device {
     pub device: String,
     /// The class of PCI: `0200`.
     pub class: String,
-    /// What it reaches whatever its driver does: `checked` or `trusted`.
+    /// The memory that it reaches whatever its driver does: `checked` or `trusted`.
     pub reach: Cow<'static, str>,
-    /// How it is noticed: `interrupt` or `polled`.
+    /// The way in which it is noticed: `interrupt` or `polled`.
     pub interrupt: Cow<'static, str>,
     /// The module that has it, if any.
     pub owner: Option<String>,
@@ -530,7 +530,7 @@ pub struct Device {
     pub state: Cow<'static, str>,
     /// The number of regions that it uses.
     pub regions: u32,
-    /// What is wrong with it, if no one can use it.
+    /// The reason why no one can use it, if there is one.
     pub problem: Option<Cow<'static, str>>,
 }
 

@@ -24,7 +24,7 @@ const BATCH: usize = 32;
 const ADDRESS: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 
 state! {
-    /// What is known of the card.
+    /// The link to the card.
     pub struct Link {
         /// The region with the buffers; 0 before it is set up.
         region: u32 = 0,
@@ -51,7 +51,7 @@ module!(
     init = begin,
 );
 
-/// What another version left of regions is gone.
+/// Forgets the regions of another version, which are gone.
 fn begin(_: &mut Context<'_>, link: &mut Link, mut with: Imports<'_>) -> i32 {
     link.region = 0;
     with.events.after(Event::ON_START, 0).map_or(-1, |()| 0)

@@ -1,4 +1,4 @@
-//! What crosses besides numbers.
+//! The structures that cross.
 
 use bareflow_abi::Plain;
 
@@ -38,7 +38,7 @@ pub struct Completion {
     pub length: u32,
 }
 
-/// What a device is.
+/// The description of a device.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Plain)]
 pub struct Description {

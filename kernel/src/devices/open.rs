@@ -43,7 +43,7 @@ pub struct OpenDevice {
     virtio: Option<VirtioDevice<Window>>,
     /// The frames of its queues.
     frames: Vec<PhysFrame>,
-    /// What it has of its driver.
+    /// The memory and the buffers that it has of its driver.
     pub session: Session,
 }
 

@@ -44,18 +44,18 @@ const TRIES: u32 = 100;
 /// The state of the setting up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setup {
-    /// It was reset.
+    /// The device was reset.
     Reset,
     /// The features are agreed on.
     Negotiated,
-    /// It runs.
+    /// The device runs.
     Started,
 }
 
 /// A device that can't be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// It does not end its reset.
+    /// The device does not end its reset.
     #[error("it does not end its reset")]
     Lost,
 }

@@ -15,7 +15,7 @@ pub(super) struct Descriptor {
     pub next: AtomicU16,
 }
 
-/// What the driver tells the device (2.7.6). Its places depend on no size but that of the ring's end, which is not used.
+/// The driver's ring (2.7.6), which the device reads. Its places depend on no size but that of the ring's end, which is not used.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Available {
@@ -24,7 +24,7 @@ pub(super) struct Available {
     pub ring: [AtomicU16; MAX_QUEUE_SIZE],
 }
 
-/// An element of what the device tells the driver (2.7.8).
+/// An element of the device's ring (2.7.8).
 #[repr(C)]
 #[derive(Debug, Default)]
 pub(super) struct UsedElement {
@@ -32,7 +32,7 @@ pub(super) struct UsedElement {
     pub length: AtomicU32,
 }
 
-/// What the device tells the driver.
+/// The device's ring, which the driver reads.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Used {

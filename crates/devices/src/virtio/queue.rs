@@ -43,31 +43,31 @@ pub struct Done {
 /// A device that broke the rules of a queue. Nothing more is taken from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// It says that it is done with more chains than it has; so does a ring that runs backwards.
+    /// The device says that it is done with more chains than it has; so does a ring that runs backwards.
     #[error("it is done with {found} chains of a queue, and has {given}")]
     TooMany {
-        /// What it says.
+        /// The number that it says.
         found: u16,
-        /// What it has.
+        /// The number that it has.
         given: u16,
     },
-    /// It says that it is done with a chain that it does not have.
+    /// The device says that it is done with a chain that it does not have.
     #[error("it is done with the chain {id} of a queue, which it does not have")]
     NotGiven {
         /// The number of the first descriptor.
         id: u32,
     },
-    /// It wrote more than there was room for.
+    /// The device wrote more than there was room for.
     #[error("it wrote {found} bytes to a chain with room for {room}")]
     TooLong {
-        /// What it says.
+        /// The number that it says.
         found: u32,
         /// The room.
         room: u32,
     },
 }
 
-/// What is known of a descriptor.
+/// The kernel's own record of a descriptor.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     /// The next descriptor of its chain, or of the free ones.

@@ -7,7 +7,7 @@ use crate::platform::{DeviceFacts, Platform};
 /// A device, and who has it.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceDetails {
-    /// What is known of it.
+    /// The facts.
     pub facts: DeviceFacts,
     /// The module that has it.
     pub owner: Option<Name>,

@@ -25,7 +25,7 @@ const FAULT: Fault = Fault { kind: FaultKind::Divide, offset: Some(0), address: 
 /// Devices of a test's own.
 struct Bus {
     facts: Vec<DeviceFacts>,
-    /// What was done to which device.
+    /// The steps so far: which, with which device.
     done: RefCell<Vec<(&'static str, u32)>>,
     /// Whether devices that are closed use no memory any more.
     is_quiet: Cell<bool>,

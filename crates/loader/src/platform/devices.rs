@@ -26,7 +26,7 @@ impl Reach {
     }
 }
 
-/// What is known of a device.
+/// The facts about a device.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceFacts {
     /// The identification.
@@ -41,7 +41,7 @@ pub struct DeviceFacts {
     pub reach: Reach,
     /// Whether the embedder itself drives it.
     pub is_embedders: bool,
-    /// What is wrong with it, if no one can use it.
+    /// The reason why no one can use it, if there is one.
     pub problem: Option<&'static str>,
 }
 

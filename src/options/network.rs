@@ -1,4 +1,4 @@
-//! QEMU's user network: the machine's own, with ports of 127.0.0.1 that lead to it.
+//! The user network of QEMU: the machine's own, with ports of 127.0.0.1 that lead to it.
 
 use std::fmt::Write;
 
@@ -29,7 +29,7 @@ impl Network {
     }
 
     /// Returns QEMU's words for the network and a card on it. A device on PCI sends its interrupts as messages.
-    pub(super) fn arguments(&self, is_microvm: bool) -> [String; 4] {
+    pub(crate) fn arguments(&self, is_microvm: bool) -> [String; 4] {
         let mut network = "user,id=n0".to_owned();
         for Forward { protocol, ports: (here, there) } in &self.0 {
             // A string takes everything.
