@@ -25,8 +25,10 @@ check:
 	cargo fmt --all --check
 	cargo fmt --manifest-path examples/gallery/Cargo.toml --all --check
 	cargo fmt --manifest-path engines/Cargo.toml --all --check
+	cargo fmt --manifest-path drivers/Cargo.toml --all --check
 	cargo clippy --manifest-path engines/Cargo.toml --workspace --all-targets --locked -- -D warnings
 	cargo test --manifest-path engines/Cargo.toml --workspace --locked
+	cargo clippy --manifest-path drivers/Cargo.toml --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p bareflow-loader --no-default-features --locked -- -D warnings
 	scripts/kernel-check $(KERNEL_CRATES)
