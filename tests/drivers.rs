@@ -12,8 +12,8 @@ use bareflow_host::HostPlatform;
 use bareflow_loader::{Domain, KernelDomain, LoadError, ModuleManager, Timing};
 use bareflow_protocol::control::{Device, LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
-use common::driver_blob;
 use common::kernel::{call, push, with_kernel};
+use common::{driver_blob, test_blob};
 
 /// Returns a port of 127.0.0.1 that no one uses.
 fn free_port() -> u16 {
@@ -68,7 +68,7 @@ fn unload(client: &mut Client, module: &str) {
 
 #[test]
 fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
-    let [net, echo] = ["virtio-net", "echo"].map(|name| fs::read(driver_blob(name)).unwrap());
+    let [net, echo, attack] = ["virtio-net", "echo", "dma-attack"].map(|name| fs::read(driver_blob(name)).unwrap());
     let port = free_port();
     let network = Network::parse(&format!("udp:{port}:7")).unwrap();
     with_kernel(
@@ -102,6 +102,8 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
                 assert!(is_first || before == Some(pages), "{pages} and {before:?}");
                 before = Some(pages);
             }
+            raise_all_vectors(client, &net, &echo, port);
+            reach_for_memory(client, &attack);
             // Without the driver nothing else is harmed, and another driver is told that there is no card.
             assert_eq!(call(client, "sum", b"").result, 5050);
             push(client, &net, Domain::User, "");
@@ -111,6 +113,49 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
             assert!(refused.contains("virtio-net has the device virtio:net"), "{refused}");
         },
     );
+}
+
+/// Sends interrupts of all vectors from code in ring 0, as any device could, while the card is in use. A module's own `int` is its
+/// fault.
+fn raise_all_vectors(client: &mut Client, net: &[u8], echo: &[u8], port: u16) {
+    push(client, net, Domain::User, "");
+    push(client, echo, Domain::User, "");
+    push(client, &fs::read(test_blob("faults")).unwrap(), Domain::Kernel, "");
+    for _ in 0..10 {
+        assert_eq!(call(client, "faults", b"send_all_vectors").result, 0);
+        ask(port);
+    }
+    assert_eq!(call(client, "sum", b"").result, 5050);
+    let warned = (0..100).any(|_| {
+        let Ok(Response::Log { lines, .. }) = client.ask(Request::Log { from: 0 }) else { panic!() };
+        std::thread::sleep(Duration::from_millis(20));
+        lines.iter().any(|line| line.contains("interrupts came that no device was to send"))
+    });
+    assert!(warned, "no line in the log");
+    for input in ["int_128", "int_255"] {
+        let faulted = client.ask(Request::Call { module: "faults", input: input.as_bytes(), repeat: 1 }).unwrap_err();
+        assert!(faulted.to_string().contains("general_protection"), "{faulted}");
+    }
+    for module in ["faults", "echo", "virtio-net"] {
+        unload(client, module);
+    }
+}
+
+/// The ways in which `dma-attack` reaches for memory.
+const ATTEMPTS: i32 = 43;
+
+/// Makes a driver reach for memory that is not its own, in all ways that it has.
+fn reach_for_memory(client: &mut Client, attack: &[u8]) {
+    for domain in [Domain::User, Domain::Kernel] {
+        push(client, attack, domain, "");
+        // The second time, the card and its numbers were in use before.
+        for _ in 0..2 {
+            assert_eq!(call(client, "dma-attack", b"").result, ATTEMPTS);
+        }
+        unload(client, "dma-attack");
+        assert_eq!(card(client), ("free".to_owned(), None, 0));
+        assert_eq!(call(client, "sum", b"").result, 5050);
+    }
 }
 
 /// Returns a blob under another name.

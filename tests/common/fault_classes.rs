@@ -152,6 +152,7 @@ pub const CLASSES: &[Class] = classes! {
     int_47 B "int 47, a forged interrupt that was taken back": LEGAL, PROTECTION;
     int_128 B "int 0x80, another system's call": PROTECTION, PROTECTION;
     int_255 B "int 255": PROTECTION, PROTECTION;
+    send_all_vectors B "sends itself interrupts of all vectors from 33 on, which nothing uses": LEGAL, WRITE;
     trap_flag B "single steps": PROTECTION, PROTECTION;
     trap_flag_syscall B "single steps into the kernel": PROTECTION, PROTECTION;
     shadowed_syscall B "single steps into the kernel behind a write to ss": PROTECTION, PROTECTION;

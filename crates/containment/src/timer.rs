@@ -26,6 +26,9 @@ pub const LAST_DEVICE: u64 = 46;
 /// The vector of spurious interrupts. Its low four bits are set, as older processors require.
 pub const SPURIOUS: u64 = 47;
 
+/// The first vector that nothing uses; neither is any behind it.
+pub const FIRST_UNUSED: u64 = 48;
+
 /// The register with the address of the APIC's registers, and its bits (Intel SDM volume 3, 11.4.4 and 11.12.1).
 const IA32_APIC_BASE: u32 = 0x1b;
 const APIC_ENABLED: u64 = 1 << 11;
@@ -68,6 +71,9 @@ static MAPPED: AtomicBool = AtomicBool::new(false);
 
 /// The ticks since the start.
 static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// The interrupts that came unasked.
+static UNASKED: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the number of ticks that a call of `time_us` microseconds may see. It may begin right before a tick.
 pub const fn ticks_of(time_us: u32) -> u32 {
@@ -163,6 +169,16 @@ pub fn milliseconds() -> u64 {
 /// Returns the microseconds since the start, as far as ticks were counted.
 pub fn microseconds() -> u64 {
     TICKS.load(Ordering::Relaxed) * u64::from(TICK_US)
+}
+
+/// Counts an interrupt that nothing was to send: of a vector that nothing uses, or of a device's that no device has.
+pub fn count_unasked() {
+    UNASKED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Returns the number of interrupts that came unasked.
+pub fn unasked() -> u64 {
+    UNASKED.load(Ordering::Relaxed)
 }
 
 /// Counts a tick.

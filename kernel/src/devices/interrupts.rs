@@ -4,10 +4,12 @@
 use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use bareflow_containment::timer::{FIRST_DEVICE, LAST_DEVICE};
+use bareflow_containment::timer::{FIRST_DEVICE, LAST_DEVICE, count_unasked, unasked};
 use bareflow_devices::Registers;
+use bareflow_suite::console::Style;
 
 use super::window::Window;
+use crate::console;
 
 /// The number of vectors.
 pub const SLOTS: usize = (LAST_DEVICE - FIRST_DEVICE + 1) as usize;
@@ -37,7 +39,10 @@ static PENDING: AtomicU64 = AtomicU64::new(0);
 /// The devices that send none, and are looked at with the next tick.
 static POLLED: AtomicU64 = AtomicU64::new(0);
 
-/// Takes an interrupt. One of a vector that no device has is passed over.
+/// The number of interrupts that came unasked when it was last told.
+static TOLD: AtomicU64 = AtomicU64::new(0);
+
+/// Takes an interrupt. One of a vector that no device has is counted.
 pub fn take(vector: u8) {
     let Some(slot) = ALL.get(usize::from(vector).wrapping_sub(FIRST_DEVICE as usize)) else { return };
     let control = slot.control.load(Ordering::Relaxed);
@@ -45,6 +50,22 @@ pub fn take(vector: u8) {
         // SAFETY: `set` stored the address of a register, whose mapping is permanent.
         unsafe { (control as *mut u32).write_volatile(MASKED) };
         PENDING.fetch_or(1 << slot.device.load(Ordering::Relaxed), Ordering::Relaxed);
+    } else {
+        count_unasked();
+    }
+}
+
+/// Says how many interrupts came unasked, each time that there are twice as many as before.
+pub fn tell_unasked() {
+    let (count, told) = (unasked(), TOLD.load(Ordering::Relaxed));
+    if count > 0 && count >= told.saturating_mul(2) {
+        TOLD.store(count, Ordering::Relaxed);
+        console::show(
+            Style::Warning,
+            format_args!(
+                "[WARN] {count} interrupts came that no device was to send: code in ring 0 or a device sends them\n"
+            ),
+        );
     }
 }
 

@@ -24,7 +24,7 @@ static GDT: Once<(GlobalDescriptorTable, SegmentSelector)> = Once::new();
 
 static IDT: Once<InterruptDescriptorTable> = Once::new();
 
-/// Loads descriptor tables with a stub for every exception and the tick, and the task register.
+/// Loads descriptor tables with a stub for every exception and interrupt, and the task register.
 ///
 /// # Safety
 /// This runs in ring 0 of a kernel that relies on no other segments, task or interrupts of its own.
@@ -58,6 +58,7 @@ pub unsafe fn load() {
     let idt = IDT.call_once(|| {
         let mut idt = InterruptDescriptorTable::new();
         fill_idt(&mut idt);
+        fill_unused(&mut idt);
         idt
     });
     idt.load();
@@ -97,11 +98,19 @@ pub fn fill_idt(idt: &mut InterruptDescriptorTable) {
     set_stub(&mut idt.breakpoint, 3).set_privilege_level(PrivilegeLevel::Ring3);
 }
 
+/// Sets the entries of the vectors that nothing uses ([`timer::FIRST_UNUSED`] to 255), so that an interrupt of theirs is
+/// counted ([`timer::unasked`]) and goes by. A kernel that uses some of them sets those afterwards.
+pub fn fill_unused(idt: &mut InterruptDescriptorTable) {
+    for vector in timer::FIRST_UNUSED as u8..=u8::MAX {
+        set_stub(&mut idt[vector], usize::from(vector));
+    }
+}
+
 /// Sets an entry to the stub of `vector`, on its stack. A kernel may have its ticks at any entry: their stub is that of
 /// [`timer::TICK`].
 ///
 /// # Panics
-/// If there is no such stub: `vector` is below 48.
+/// If there is no such stub: `vector` is below 256.
 pub fn set_stub<F>(entry: &mut Entry<F>, vector: usize) -> &mut EntryOptions {
     let stack = match vector {
         8 => 1,

@@ -35,7 +35,11 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         return call::request_abort(activation, call::NMI_ARRIVED);
     }
     let activation = running.filter(|_| !own);
-    if frame.vector == timer::SPURIOUS || frame.vector == DEBUG && debug::was_armed_register() {
+    if frame.vector == timer::SPURIOUS {
+        // The controller's own has no end, unlike one that somebody sent, which would keep the ticks away.
+        return end_interrupt(timer::SPURIOUS as u8);
+    }
+    if frame.vector == DEBUG && debug::was_armed_register() {
         return;
     }
     let is_software = activation.is_some_and(|activation| is_software_interrupt(frame, activation));
@@ -53,6 +57,10 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
     }
     if (timer::FIRST_DEVICE..=timer::LAST_DEVICE).contains(&frame.vector) && !is_software {
         return device_interrupt(frame, activation);
+    }
+    if frame.vector >= timer::FIRST_UNUSED && !is_software {
+        timer::count_unasked();
+        return end_interrupt(frame.vector as u8);
     }
     if [DEBUG, BREAKPOINT].contains(&frame.vector) && activation.is_some() && kernel().debug(frame) {
         return;
@@ -75,11 +83,15 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
 fn device_interrupt(frame: &mut TrapFrame, activation: Option<&Activation>) {
     let vector = frame.vector as u8;
     kernel().interrupt(vector);
-    // One that the kernel itself raised has no end.
+    end_interrupt(vector);
+    deferred_work::at_tick(frame, activation);
+}
+
+/// Signals the end of an interrupt. One that software raised by `int` has none.
+fn end_interrupt(vector: u8) {
     if let Some(ticks) = ticks().filter(|ticks| ticks.is_vector_in_service(vector)) {
         ticks.end_of_interrupt();
     }
-    deferred_work::at_tick(frame, activation);
 }
 
 /// Returns whether the kernel's own code was interrupted, rather than a module.

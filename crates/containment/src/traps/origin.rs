@@ -44,7 +44,7 @@ pub fn is_software_interrupt(frame: &TrapFrame, activation: &Activation) -> bool
     }
     match frame.vector {
         vector if has_error_code(vector) => frame.error == NO_ERROR_CODE,
-        vector @ timer::FIRST_DEVICE..=timer::LAST_DEVICE => {
+        vector @ (timer::FIRST_DEVICE..=timer::LAST_DEVICE | timer::FIRST_UNUSED..) => {
             !ticks().is_some_and(|ticks| ticks.is_vector_in_service(vector as u8))
         }
         timer::TICK => !ticks().is_some_and(Ticks::is_in_service),

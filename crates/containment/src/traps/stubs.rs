@@ -4,8 +4,8 @@ use core::arch::global_asm;
 
 use crate::frame::ERROR_CODES;
 
-/// The number of vectors with a stub: the processor's own exceptions, and interrupts.
-pub const VECTORS: usize = 48;
+/// The number of vectors, each with a stub: the processor's own exceptions, and interrupts.
+pub const VECTORS: usize = 256;
 
 global_asm!(
     // One stub for each vector, 16 bytes apart. Some exceptions come with an error code, but not when software raises
@@ -15,9 +15,9 @@ global_asm!(
     ".global bareflow_trap_stubs",
     "bareflow_trap_stubs:",
     ".set vector, 0",
-    ".rept 48",
+    ".rept 32",
     ".balign 16",
-    ".if (vector < 32) && (({error_codes} >> vector) & 1)",
+    ".if ({error_codes} >> vector) & 1",
     "test spl, 8",
     "jz 2f",
     "push -1",
@@ -25,6 +25,13 @@ global_asm!(
     "push 0",
     ".endif",
     "2:",
+    "push vector",
+    "jmp bareflow_trap",
+    ".set vector, vector + 1",
+    ".endr",
+    ".rept 224",
+    ".balign 16",
+    "push 0",
     "push vector",
     "jmp bareflow_trap",
     ".set vector, vector + 1",

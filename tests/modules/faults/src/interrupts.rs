@@ -28,6 +28,10 @@ instructions! { in CLASSES:
     int_47 { ".byte 0xcd, 47" }
     int_128 { ".byte 0xcd, 0x80" }
     int_255 { ".byte 0xcd, 255" }
+    /// Sends itself an interrupt of each vector from 33 on, as any device could, by the local APIC's command register.
+    send_all_vectors {
+        "mov rcx, 0xffffffff8e000300", "mov eax, 0x40021", "2: mov [rcx], eax", "inc eax", "test al, al", "jnz 2b",
+    }
     /// Single-steps.
     trap_flag { "pushfq", "or dword ptr [rsp], 0x100", "popfq", "nop" }
     /// Single-steps into the kernel.
