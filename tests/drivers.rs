@@ -7,7 +7,9 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use bareflow::client::{Client, upload};
-use bareflow::qemu::Network;
+use bareflow::embedded::KERNEL;
+use bareflow::input_files::InputFiles;
+use bareflow::qemu::{Machine, Network};
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Domain, KernelDomain, LoadError, ModuleManager, Timing};
 use bareflow_protocol::control::{Device, LoadOverrides, Push};
@@ -107,7 +109,7 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
             // Without the driver nothing else is harmed, and another driver is told that there is no card.
             assert_eq!(call(client, "sum", b"").result, 5050);
             push(client, &net, Domain::User, "");
-            upload(client, &renamed(&net), &mut |_, _| ()).unwrap();
+            upload(client, &renamed_second(&net), &mut |_, _| ()).unwrap();
             let second = Push { label: "second", overrides: LoadOverrides::default(), beside: false, gate: None };
             let refused = client.ask(Request::Push(second)).unwrap_err().to_string();
             assert!(refused.contains("virtio-net has the device virtio:net"), "{refused}");
@@ -158,8 +160,8 @@ fn reach_for_memory(client: &mut Client, attack: &[u8]) {
     }
 }
 
-/// Returns a blob under another name.
-fn renamed(blob: &[u8]) -> Vec<u8> {
+/// Returns a blob under the name `second`.
+fn renamed_second(blob: &[u8]) -> Vec<u8> {
     let mut header = bareflow_abi::Header::from_bytes(blob.first_chunk().unwrap());
     header.name = [0; 32];
     header.name[..6].copy_from_slice(b"second");
@@ -168,6 +170,64 @@ fn renamed(blob: &[u8]) -> Vec<u8> {
     header.checksum = bareflow_abi::header::checksum_of(&renamed).unwrap();
     renamed[..header.to_bytes().len()].copy_from_slice(&header.to_bytes());
     renamed
+}
+
+/// The instructions that each frame takes on its way in and out, in a domain.
+type Ways = [(&'static str, [u64; 2]); 4];
+
+/// The margin for other compilers, in percent.
+const MARGIN: u64 = 5;
+
+/// The instructions for each frame on its way from the card to the driver's user and back, in each domain. Of one at a
+/// time, some 200 are the notification, which the card does not always want.
+const WAYS: [(Domain, Ways); 2] = [
+    (
+        Domain::Kernel,
+        [
+            ("64 bytes, 1 at a time", [5_204, 4_994]),
+            ("64 bytes, 32 at a time", [662, 644]),
+            ("1500 bytes, 1 at a time", [5_204, 4_994]),
+            ("1500 bytes, 32 at a time", [662, 644]),
+        ],
+    ),
+    (
+        Domain::User,
+        [
+            ("64 bytes, 1 at a time", [6_265, 6_014]),
+            ("64 bytes, 32 at a time", [701, 681]),
+            ("1500 bytes, 1 at a time", [6_265, 6_014]),
+            ("1500 bytes, 32 at a time", [701, 681]),
+        ],
+    ),
+];
+
+#[test]
+fn no_way_of_a_frame_grows() {
+    let [net, blast] = [driver_blob("virtio-net"), test_blob("blast")].map(|path| fs::read(path).unwrap());
+    let blobs = [("virtio-net", net.clone()), ("second", renamed_second(&net)), ("blast", blast)];
+    let blobs = blobs.map(|(name, blob)| (name.to_owned(), blob));
+    let mut slower = Vec::new();
+    for (domain, ways) in WAYS {
+        let files = InputFiles { blobs: blobs.clone().into(), ..InputFiles::default() };
+        let mut machine = Machine { icount: true, network: Some(Network::Wire), files, ..Machine::new(KERNEL) };
+        machine.options.load.domain = domain;
+        let console = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}")).console;
+        for (name, counted) in ways {
+            let found = console.split_once(&format!("{name}: ")).map_or("", |(_, rest)| rest);
+            let mut numbers = found.split(' ').step_by(2).map_while(|word| word.parse::<u64>().ok());
+            for (way, counted) in ["in", "out"].into_iter().zip(counted) {
+                let measured = numbers.next().unwrap_or_else(|| panic!("no {name}\n{console}"));
+                let bound = counted + counted * MARGIN / 100;
+                let line =
+                    format!("{name}, {way}, in the {} domain: {measured} instructions, at most {bound}", domain.name());
+                println!("{line}");
+                if measured > bound {
+                    slower.push(line);
+                }
+            }
+        }
+    }
+    assert!(slower.is_empty(), "{}", slower.join("\n"));
 }
 
 #[test]

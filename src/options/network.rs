@@ -1,4 +1,4 @@
-//! The user network of QEMU: the machine's own, with ports of 127.0.0.1 that lead to it.
+//! The network of the machine: QEMU's user network, with ports of 127.0.0.1 that lead to it, or a wire between two cards.
 
 use std::fmt::Write;
 
@@ -12,31 +12,57 @@ struct Forward {
 }
 
 /// The network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// QEMU's user network, with a card on it.
+    User(Forwards),
+    /// A wire inside the machine, with a card at each end.
+    Wire,
+}
+
+/// The ports of 127.0.0.1 that lead to the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Network(Vec<Forward>);
+pub struct Forwards(Vec<Forward>);
 
 impl Network {
-    /// Reads the ports that are passed on: `udp:5007:7,tcp:8080:80`, or none.
+    /// Reads the ports that are passed on: `udp:5007:7,tcp:8080:80`, or none; or `wire`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Network> {
+        if text == "wire" {
+            return Some(Network::Wire);
+        }
         let forward = |part: &str| {
             let (protocol, ports) = part.split_once(':')?;
             let protocol = ["udp", "tcp"].into_iter().find(|known| *known == protocol)?;
             let (here, there) = ports.split_once(':')?;
             Some(Forward { protocol, ports: (here.parse().ok()?, there.parse().ok()?) })
         };
-        text.split(',').filter(|part| !part.is_empty()).map(forward).collect::<Option<_>>().map(Network)
+        let forwards = text.split(',').filter(|part| !part.is_empty()).map(forward).collect::<Option<_>>();
+        forwards.map(|forwards| Network::User(Forwards(forwards)))
     }
 
-    /// Returns QEMU's words for the network and a card on it. A device on PCI sends its interrupts as messages.
-    pub(crate) fn arguments(&self, is_microvm: bool) -> [String; 4] {
+    /// Returns QEMU's words for the network and the cards on it. A device on PCI sends its interrupts as messages.
+    pub(crate) fn arguments(&self, is_microvm: bool) -> Vec<String> {
+        let networks = match self {
+            Network::User(forwards) => vec![forwards.network()],
+            Network::Wire => [0, 1].map(|end| format!("hubport,id=n{end},hubid=0")).into(),
+        };
+        let card = if is_microvm { "virtio-net-device" } else { "virtio-net-pci,disable-legacy=on,romfile=" };
+        let words = networks.into_iter().enumerate().flat_map(|(number, network)| {
+            ["-netdev".to_owned(), network, "-device".to_owned(), format!("{card},netdev=n{number}")]
+        });
+        words.collect()
+    }
+}
+
+impl Forwards {
+    fn network(&self) -> String {
         let mut network = "user,id=n0".to_owned();
         for Forward { protocol, ports: (here, there) } in &self.0 {
             // A string takes everything.
             _ = write!(network, ",hostfwd={protocol}:127.0.0.1:{here}-:{there}");
         }
-        let card = if is_microvm { "virtio-net-device" } else { "virtio-net-pci,disable-legacy=on,romfile=" };
-        ["-netdev".to_owned(), network, "-device".to_owned(), format!("{card},netdev=n0")]
+        network
     }
 }
 
@@ -46,12 +72,20 @@ mod tests {
 
     #[test]
     fn reads_ports_and_passes_them_on() {
-        assert_eq!(Network::parse(""), Some(Network::default()));
+        assert_eq!(Network::parse(""), Some(Network::User(Forwards::default())));
         let network = Network::parse("udp:5007:7,tcp:8080:80").unwrap();
-        let [_, words, _, card] = network.arguments(false);
+        let words = network.arguments(false);
+        let [_, words, _, card] = &words[..] else { panic!("{words:?}") };
         assert_eq!(words, "user,id=n0,hostfwd=udp:127.0.0.1:5007-:7,hostfwd=tcp:127.0.0.1:8080-:80");
         assert_eq!(card, "virtio-net-pci,disable-legacy=on,romfile=,netdev=n0");
         assert_eq!(network.arguments(true)[3], "virtio-net-device,netdev=n0");
+    }
+
+    #[test]
+    fn a_wire_has_a_card_at_each_end() {
+        let words = Network::parse("wire").unwrap().arguments(true).join(" ");
+        let end = |end| format!("-netdev hubport,id=n{end},hubid=0 -device virtio-net-device,netdev=n{end}");
+        assert_eq!(words, format!("{} {}", end(0), end(1)));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct MachineOptions {
     #[arg(long, value_name = "SIZE", value_parser = megabytes)]
     pub memory: Option<u32>,
     /// A network card on QEMU's user network. The ports of 127.0.0.1 that are passed on to the kernel's machine may be named:
-    /// `udp:5007:7,tcp:8080:80`.
+    /// `udp:5007:7,tcp:8080:80`. `wire` is two cards on a network of their own.
     #[arg(long, value_name = "FORWARD,..", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = network)]
     pub net: Option<Network>,
     /// A raw disk image with files for the kernel; `serve` allows writing to it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Machine, QEMU};
+use super::{Machine, Network, QEMU};
 
 /// The path of qboot below the folder that contains QEMU's `bin`.
 const QBOOT: &str = "share/qemu/qboot.rom";
@@ -39,6 +39,8 @@ impl Machine {
         if self.screen || self.disk.is_some() {
             add(&["-vga", "std"]);
         } else if self.data_disk.is_none()
+            // With a hub in the machine, the kernel does not come up behind qboot.
+            && self.network != Some(Network::Wire)
             && let Some(firmware) = minimal_firmware()
         {
             add(&["-bios", &firmware.to_string_lossy()]);
@@ -50,7 +52,7 @@ impl Machine {
             add(&["-qmp", &format!("unix:{},server=on,wait=off", option_value(path))]);
         }
         if let Some(network) = &self.network {
-            add(&network.arguments(is_microvm).each_ref().map(String::as_str));
+            network.arguments(is_microvm).iter().for_each(|word| add(&[word]));
         }
         if let Some(disk) = &self.data_disk {
             let device = if is_microvm { "virtio-blk-device" } else { "virtio-blk-pci" };

@@ -40,6 +40,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "all-in-one",
             "bad-frames",
             "bad-task",
+            "blast",
             "counter",
             "counter-next",
             "counter-other",
