@@ -15,6 +15,7 @@ use bareflow_loader::{Domain, KernelDomain, LoadError, ModuleManager, Timing};
 use bareflow_protocol::control::{Device, LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, push, with_kernel};
+use common::mutate::with_header;
 use common::{driver_blob, test_blob};
 
 /// Returns a port of 127.0.0.1 that no one uses.
@@ -22,21 +23,24 @@ fn free_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Sends datagrams of all sizes to the echo service, of which a few may be lost when the card was just replaced, and expects
-/// the same ones back.
-#[track_caller]
-fn ask(port: u16) {
+/// Sends a datagram to the echo service up to `times` times, until the same one comes back. Returns whether it did.
+fn is_answered(port: u16, sent: &[u8], times: usize) -> bool {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     socket.connect(("127.0.0.1", port)).unwrap();
+    let mut got = vec![0; 2000];
+    (0..times).any(|_| {
+        socket.send(sent).unwrap();
+        socket.recv(&mut got).is_ok_and(|length| got[..length] == *sent)
+    })
+}
+
+/// Asks the echo service with datagrams of all sizes, of which a few may be lost when the card was just replaced.
+#[track_caller]
+fn ask(port: u16) {
     for length in [1, 22, 100, 1000, 1472] {
         let sent: Vec<u8> = (0..length).map(|index| (index ^ length) as u8).collect();
-        let mut got = vec![0; 2000];
-        let answered = (0..5).any(|_| {
-            socket.send(&sent).unwrap();
-            socket.recv(&mut got).is_ok_and(|length| got[..length] == sent)
-        });
-        assert!(answered, "{length} bytes");
+        assert!(is_answered(port, &sent, 5), "{length} bytes");
     }
 }
 
@@ -109,6 +113,16 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
             // Without the driver nothing else is harmed, and another driver is told that there is no card.
             assert_eq!(call(client, "sum", b"").result, 5050);
             push(client, &net, Domain::User, "");
+            // Another address is not answered for, and one of no host is refused.
+            push(client, &echo, Domain::User, "echo.address=10.0.2.99");
+            assert!(!is_answered(port, b"anyone", 1));
+            let wrong = LoadOverrides { parameters: "echo.address=224.0.0.1", ..LoadOverrides::default() };
+            upload(client, &echo, &mut |_, _| ()).unwrap();
+            let wrong = Push { label: "echo", overrides: wrong, beside: false, gate: None };
+            let refused = client.ask(Request::Push(wrong)).unwrap_err().to_string();
+            assert!(refused.contains("init"), "{refused}");
+            push(client, &echo, Domain::User, "echo.address=10.0.2.15");
+            ask(port);
             upload(client, &renamed_second(&net), &mut |_, _| ()).unwrap();
             let second = Push { label: "second", overrides: LoadOverrides::default(), beside: false, gate: None };
             let refused = client.ask(Request::Push(second)).unwrap_err().to_string();
@@ -162,14 +176,10 @@ fn reach_for_memory(client: &mut Client, attack: &[u8]) {
 
 /// Returns a blob under the name `second`.
 fn renamed_second(blob: &[u8]) -> Vec<u8> {
-    let mut header = bareflow_abi::Header::from_bytes(blob.first_chunk().unwrap());
-    header.name = [0; 32];
-    header.name[..6].copy_from_slice(b"second");
-    let mut renamed = blob.to_vec();
-    renamed[..header.to_bytes().len()].copy_from_slice(&header.to_bytes());
-    header.checksum = bareflow_abi::header::checksum_of(&renamed).unwrap();
-    renamed[..header.to_bytes().len()].copy_from_slice(&header.to_bytes());
-    renamed
+    with_header(blob, |header| {
+        header.name = [0; 32];
+        header.name[..6].copy_from_slice(b"second");
+    })
 }
 
 /// The instructions that each frame takes on its way in and out, in a domain.

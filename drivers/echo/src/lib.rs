@@ -5,8 +5,9 @@
 
 mod answer;
 
+use bareflow_abi::parameters::Text;
 use bareflow_abi::shared::SharedBytes;
-use bareflow_abi::{CallError, Context, Failure, Out, module, state};
+use bareflow_abi::{CallError, Context, Failure, Out, module, parameters, state};
 use bareflow_events::Events;
 use bareflow_nic::{Buffer, Completion, Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions};
@@ -20,8 +21,13 @@ const BUFFER_BYTES: u32 = 2048;
 /// The most frames that are handled at once.
 const BATCH: usize = 32;
 
-/// The address on QEMU's user network.
-const ADDRESS: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
+parameters! {
+    /// The settings.
+    pub struct Settings {
+        /// The address, of IPv4; by default that on QEMU's user network.
+        pub address: Text<15> = Text::new("10.0.2.15"),
+    }
+}
 
 state! {
     /// The link to the card.
@@ -34,6 +40,8 @@ state! {
         memory: u32 = 0,
         /// The card's address.
         mac: [u8; 6] = [0; 6],
+        /// The address to answer for.
+        ip: [u8; 4] = [0; 4],
         /// The frames that came, and that were answered.
         frames: u64 = 0,
         answers: u64 = 0,
@@ -43,6 +51,7 @@ state! {
 }
 
 module!(
+    parameters = Settings,
     state = Link,
     imports = { nic: Nic, regions: Regions, events: Events },
     exports = [counts],
@@ -51,8 +60,13 @@ module!(
     init = begin,
 );
 
-/// Forgets the regions of another version, which are gone.
+/// Forgets the regions of another version, which are gone. Refuses an address that is none of a host's.
 fn begin(_: &mut Context<'_>, link: &mut Link, mut with: Imports<'_>) -> i32 {
+    let Ok(address) = Settings::get().address.as_str().parse::<Ipv4Address>() else { return -1 };
+    if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
+        return -1;
+    }
+    link.ip = address.octets();
     link.region = 0;
     with.events.after(Event::ON_START, 0).map_or(-1, |()| 0)
 }
@@ -172,7 +186,7 @@ fn answer_one(bytes: SharedBytes<'_>, done: Completion, link: &Link) -> Option<u
     let frame = frame.get_mut(..done.length as usize)?;
     let bytes = bytes.buffer(done.token.into(), BUFFER_BYTES as usize)?;
     bytes.read(0, frame).ok()?;
-    let length = answer::answer(frame, EthernetAddress(link.mac), ADDRESS)?;
+    let length = answer::answer(frame, EthernetAddress(link.mac), link.ip.into())?;
     bytes.write(0, frame.get(..length)?).ok()?;
     Some(length as u32)
 }
