@@ -14,7 +14,7 @@ use bareflow_loader::{
 };
 use common::mutate::carrying;
 use common::test_blob;
-use sham_engine::{BOASTS, HONEST, IS_SILENT, PANICS, REFUSES, SHORT, SPINS};
+use sham_engine::{BOASTS, HONEST, IS_SILENT, PANICS, PRETENDS, REFUSES, SHORT, SPINS};
 
 type Manager = ModuleManager<HostPlatform>;
 
@@ -73,6 +73,7 @@ fn an_engine_that_goes_wrong_harms_nobody() {
                 format!("{engine}: it does not say why it refuses the module; use another engine")
             );
             assert_eq!(refused(PANICS), format!("{engine}: Faulted{no_answer}"));
+            assert_eq!(refused(PRETENDS), format!("{engine}: Busy{no_answer}"));
             assert_eq!(refused(SPINS), format!("{engine}: OutOfTime{no_answer}"));
             let boast = refused(BOASTS);
             assert!(boast.starts_with("no memory for a blob of 18446744073709551615 bytes; "), "{boast}");

@@ -12,6 +12,7 @@ use crate::error::BindError;
 use crate::interfaces::Bound;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
+use crate::module::lifecycle::ModuleState;
 use crate::name::{Name, Version};
 use crate::platform::Platform;
 use crate::printable::Printable;
@@ -91,16 +92,6 @@ pub enum CompileError<A: Allocator> {
     },
 }
 
-impl<A: Allocator> CompileError<A> {
-    /// Returns the error for a call of an engine that gave no answer.
-    const fn no_answer(engine: Name, error: CallError) -> CompileError<A> {
-        match error {
-            CallError::Busy => CompileError::Busy { engine },
-            error => CompileError::NoAnswer { engine, error },
-        }
-    }
-}
-
 /// The words of an engine: cut off if they are long, and none without memory.
 pub struct Reason<A: Allocator>(Vec<u8, A>);
 
@@ -139,7 +130,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut description = Description::default();
         match bound.client().describe(&mut description) {
             Ok(()) => Ok(description),
-            Err(EngineError::Call(error)) => Err(CompileError::no_answer(engine, error)),
+            Err(EngineError::Call(error)) => Err(self.no_answer(engine, error)),
             Err(error) => Err(CompileError::Refused { engine, error, reason: self.reason(&bound) }),
         }
     }
@@ -166,7 +157,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut client = bound.client();
         let said = match client.compile(options, name, wasm) {
             Ok(said) => said,
-            Err(EngineError::Call(error)) => return Err(CompileError::no_answer(engine, error)),
+            Err(EngineError::Call(error)) => return Err(self.no_answer(engine, error)),
             Err(error) => return Err(CompileError::Refused { engine, error, reason: self.reason(&bound) }),
         };
         let mut blob = Vec::new_in(self.platform.allocator());
@@ -178,7 +169,7 @@ impl<P: Platform> ModuleManager<P> {
             for piece in blob.chunks_mut(PIECE_BYTES) {
                 let (expected, mut into) = (piece.len(), Out::new(piece));
                 match client.read(found, &mut into) {
-                    Err(EngineError::Call(error)) => return Err(CompileError::no_answer(engine, error)),
+                    Err(EngineError::Call(error)) => return Err(self.no_answer(engine, error)),
                     Ok(()) | Err(_) => found += into.written().len() as u64,
                 }
                 if into.written().len() != expected {
@@ -196,6 +187,18 @@ impl<P: Platform> ModuleManager<P> {
         let provenance =
             Provenance { engine, engine_version, engine_digest, source_digest: digest(wasm), options: *options };
         Ok(Compiled { blob, provenance })
+    }
+
+    /// Returns the error for a call of an engine that gave no answer.
+    ///
+    /// An engine that says itself that it is busy, though no call of it is running, is none to wait for.
+    fn no_answer(&self, engine: Name, error: CallError) -> CompileError<P::Alloc> {
+        let active = self.active(&engine).and_then(|id| self.get(id));
+        let is_running = active.is_some_and(|module| module.lifecycle.state() == ModuleState::Running);
+        match error {
+            CallError::Busy if is_running => CompileError::Busy { engine },
+            error => CompileError::NoAnswer { engine, error },
+        }
     }
 
     /// Returns an engine's own words on its last error; none if it gives no answer, or memory for them ran out.

@@ -7,7 +7,7 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
-use bareflow_abi::Out;
+use bareflow_abi::{CallError, Out};
 use bareflow_engine::{Description, Engine, EngineError, Options, SPEED, WASM_MARK};
 use spin::Mutex;
 
@@ -44,6 +44,8 @@ pub const BY_OPTIMIZATION: u8 = 7;
 pub const EXHAUSTS: u8 = 8;
 /// Hands the rest over as the blob, after some seconds for fast code.
 pub const DAWDLES: u8 = 9;
+/// Says that another call of it is running, which is a lie.
+pub const PRETENDS: u8 = 10;
 
 /// The steps of a compilation that takes its time: some seconds in an emulator.
 const STEPS: u32 = 100_000_000;
@@ -79,6 +81,7 @@ impl Engine for Sham {
                 });
                 Ok(rest.len() as u64)
             }
+            PRETENDS => Err(EngineError::Call(CallError::Busy)),
             SHORT => Ok(rest.len() as u64 + 1),
             REFUSES | IS_SILENT => Err(EngineError::Unsupported),
             PANICS => panic!("it was told to"),
