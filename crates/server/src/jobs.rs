@@ -4,7 +4,7 @@ use core::fmt;
 
 use bareflow_loader::{ModuleId, ModuleManager, Platform, UnloadError};
 use bareflow_protocol::Response;
-use bareflow_protocol::control::{CLIENT_BITS, Envelope};
+use bareflow_protocol::control::{CLIENT_BITS, Envelope, MAX_BLOB};
 use bareflow_suite::error_text;
 use bareflow_suite::events::{has_complied, show_end};
 use bareflow_suite::fallible::ErrorText;
@@ -27,6 +27,10 @@ pub(crate) const JOB_CAPACITY: usize = MAX_JOBS + 2;
 /// The maximum number of waiting requests of one client, and of their input bytes.
 const MAX_JOBS_OF_CLIENT: usize = 64;
 const MAX_INPUTS_OF_CLIENT: usize = 4 << 20;
+
+/// The maximum number of bytes of files that wait to be loaded, of one client and of all.
+const MAX_FILES_OF_CLIENT: usize = MAX_BLOB as usize;
+const MAX_FILES: usize = 2 * MAX_FILES_OF_CLIENT;
 
 /// A request that is not answered yet.
 pub(crate) struct Job<P: Platform> {
@@ -151,6 +155,20 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
                  for their answers"
             ));
         }
+        let file = job.task.file_bytes();
+        let files = |jobs: &mut dyn Iterator<Item = &Job<P>>| jobs.map(|other| other.task.file_bytes()).sum::<usize>();
+        let limits = [
+            ("of this client", files(&mut own()), MAX_FILES_OF_CLIENT),
+            ("of all clients", files(&mut jobs.iter()), MAX_FILES),
+        ];
+        if let Some((whose, waiting, most)) =
+            limits.into_iter().find(|(_, waiting, most)| file > 0 && waiting + file > *most)
+        {
+            return Err(error_text!(
+                "{waiting} bytes of modules {whose} wait to be loaded, expected at most {most} with the {file} of this \
+                 one; try again later"
+            ));
+        }
         Ok(room()?)
     }
 
@@ -261,5 +279,43 @@ impl<P: Platform> fmt::Display for Users<'_, P> {
             let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}{} {}", user.name, user.version)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::Cow;
+    use std::{boxed::Box, vec};
+
+    use bareflow_host::HostPlatform;
+    use bareflow_loader::allocator_api2::boxed::Box as FallibleBox;
+    use bareflow_loader::{LoadOptions, Timing};
+    use bareflow_suite::module_file::ModuleFile;
+
+    use super::*;
+    use crate::requested_options::{DeferredPush, Wanted};
+    use crate::tests::Nothing;
+
+    #[test]
+    fn files_that_wait_are_limited_for_a_client_and_for_all() {
+        let platform = HostPlatform::new(Box::new(|_| ())).unwrap();
+        let server = Server::new(ModuleManager::new(platform, Timing::Fast), Nothing, LoadOptions::default()).unwrap();
+        let waits = |client: u64, mebibytes: usize| {
+            let file = ModuleFile::new(Cow::Owned(vec![0; mebibytes << 20]));
+            let push = DeferredPush { file, wanted: Wanted::default(), for_engine: true };
+            let job = Job::new(client << CLIENT_BITS, Task::Push(FallibleBox::new(push)), 0);
+            let may_wait = server.may_wait(&job);
+            server.queue(client << CLIENT_BITS, job.task);
+            may_wait.map_err(|error| error.into_owned())
+        };
+        assert_eq!((waits(1, 15), waits(1, 1)), (Ok(()), Ok(())));
+        assert!(waits(1, 1).unwrap_err().starts_with("16777216 bytes of modules of this client wait to be loaded"));
+        assert_eq!((waits(2, 8), waits(3, 7)), (Ok(()), Ok(())));
+        assert!(waits(4, 2).unwrap_err().starts_with("32505856 bytes of modules of all clients wait"));
+        // What holds no file waits as before, and what has left makes room.
+        assert_eq!(waits(1, 0), Ok(()));
+        server.drop_jobs_of(1);
+        assert_eq!(waits(1, 16), Ok(()));
+        assert_eq!(server.jobs.borrow().len(), 3);
     }
 }

@@ -336,7 +336,7 @@ mod tests {
     use std::boxed::Box;
 
     /// An environment that has nothing.
-    struct Nothing;
+    pub struct Nothing;
 
     impl Console for Nothing {
         fn show(&self, _: Style, _: fmt::Arguments<'_>) {}

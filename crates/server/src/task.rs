@@ -58,4 +58,12 @@ impl<P: Platform> Task<P> {
             Task::Unload(_) | Task::Restart(_) | Task::Push(_) | Task::Drop(_) => 0,
         }
     }
+
+    /// Returns the number of bytes of a file that waits to be loaded.
+    pub fn file_bytes(&self) -> usize {
+        match self {
+            Task::Push(push) => push.file.size(),
+            Task::Call(_) | Task::Unload(_) | Task::Restart(_) | Task::Compare(_) | Task::Later(_) | Task::Drop(_) => 0,
+        }
+    }
 }

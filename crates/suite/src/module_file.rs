@@ -70,6 +70,12 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         &self.bytes
     }
 
+    /// Returns the size of the file, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Returns whether the file is WebAssembly, which this program can compile.
     #[must_use]
     pub fn is_portable(&self) -> bool {
