@@ -125,7 +125,7 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
         compiling: impl FnOnce(&dyn Fn() -> Result<Recompiled<P>, Refused>) -> Result<Recompiled<P>, Refused>,
     ) -> Option<Reloaded> {
         let (name, _) = manager.load_of(id)?;
-        let tier = self.tier()?;
+        let (tier, spent) = (self.tier()?, manager.cost(id).unwrap_or_default().cycles);
         let PortableFile { compiled, ascent } = &mut **self.portable.as_mut()?;
         let now = Current { id, tier, compiled, wasm: &self.bytes, input };
         let next = compiling(&|| recompile(manager, console, &now, to));
@@ -136,15 +136,15 @@ impl<'bytes, P: Platform> ModuleFile<'bytes, P> {
                 console.show(Style::Good, format_args!("[OK]"));
                 line!(console, Plain, " {name}: {upgrade}");
                 portable::note_untrusted(manager, console, reloaded.id);
-                ascent.note(Ok(upgrade));
+                ascent.note(Ok(upgrade), spent);
                 Some(reloaded)
             }
             Err(refused) => {
-                if let Refused::For(reason) = &refused {
+                if let Refused::For(reason) | Refused::NoMemory(reason) = &refused {
                     console.show(Style::Warning, format_args!("[WARN]"));
                     line!(console, Plain, " {name} does not go to tier {}: {reason}", to.name());
                 }
-                ascent.note(Err(refused));
+                ascent.note(Err(refused), spent);
                 None
             }
         }

@@ -19,13 +19,15 @@ pub struct Ascent {
     history: Vec<Upgrade>,
     /// The reason for which it stays where it is.
     refused: Option<ErrorText>,
+    /// The cycles from which on it is tried once more all the same: memory ran out.
+    again_from: Option<u64>,
 }
 
 impl Ascent {
     /// Creates the state of a module that was just loaded.
     #[must_use]
     pub const fn new(rule: Rule) -> Ascent {
-        Ascent { rule, history: Vec::new(), refused: None }
+        Ascent { rule, history: Vec::new(), refused: None, again_from: None }
     }
 
     /// Returns the reason for which it stays in its tier, if a better one was refused.
@@ -38,7 +40,8 @@ impl Ascent {
     #[must_use]
     pub fn next(&self, now: Tier, cost: Cost, bytes: usize, rates: &Rates) -> Option<Tier> {
         let next = self.rule.next(now, cost, bytes, rates);
-        next.filter(|_| self.refused.is_none())
+        let may_go = self.refused.is_none() || self.again_from.is_some_and(|from| cost.cycles >= from);
+        next.filter(|_| may_go)
     }
 
     /// Returns what is said of it; `None` as long as there is nothing to say.
@@ -65,10 +68,13 @@ impl Ascent {
         Ok(Some(report::Ascent { switches, refused }))
     }
 
-    /// Notes what came of an upgrade.
-    pub fn note(&mut self, outcome: Result<Upgrade, Refused>) {
+    /// Notes what came of an upgrade, for which its calls had taken so many `cycles` in its tier.
+    ///
+    /// If memory ran out, it is tried again once that is twice as much: so what failed costs no more than the calls did.
+    pub fn note(&mut self, outcome: Result<Upgrade, Refused>, cycles: u64) {
         match outcome {
             Ok(upgrade) => {
+                (self.refused, self.again_from) = (None, None);
                 // Without memory for it, the history has a gap.
                 if self.history.try_reserve(1).is_ok() {
                     self.history.push(upgrade);
@@ -76,7 +82,32 @@ impl Ascent {
             }
             // It may work the next time.
             Err(Refused::Busy) => {}
-            Err(Refused::For(reason)) => self.refused = Some(reason),
+            Err(Refused::NoMemory(reason)) => {
+                (self.refused, self.again_from) = (Some(reason), Some(cycles.saturating_mul(2)));
+            }
+            Err(Refused::For(reason)) => (self.refused, self.again_from) = (Some(reason), None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATES: Rates = Rates::MEASURED_ELSEWHERE;
+
+    #[test]
+    fn what_lacked_memory_is_tried_again_once_it_has_cost_twice_as_much() {
+        let mut ascent = Ascent::new(Rule::Calls([1, 1]));
+        let next = |ascent: &Ascent, cycles| ascent.next(Tier::Interpreted, Cost { calls: 9, cycles }, 1, &RATES);
+        assert_eq!(next(&ascent, 100), Some(Tier::Quick));
+        ascent.note(Err(Refused::NoMemory("no pages".into())), 100);
+        assert_eq!(ascent.refused(), Some("no pages"));
+        assert_eq!([199, 200].map(|cycles| next(&ascent, cycles)), [None, Some(Tier::Quick)]);
+        ascent.note(Err(Refused::NoMemory("no pages".into())), 200);
+        assert_eq!([399, 400].map(|cycles| next(&ascent, cycles)), [None, Some(Tier::Quick)]);
+        // Other reasons hold for good.
+        ascent.note(Err(Refused::For("results differ".into())), 400);
+        assert_eq!((next(&ascent, u64::MAX), ascent.refused()), (None, Some("results differ")));
     }
 }

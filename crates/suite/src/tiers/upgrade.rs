@@ -9,6 +9,7 @@ use bareflow_loader::portable::Compiled;
 use bareflow_loader::{AbTest, Callee, Cost, LoadError, LoadOptions, ModuleId, ModuleManager, Platform, Reloaded};
 use bareflow_protocol::tier::Tier;
 
+use crate::compile_refusal::CompileRefusal;
 use crate::console::Console;
 use crate::fallible::{ErrorText, NO_MEMORY};
 use crate::{OUTPUT_CAPACITY, error_text, portable};
@@ -78,6 +79,8 @@ impl Compared {
 pub enum Refused {
     /// A call of the module is running.
     Busy,
+    /// Memory ran out, of which there may be more later.
+    NoMemory(ErrorText),
     /// Any other reason, which holds for good.
     For(ErrorText),
 }
@@ -126,8 +129,11 @@ pub fn recompile<P: Platform>(
     let name = manager.load_of(now.id).map(|(name, _)| name).ok_or_else(gone)?;
     let clock = || manager.platform().clock_fenced();
     let start = clock();
-    let compiled = portable::compile_again(manager, now.compiled, name.as_str(), now.wasm, to)
-        .map_err(|refusal| Refused::For(refusal.explain(manager, console, |_, _| ())))?;
+    let compiled = portable::compile_again(manager, now.compiled, name.as_str(), now.wasm, to).map_err(|refusal| {
+        let is_for_memory = matches!(refusal, CompileRefusal::NoMemory(_));
+        let reason = refusal.explain(manager, console, |_, _| ());
+        if is_for_memory { Refused::NoMemory(reason) } else { Refused::For(reason) }
+    })?;
     Ok(Recompiled { to, compiled, compile_cycles: clock().saturating_sub(start) })
 }
 
@@ -152,6 +158,7 @@ pub fn switch<P: Platform>(
     let cost = manager.cost(now.id).unwrap_or_default();
     let reloaded = manager.replace_compiled(&compiled, &options).map_err(|error| match error {
         LoadError::StateBusy => Refused::Busy,
+        error if error.is_for_memory() => Refused::NoMemory(error_text!("{error}")),
         error => Refused::For(error_text!("{error}")),
     })?;
     let Reloaded { prepare_cycles, switch_cycles, .. } = reloaded;
@@ -209,7 +216,7 @@ fn copy_of<P: Platform>(
 fn call_both<P: Platform>(manager: &ModuleManager<P>, copies: [ModuleId; 2], input: &[u8]) -> Result<(), Refused> {
     let mut outputs = [Vec::new(), Vec::new()];
     for output in &mut outputs {
-        output.try_reserve_exact(OUTPUT_CAPACITY).map_err(|_| Refused::For(NO_MEMORY.into()))?;
+        output.try_reserve_exact(OUTPUT_CAPACITY).map_err(|_| Refused::NoMemory(NO_MEMORY.into()))?;
         output.resize(OUTPUT_CAPACITY, 0);
     }
     let [first, second] = &mut outputs;
@@ -230,7 +237,7 @@ fn explain(error: AbTestError) -> Refused {
     Refused::For(match error {
         AbTestError::Faulted(arm, fault) => error_text!("{} faulted on the last input: {fault}", which(arm)),
         AbTestError::Refused(arm, error) => error_text!("{}: {error}", which(arm)),
-        AbTestError::NoMemory => NO_MEMORY.into(),
+        AbTestError::NoMemory => return Refused::NoMemory(NO_MEMORY.into()),
     })
 }
 
