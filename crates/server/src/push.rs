@@ -105,11 +105,11 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 
     /// Retries a load that waits for an engine, or for a call of the old module to end.
     pub(crate) fn push_again(&self, waiting: &mut DeferredPush<P>, waited: u64) -> Poll {
-        let DeferredPush { file, wanted, .. } = core::mem::take(waiting);
+        let DeferredPush { file, wanted, for_engine } = core::mem::take(waiting);
         match self.push_file(file, wanted, None) {
             Ok(Next::Response(answer)) => Poll::Ready(answer),
-            // A compilation ends by the engine's own budget.
-            Ok(Next::Task(Task::Push(mut again))) if again.for_engine || waited < UNLOAD_TIMEOUT_MS => {
+            // A compilation ends by the engine's own budget, and the wait for the old module begins after it.
+            Ok(Next::Task(Task::Push(mut again))) if again.for_engine || for_engine || waited < UNLOAD_TIMEOUT_MS => {
                 *waiting = core::mem::take(&mut *again);
                 Poll::Pending(0, 1)
             }
