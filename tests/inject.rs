@@ -37,3 +37,12 @@ fn a_lost_kernel_is_counted_and_booted_again() {
     let sum = |names: [&str; 3]| names.iter().map(|name| summary[name].as_u64().unwrap()).sum::<u64>();
     assert_eq!(Some(sum(["contained", "silent_wrong", "kernel_lost"])), summary["manifested"].as_u64());
 }
+
+#[test]
+fn a_module_that_is_not_called_is_refused() {
+    let files = ["--count", "1", "--jobs", "1"].map(std::ffi::OsStr::new).into_iter();
+    let blob = common::test_blob("kinds");
+    let output = bareflow(["inject".as_ref()].into_iter().chain(files).chain([blob.as_os_str()]));
+    assert_code(&output, 1);
+    assert!(text(&output).contains("no `run`"), "{}", text(&output));
+}

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow, ensure};
 use bareflow_abi::checksum::crc32c;
+use bareflow_abi::header::FLAG_NO_RUN;
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
-use bareflow_loader::{Domain, LoadOptions, Timing};
+use bareflow_loader::{Domain, LoadOptions, RawModule, Timing};
 use bareflow_protocol::campaign::Campaign;
 use bareflow_protocol::options::{Rig, Task};
 use bareflow_protocol::{KernelOptions, Message};
@@ -100,6 +101,9 @@ fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>> {
             let bytes = read_blob(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
             let label = label(path);
             let blob = if is_wasm(&bytes) { engines::compile(&options.engines, &label, &bytes)? } else { bytes };
+            // What is no blob at all is refused by the loader.
+            let has_no_run = RawModule::parse(&blob).is_ok_and(|raw| raw.header().flags & FLAG_NO_RUN != 0);
+            ensure!(!has_no_run, "{label}: it has no `run`, which a campaign calls; name a module that has");
             Ok((label, blob))
         };
         return options.files.iter().map(read).collect();
