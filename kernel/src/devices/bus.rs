@@ -1,13 +1,14 @@
 //! The functions on PCI as the loader sees them.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use allocator_api2::boxed::Box;
 use bareflow_device::{Buffer, Completion, DeviceError};
-use bareflow_devices::pci::{DeviceFunction, Function, capabilities, scan};
+use bareflow_devices::pci::{Function, capabilities, scan};
 use bareflow_devices::virtio::is_bounded_by_queues;
 use bareflow_loader::{DeviceBus, DeviceFacts, Reach, RegionMemory};
 use spin::{Mutex, Once};
+use virtio_drivers::transport::DeviceType;
 
 use super::interrupts::{self, SLOTS};
 use super::open::OpenDevice;
@@ -19,39 +20,36 @@ const BRIDGE: u8 = 6;
 /// The capability by which a function sends messages as interrupts.
 const MSI_X: u8 = 0x11;
 
-/// The most devices that the kernel drives itself: its disk and its channel.
-const OWN: usize = 2;
+/// The types of virtio devices of which the kernel drives the first itself, its disk and its channel, or may do so later.
+const OWN_TYPES: [DeviceType; 2] = [DeviceType::Block, DeviceType::Console];
 
-/// The devices that the kernel drives itself.
-static OWN_DEVICES: Mutex<[Option<DeviceFunction>; OWN]> = Mutex::new([None; OWN]);
+/// A function, and whether it is the kernel's own.
+struct Known {
+    function: Function,
+    is_own: bool,
+}
 
 /// All functions that are no bridges, in the order of their places; as many as a word has bits.
-static ALL: Once<Vec<Function>> = Once::new();
+static ALL: Once<Vec<Known>> = Once::new();
 
 /// The devices that are open, by their vectors.
 static OPEN: Mutex<[Option<Box<OpenDevice>>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
 
-/// Notes that the kernel itself drives a function.
-pub fn note_own(function: DeviceFunction) {
-    let mut own = OWN_DEVICES.lock();
-    if let Some(place) = own.iter_mut().find(|place| place.is_none()) {
-        *place = Some(function);
-    }
-}
-
-fn all() -> &'static [Function] {
+fn all() -> &'static [Known] {
     ALL.call_once(|| {
-        let mut all = Vec::new();
+        let (mut all, mut own) = (Vec::new(), OWN_TYPES.map(Some));
         if let Some(root) = ports::root() {
             scan(&root, &Ports, |function| {
                 let has_room = all.len() < u64::BITS as usize && all.try_reserve(1).is_ok();
                 if has_room && !function.is_bridge && function.ids.class != BRIDGE {
-                    all.push(*function);
+                    // The first that is met, as `virtio::find` takes it.
+                    let first = own.iter_mut().find(|own| own.is_some_and(|own| own as u16 == function.ids.virtio));
+                    all.push(Known { function: *function, is_own: first.and_then(Option::take).is_some() });
                 }
                 has_room
             });
         }
-        all.sort_unstable_by_key(|function: &Function| function.location);
+        all.sort_unstable_by_key(|known: &Known| known.function.location);
         all
     })
 }
@@ -79,7 +77,7 @@ impl DeviceBus for Bus {
     }
 
     fn facts(&self, device: u32) -> Option<DeviceFacts> {
-        let Function { location, ids, .. } = *all().get(device as usize)?;
+        let Known { function: Function { location, ids, .. }, is_own } = *all().get(device as usize)?;
         let is_bounded = is_bounded_by_queues(ids.virtio);
         let place = u64::from(location.bus) << 8 | u64::from(location.device) << 3 | u64::from(location.function);
         Some(DeviceFacts {
@@ -88,13 +86,14 @@ impl DeviceBus for Bus {
             is_on_pci: true,
             has_interrupt: capabilities(&Ports, location).any(|capability| capability.id == MSI_X),
             reach: if is_bounded { Reach::Checked } else { Reach::Trusted },
-            is_embedders: OWN_DEVICES.lock().contains(&Some(location)),
+            is_embedders: is_own,
             problem: None,
         })
     }
 
     fn open(&self, device: u32) -> Result<(), DeviceError> {
-        let function = all().get(device as usize).ok_or(DeviceError::NoSuchDevice)?;
+        let found = all().get(device as usize).filter(|known| !known.is_own);
+        let function = &found.ok_or(DeviceError::NoSuchDevice)?.function;
         let mut open = OPEN.lock();
         let free = open.iter().position(Option::is_none).ok_or(DeviceError::TooMany)?;
         let opened = OpenDevice::new(device, free, function)?;
@@ -108,7 +107,7 @@ impl DeviceBus for Bus {
         let mut open = OPEN.lock();
         let found = open.iter_mut().find(|place| place.as_ref().is_some_and(|open| open.number() == device));
         let Some(open) = found.and_then(Option::take) else { return true };
-        open.close();
+        Box::into_inner(open).close();
         interrupts::forget(device);
         // No function uses memory that is no bus master.
         true

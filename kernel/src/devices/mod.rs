@@ -9,4 +9,4 @@ mod open;
 pub mod ports;
 pub mod window;
 
-pub use bus::{Bus, note_own};
+pub use bus::Bus;

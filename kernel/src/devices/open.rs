@@ -1,8 +1,8 @@
 //! A device that a module has opened: its registers, its interrupt, its queues and the memory that it uses.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use allocator_api2::boxed::Box;
 use bareflow_containment::page_tables::translate;
 use bareflow_device::{Buffer, Completion, DeviceError};
 use bareflow_devices::Part;
@@ -10,7 +10,7 @@ use bareflow_devices::pci::{
     BarError, Bars, Command, DeviceFunction, ENTRY_SIZE, Function, MsiX, MsiXError, PciRoot, assign_addresses,
     find_bars,
 };
-use bareflow_devices::session::Session;
+use bareflow_devices::session::{Session, Submitted};
 use bareflow_devices::virtio::{
     Queue, QueuePage, Setup, StartError, Structure, StructureError, Structures, VirtioDevice,
 };
@@ -54,6 +54,7 @@ impl OpenDevice {
     /// Its registers can't be used, or there is no memory.
     pub fn new(number: u32, slot: usize, function: &Function) -> Result<Box<OpenDevice>, DeviceError> {
         let location = function.location;
+        let place = Box::try_new_uninit().map_err(|_| DeviceError::NoMemory)?;
         let mut root = ports::root().ok_or(DeviceError::BadDevice)?;
         let mut device = OpenDevice {
             number,
@@ -71,11 +72,11 @@ impl OpenDevice {
             if let Some(text) = text {
                 console::show(Style::Warning, format_args!("[WARN] device {location}: {text}\n"));
             }
-            Box::new(device).close();
+            device.close();
             return Err(error);
         }
         root.set_command(location, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
-        Ok(Box::new(device))
+        Ok(Box::write(place, device))
     }
 
     fn set_up(&mut self, root: &mut PciRoot<Ports>, is_virtio: bool) -> Result<(), Problem> {
@@ -162,7 +163,11 @@ impl OpenDevice {
         {
             virtio.notify(place, queue as u16);
         }
-        submitted.error.map_or(Ok(submitted.taken), Err)
+        match submitted {
+            Submitted { taken: 0, error: Some(error), .. } => Err(error),
+            // What is the device's already has to be told; the buffer behind it is refused when it comes first.
+            Submitted { taken, .. } => Ok(taken),
+        }
     }
 
     /// Takes what the device is done with. Says so if it broke the rules.
@@ -177,7 +182,7 @@ impl OpenDevice {
     }
 
     /// Resets the device, and lets it use no memory any more.
-    pub fn close(mut self: Box<OpenDevice>) {
+    pub fn close(mut self) {
         interrupts::clear(self.slot);
         // One that does not end its reset reaches nothing either, once it is no bus master.
         if let Some(virtio) = &mut self.virtio {

@@ -8,7 +8,7 @@ use virtio_drivers::transport::{DeviceType, SomeTransport};
 use super::TransportError;
 use super::hal::KernelHal;
 use crate::devices::ports::{HOLE, Ports};
-use crate::devices::{note_own, window};
+use crate::devices::window;
 
 /// Returns the first device of type `device_type`, with its registers mapped.
 pub fn find(
@@ -16,7 +16,6 @@ pub fn find(
     device_type: DeviceType,
 ) -> Result<Option<SomeTransport<'static>>, TransportError> {
     let Some(function) = find_function(&root, device_type) else { return Ok(None) };
-    note_own(function);
     let mut bars = find_bars(&mut root, function)?;
     assign_addresses(&mut root, function, &mut bars, &mut HOLE.lock())?;
     for bar in bars.iter().flatten() {

@@ -2,7 +2,6 @@
 
 use bareflow_abi::devices::DeviceIds;
 use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction, HeaderType, PciRoot};
-use virtio_drivers::transport::pci::virtio_device_type;
 
 /// The register with a function's header type, and its bit of devices with several functions.
 const HEADER: u8 = 0x0c;
@@ -10,6 +9,22 @@ const MULTIPLE_FUNCTIONS: u32 = 1 << 23;
 
 /// The register with a bridge's bus numbers: the second byte is the bus behind it.
 const BUSES: u8 = 0x18;
+
+/// The vendor of virtio devices, and the number from which on their types count (Virtio 1.2, 4.1.2).
+const VIRTIO_VENDOR: u16 = 0x1af4;
+const FIRST_VIRTIO: u16 = 0x1040;
+
+/// The types of transitional devices, from 0x1000 on (Virtio 1.2, 4.1.2.1).
+const TRANSITIONAL: [u16; 10] = [1, 2, 5, 3, 8, 4, 0, 0, 0, 9];
+
+/// Returns the type of a virtio device; 0 for any other.
+fn virtio_type(vendor: u16, device: u16) -> u16 {
+    match device {
+        _ if vendor != VIRTIO_VENDOR => 0,
+        FIRST_VIRTIO..0x1080 => device - FIRST_VIRTIO,
+        _ => TRANSITIONAL.get(usize::from(device).wrapping_sub(0x1000)).copied().unwrap_or_default(),
+    }
+}
 
 /// A function that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +52,7 @@ pub fn scan<C: ConfigurationAccess>(root: &PciRoot<C>, config: &C, mut look: imp
             if location.function > 0 && config.read_word(first, HEADER) & MULTIPLE_FUNCTIONS == 0 {
                 continue;
             }
-            let virtio = virtio_device_type(&info).map_or(0, |kind| kind as u16);
+            let virtio = virtio_type(info.vendor_id, info.device_id);
             let ids = DeviceIds {
                 vendor: info.vendor_id,
                 device: info.device_id,
@@ -87,6 +102,24 @@ mod tests {
         assert_eq!(locations, [at(0, 1, 0), at(0, 3, 0), at(5, 0, 0)]);
         assert_eq!(all[1].ids, DeviceIds { vendor: 0x1af4, device: 0x1041, class: 2, subclass: 0, virtio: 1 });
         assert_eq!((all[0].is_bridge, all[2].is_bridge, all[2].ids.virtio), (true, false, 0));
+    }
+
+    #[test]
+    fn knows_the_types_of_virtio_devices() {
+        for (device, expected) in [
+            (0x1000, 1),
+            (0x1002, 5),
+            (0x1006, 0),
+            (0x1009, 9),
+            (0x100a, 0),
+            (0x1041, 1),
+            (0x1045, 5),
+            (0x105a, 26),
+            (0x1080, 0),
+        ] {
+            assert_eq!(virtio_type(0x1af4, device), expected, "{device:#x}");
+            assert_eq!(virtio_type(0x8086, device), 0);
+        }
     }
 
     #[test]
