@@ -43,6 +43,6 @@ fn a_module_that_is_not_called_is_refused() {
     let files = ["--count", "1", "--jobs", "1"].map(std::ffi::OsStr::new).into_iter();
     let blob = common::test_blob("kinds");
     let output = bareflow(["inject".as_ref()].into_iter().chain(files).chain([blob.as_os_str()]));
-    assert_code(&output, 1);
+    assert_code(&output, 2);
     assert!(text(&output).contains("no `run`"), "{}", text(&output));
 }
