@@ -3,8 +3,9 @@
 use cargo_metadata::MetadataCommand;
 
 /// The published packages; `.ci/run` packs each of them separately.
-const PUBLISHED: [&str; 9] = [
+const PUBLISHED: [&str; 10] = [
     "bareflow-abi",
+    "bareflow-device",
     "bareflow-engine",
     "bareflow-events",
     "bareflow-loader",
