@@ -44,5 +44,6 @@ fn a_module_that_is_not_called_is_refused() {
     let blob = common::test_blob("kinds");
     let output = bareflow(["inject".as_ref()].into_iter().chain(files).chain([blob.as_os_str()]));
     assert_code(&output, 2);
-    assert!(text(&output).contains("no `run`"), "{}", text(&output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no `run`"), "{said}");
 }
