@@ -9,10 +9,17 @@ use crate::registry::devices::Claim;
 impl<P: Platform> ModuleManager<P> {
     /// Gives a module that went live, or was started again, the devices that it declares, which the module `before` has, and
     /// tells it so by their events.
+    #[inline]
     pub(crate) fn start_devices(&self, id: ModuleId, before: Option<ModuleId>) {
-        if self.claims.borrow().is_empty() {
-            return;
+        if !self.claims.borrow().is_empty() {
+            self.hand_over_devices(id, before);
         }
+    }
+
+    /// Does what [`start_devices`](Self::start_devices) does, apart from the switches of modules without devices.
+    #[cold]
+    #[inline(never)]
+    fn hand_over_devices(&self, id: ModuleId, before: Option<ModuleId>) {
         if let Some(before) = before {
             self.release_devices(before.index as Index);
             self.free_orphans();
