@@ -32,7 +32,7 @@ const FIGURES: [(&str, [u64; 2], [u64; 2]); 10] = [
     ("an empty call in tier 0", [588, 613], NO_AIM),
     ("an empty call in tier 1", [65, 90], NO_AIM),
     ("an empty call in tier 2", [49, 74], NO_AIM),
-    ("the step from tier 0 to 2, which stops calls", [159, 159], [150; 2]),
+    ("the step from tier 0 to 2, which stops calls", [135, 135], [150; 2]),
     ("to prepare 100 bytes of a compiled blob", [78, 83], [200; 2]),
     ("to prepare a native module", [1_021, 27_700], NO_AIM),
     ("to prepare a compiled blob besides", [3_984, 81_100], [5_000, u64::MAX]),

@@ -63,11 +63,18 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Makes the events of devices due that sent interrupts.
+    #[inline]
     pub(crate) fn note_interrupts(&self) {
-        let mut claims = self.claims.borrow_mut();
-        if claims.is_empty() {
-            return;
+        if !self.claims.borrow().is_empty() {
+            self.note_interrupts_of_devices();
         }
+    }
+
+    /// Does what [`note_interrupts`](Self::note_interrupts) does, apart from the events of modules without devices.
+    #[cold]
+    #[inline(never)]
+    fn note_interrupts_of_devices(&self) {
+        let mut claims = self.claims.borrow_mut();
         let interrupts = self.platform.device_bus().map_or(0, |bus| bus.take_interrupts());
         let has_sent = |claim: &&mut Claim| claim.device < u64::BITS && interrupts & 1 << claim.device != 0;
         claims.all_mut().filter(has_sent).filter(|claim| claim.is_active).for_each(|claim| self.make_due(claim));
