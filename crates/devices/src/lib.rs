@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+pub mod iommu;
 pub mod pci;
 mod registers;
 pub mod session;
