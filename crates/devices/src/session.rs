@@ -71,21 +71,35 @@ impl Session {
         Ok(number as u32)
     }
 
-    /// Removes memory in which the device has no buffers.
+    /// Returns the addresses of memory in which the device has no buffers.
     ///
     /// # Errors
     /// It has some, or there is no such memory.
-    pub fn detach(&mut self, number: u32) -> Result<(), DeviceError> {
-        let place = self.memories.get_mut(number as usize).ok_or(DeviceError::NoSuchMemory)?;
-        match place {
-            None => Err(DeviceError::NoSuchMemory),
+    pub fn unused(&self, number: u32) -> Result<&[u64], DeviceError> {
+        match self.memories.get(number as usize) {
+            None | Some(None) => Err(DeviceError::NoSuchMemory),
             // What a device does that breaks the rules is not known.
-            Some(memory) if memory.in_use > 0 || self.broken.is_some() => Err(DeviceError::InUse),
-            Some(_) => {
-                *place = None;
-                Ok(())
-            }
+            Some(Some(memory)) if memory.in_use > 0 || self.broken.is_some() => Err(DeviceError::InUse),
+            Some(Some(memory)) => Ok(&memory.pages),
         }
+    }
+
+    /// Removes memory in which the device has no buffers.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn detach(&mut self, number: u32) -> Result<(), DeviceError> {
+        self.unused(number)?;
+        if let Some(place) = self.memories.get_mut(number as usize) {
+            *place = None;
+        }
+        Ok(())
+    }
+
+    /// Returns whether there is room for one more memory.
+    #[must_use]
+    pub fn has_room_for_memory(&self) -> bool {
+        self.memories.iter().any(Option::is_none)
     }
 
     /// Adds a queue with its number, and the place of its notifications.

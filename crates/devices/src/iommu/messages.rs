@@ -17,11 +17,11 @@ const FAULT_READ: u32 = 1;
 const FAULT_WRITE: u32 = 2;
 const FAULT_ADDRESS: u32 = 1 << 8;
 
-/// The bytes of a report of a fault.
-const FAULT_BYTES: u32 = 24;
+/// The words of a report of a fault.
+pub(super) const REPORT_WORDS: usize = 6;
 
 /// The longest request, in words, without what the device writes.
-const WORDS: usize = 9;
+pub(super) const WORDS: usize = 9;
 
 /// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +139,9 @@ pub struct Fault {
 impl Fault {
     /// Reads a report, of which the device wrote `length` bytes; `None` if that is not all.
     #[must_use]
-    pub const fn parse(words: [u32; 6], length: u32) -> Option<Fault> {
+    pub const fn parse(words: [u32; REPORT_WORDS], length: u32) -> Option<Fault> {
         let [_, flags, endpoint, _, low, high] = words;
-        if length < FAULT_BYTES {
+        if length < REPORT_WORDS as u32 * 4 {
             return None;
         }
         let address = if flags & FAULT_ADDRESS != 0 { Some((high as u64) << 32 | low as u64) } else { None };

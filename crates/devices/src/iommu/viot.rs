@@ -101,6 +101,20 @@ impl Viot {
         let distance = u32::from(function - range.functions.0);
         (function != self.iommu).then(|| range.endpoint.wrapping_add(distance))
     }
+
+    /// Returns the function that the IOMMU knows by a number, if there is one.
+    #[must_use]
+    pub fn function(&self, endpoint: u32) -> Option<u16> {
+        self.ranges.iter().find_map(|range| range.function(endpoint))
+    }
+}
+
+impl Range {
+    /// Returns the function of an endpoint, if it is one of these.
+    fn function(self, endpoint: u32) -> Option<u16> {
+        let distance = u16::try_from(endpoint.checked_sub(self.endpoint)?).ok()?;
+        self.functions.0.checked_add(distance).filter(|function| *function <= self.functions.1)
+    }
 }
 
 /// Iterates over the nodes of a table, each with its place; ends behind an error.
@@ -171,6 +185,8 @@ mod tests {
         );
         let shifted = Viot::parse(&table(&[&range(1000, (16, 31), 72), &iommu(8)])).unwrap().unwrap();
         assert_eq!([15, 16, 31].map(|function| shifted.endpoint(function)), [None, Some(1000), Some(1015)]);
+        let endpoints = [16, 999, 1000, 1015, 1016, u32::MAX];
+        assert_eq!(endpoints.map(|endpoint| shifted.function(endpoint)), [None, None, Some(16), Some(31), None, None]);
     }
 
     #[test]

@@ -106,6 +106,21 @@ impl<R: Registers> VirtioDevice<R> {
         (0..PATIENCE).any(|_| self.common.read_u8(STATUS) == 0).then_some(()).ok_or(StartError::Lost)
     }
 
+    /// Returns whether the device, which was just reset, uses the addresses of an IOMMU if there is one.
+    pub fn uses_platform_addresses(&self) -> bool {
+        self.offered() & ACCESS_PLATFORM != 0
+    }
+
+    /// Returns the features that the device offers.
+    fn offered(&self) -> u64 {
+        self.common.write_u8(STATUS, ACKNOWLEDGE | DRIVER);
+        let half = |number: u32| {
+            self.common.write_u32(DEVICE_FEATURES_SELECT, number);
+            u64::from(self.common.read_u32(DEVICE_FEATURES))
+        };
+        half(0) | half(1) << 32
+    }
+
     /// Agrees on features. Returns those of the device's type that both sides have, and `VERSION_1`.
     ///
     /// # Errors
@@ -114,13 +129,7 @@ impl<R: Registers> VirtioDevice<R> {
         if self.setup != Setup::Reset {
             return Err(DeviceError::BadOrder);
         }
-        self.common.write_u8(STATUS, ACKNOWLEDGE | DRIVER);
-        let half = |number: u32| {
-            self.common.write_u32(DEVICE_FEATURES_SELECT, number);
-            u64::from(self.common.read_u32(DEVICE_FEATURES))
-        };
-        let offered = half(0) | half(1) << 32;
-        let accepted = offered & (wanted & !RESERVED | VERSION_1 | ACCESS_PLATFORM);
+        let accepted = self.offered() & (wanted & !RESERVED | VERSION_1 | ACCESS_PLATFORM);
         if accepted & VERSION_1 == 0 {
             return Err(DeviceError::Features);
         }
@@ -224,5 +233,15 @@ impl<R: Registers> VirtioDevice<R> {
             }
         }
         Err(DeviceError::BadDevice)
+    }
+
+    /// Writes a byte of the device's configuration.
+    ///
+    /// # Errors
+    /// It does not lie in it.
+    pub fn set_config(&mut self, offset: u32, value: u8) -> Result<(), DeviceError> {
+        let config = self.config.as_ref().filter(|config| u64::from(offset) < config.length());
+        config.ok_or(DeviceError::OutOfRange)?.write_u8(offset.into(), value);
+        Ok(())
     }
 }
