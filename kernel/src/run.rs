@@ -25,6 +25,7 @@ use x86_64::registers::control::Cr8;
 
 use crate::console::{self, KernelConsole};
 use crate::containment::Manager;
+use crate::devices::firmware;
 use crate::disk::modules;
 use crate::memory::BootFacts;
 use crate::power::{ExitCode, exit_qemu, halt};
@@ -36,6 +37,7 @@ use crate::{containment, embedded, interfaces, serve};
 /// Does the work that the boot archive's options ask for, and ends the machine.
 pub fn main(boot: &'static BootFacts) -> ! {
     let platform = containment::init();
+    firmware::keep_pointer(boot.firmware_tables);
     if !boot.graphics {
         console::open_screen();
     }

@@ -77,14 +77,14 @@ pub(crate) fn devices(connect: &ConnectOptions) -> Result<Exit> {
     ask(connect, Request::Devices, |answer| match answer {
         Response::Devices(found) => {
             let rows = found.iter().map(|device| {
-                let Device { place, device, class, reach, interrupt, owner, state, regions, problem } = device;
+                let Device { place, device, class, reach, interrupt, owner, state, regions, faults, problem } = device;
                 let owner = owner.as_deref().unwrap_or("-").to_owned();
                 let problem = problem.as_deref().unwrap_or_default().to_owned();
                 let words = [place, device, class, &**reach, &**interrupt].map(str::to_owned);
-                [&words[..], &[state.to_string(), owner, regions.to_string(), problem]].concat()
+                [&words[..], &[state.to_string(), owner, regions.to_string(), faults.to_string(), problem]].concat()
             });
-            let titles = ["PLACE", "DEVICE", "CLASS", "REACH", "NOTICED BY", "STATE", "OWNER", "REGIONS", ""];
-            say!("{}", aligned(&titles, &[7], rows));
+            let titles = ["PLACE", "DEVICE", "CLASS", "REACH", "NOTICED BY", "STATE", "OWNER", "REGIONS", "FAULTS", ""];
+            say!("{}", aligned(&titles, &[7, 8], rows));
             Ok(json!({ "devices": found }))
         }
         other => Err(unexpected(&other)),

@@ -520,7 +520,7 @@ pub struct Device {
     pub device: String,
     /// The class of PCI: `0200`.
     pub class: String,
-    /// The memory that it reaches whatever its driver does: `checked` or `trusted`.
+    /// The memory that it reaches whatever its driver does: `checked`, `iommu` or `trusted`.
     pub reach: Cow<'static, str>,
     /// The way in which it is noticed: `interrupt` or `polled`.
     pub interrupt: Cow<'static, str>,
@@ -530,6 +530,8 @@ pub struct Device {
     pub state: Cow<'static, str>,
     /// The number of regions that it uses.
     pub regions: u32,
+    /// The number of times that the IOMMU kept it from memory.
+    pub faults: u64,
     /// The reason why no one can use it, if there is one.
     pub problem: Option<Cow<'static, str>>,
 }

@@ -45,6 +45,7 @@ fn device(details: &DeviceDetails) -> Result<Device, NoMemory> {
         owner: owner.map(|owner| text!("{owner}")).transpose()?,
         state: state.into(),
         regions: *regions as u32,
+        faults: facts.faults,
         problem: facts.problem.map(Into::into),
     })
 }

@@ -11,6 +11,7 @@ use spin::{Mutex, Once};
 use virtio_drivers::transport::DeviceType;
 
 use super::interrupts::{self, SLOTS};
+use super::iommu;
 use super::open::OpenDevice;
 use super::ports::{self, Ports};
 
@@ -44,7 +45,8 @@ fn all() -> &'static [Known] {
                 if has_room && !function.is_bridge && function.ids.class != BRIDGE {
                     // The first that is met, as `virtio::find` takes it.
                     let first = own.iter_mut().find(|own| own.is_some_and(|own| own as u16 == function.ids.virtio));
-                    all.push(Known { function: *function, is_own: first.and_then(Option::take).is_some() });
+                    let is_own = first.and_then(Option::take).is_some() || function.ids.virtio == iommu::TYPE;
+                    all.push(Known { function: *function, is_own });
                 }
                 has_room
             });
@@ -79,15 +81,21 @@ impl DeviceBus for Bus {
     fn facts(&self, device: u32) -> Option<DeviceFacts> {
         let Known { function: Function { location, ids, .. }, is_own } = *all().get(device as usize)?;
         let is_bounded = is_bounded_by_queues(ids.virtio);
-        let place = u64::from(location.bus) << 8 | u64::from(location.device) << 3 | u64::from(location.function);
+        let iommu = iommu::state(location);
         Some(DeviceFacts {
             ids,
-            location: place,
+            location: iommu::number(location).into(),
             is_on_pci: true,
             has_interrupt: capabilities(&Ports, location).any(|capability| capability.id == MSI_X),
-            reach: if is_bounded { Reach::Checked } else { Reach::Trusted },
+            reach: match iommu {
+                // What the kernel itself drives may use all memory.
+                Some(true) if !is_own => Reach::Iommu,
+                _ if is_bounded => Reach::Checked,
+                _ => Reach::Trusted,
+            },
             is_embedders: is_own,
-            problem: None,
+            faults: iommu::faults(location),
+            problem: (iommu == Some(false)).then_some("the IOMMU that it is behind can't be used"),
         })
     }
 
@@ -125,7 +133,7 @@ impl DeviceBus for Bus {
     }
 
     fn detach(&self, device: u32, memory: u32) -> Result<(), DeviceError> {
-        self.with(device, |open| open.session.detach(memory))
+        self.with(device, |open| open.detach(memory))
     }
 
     fn negotiate(&self, device: u32, wanted: u64) -> Result<u64, DeviceError> {

@@ -1,12 +1,17 @@
-//! Devices: configuration space (`ports`), the mappings of registers (`window`), interrupts (`interrupts`), and what modules
-//! may drive: all functions on PCI that the kernel does not drive itself (`bus`, `open`).
+//! Devices: configuration space (`ports`), the firmware's tables (`firmware`), the mappings of registers (`window`), interrupts
+//! (`interrupts`), the IOMMU (`iommu`, `faults`), and what modules may drive: all functions on PCI that the kernel does not drive itself
+//! (`bus`, `open`, `setup`).
 //!
 //! Buses are searched when the kernel or a module first wants a device.
 
 mod bus;
+mod faults;
+pub mod firmware;
 pub mod interrupts;
+pub mod iommu;
 mod open;
 pub mod ports;
+mod setup;
 pub mod window;
 
 pub use bus::Bus;

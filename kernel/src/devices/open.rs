@@ -5,24 +5,21 @@ use alloc::vec::Vec;
 use allocator_api2::boxed::Box;
 use bareflow_containment::page_tables::translate;
 use bareflow_device::{Buffer, Completion, DeviceError};
-use bareflow_devices::Part;
+use bareflow_devices::iommu::Domain;
 use bareflow_devices::pci::{
-    BarError, Bars, Command, DeviceFunction, ENTRY_SIZE, Function, MsiX, MsiXError, PciRoot, assign_addresses,
-    find_bars,
+    Command, DeviceFunction, ENTRY_SIZE, Function, MsiX, PciRoot, assign_addresses, find_bars,
 };
 use bareflow_devices::session::{Session, Submitted};
-use bareflow_devices::virtio::{
-    Queue, QueuePage, Setup, StartError, Structure, StructureError, Structures, VirtioDevice,
-};
+use bareflow_devices::virtio::{Queue, QueuePage, Setup, Structure, VirtioDevice};
 use bareflow_loader::RegionMemory;
 use bareflow_suite::console::Style;
 use bareflow_suite::error_text;
-use bareflow_suite::fallible::ErrorText;
 use x86_64::structures::paging::PhysFrame;
 
-use super::interrupts;
 use super::ports::{self, HOLE, Ports};
+use super::setup::{Problem, registers, virtio_device};
 use super::window::Window;
+use super::{interrupts, iommu};
 use crate::console;
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::{frames, physical};
@@ -41,6 +38,8 @@ pub struct OpenDevice {
     function: DeviceFunction,
     interrupt: Option<Interrupt>,
     virtio: Option<VirtioDevice<Window>>,
+    /// The addresses that it has, if it is behind an IOMMU.
+    domain: Option<Domain>,
     /// The frames of its queues.
     frames: Vec<PhysFrame>,
     /// The memory and the buffers that it has of its driver.
@@ -62,6 +61,7 @@ impl OpenDevice {
             function: location,
             interrupt: None,
             virtio: None,
+            domain: None,
             frames: Vec::new(),
             session: Session::default(),
         };
@@ -80,6 +80,7 @@ impl OpenDevice {
     }
 
     fn set_up(&mut self, root: &mut PciRoot<Ports>, is_virtio: bool) -> Result<(), Problem> {
+        self.domain = iommu::open(self.slot, self.function)?;
         let mut bars = find_bars(root, self.function)?;
         assign_addresses(root, self.function, &mut bars, &mut HOLE.lock())?;
         root.set_command(self.function, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
@@ -91,12 +92,18 @@ impl OpenDevice {
             self.interrupt = Some(Interrupt { msix, entry });
         }
         if is_virtio {
-            let structures = Structures::find(&Ports, self.function, &bars)?;
-            let part =
-                |place: Structure| Part::new(registers(&bars, place)?, 0, place.length).ok_or(DeviceError::BadDevice);
-            let notify = (part(structures.notify)?, structures.notify_distance);
-            let config = structures.device.map(part).transpose()?;
-            self.virtio = Some(VirtioDevice::new(part(structures.common)?, notify, config)?);
+            let virtio = virtio_device(self.function, &bars)?;
+            let has_platform_addresses = virtio.uses_platform_addresses();
+            self.virtio = Some(virtio);
+            if self.domain.is_some() && !has_platform_addresses {
+                return Err(Problem {
+                    error: DeviceError::Features,
+                    text: Some(error_text!(
+                        "it goes past the IOMMU that it is behind: it does not offer the feature ACCESS_PLATFORM; attach it \
+                         with `iommu_platform=on`"
+                    )),
+                });
+            }
         }
         Ok(())
     }
@@ -121,13 +128,23 @@ impl OpenDevice {
 
     /// Lets the device use the frames of a region.
     pub fn attach(&mut self, memory: &RegionMemory) -> Result<u32, DeviceError> {
+        if !self.session.has_room_for_memory() {
+            return Err(DeviceError::TooMany);
+        }
         let mut pages = Vec::new();
         pages.try_reserve_exact(memory.pages as usize).map_err(|_| DeviceError::NoMemory)?;
         for page in 0..u64::from(memory.pages) {
             // A region is mapped from its beginning to its end.
             pages.push(translate(memory.address + page * PAGE_SIZE).ok_or(DeviceError::NoMemory)?);
         }
+        iommu::map(&mut self.domain, &mut pages)?;
         self.session.attach(pages)
+    }
+
+    /// Takes memory from the device.
+    pub fn detach(&mut self, number: u32) -> Result<(), DeviceError> {
+        iommu::unmap(self.domain.as_ref(), self.session.unused(number)?)?;
+        self.session.detach(number)
     }
 
     /// Sets up a queue in a frame of its own.
@@ -149,7 +166,9 @@ impl OpenDevice {
         let page: &'static QueuePage = unsafe { &*page.cast() };
         let own = Queue::new(page, size).ok_or(DeviceError::NoMemory)?;
         let vector = self.interrupt.is_some().then_some(0);
-        let notify = virtio.set_queue(queue, size, QueuePage::PARTS.map(|offset| address + offset), vector)?;
+        let mut pages = [address];
+        iommu::map(&mut self.domain, &mut pages)?;
+        let notify = virtio.set_queue(queue, size, QueuePage::PARTS.map(|offset| pages[0] + offset), vector)?;
         self.session.add_queue(queue, own, notify)?;
         Ok(size.into())
     }
@@ -195,43 +214,13 @@ impl OpenDevice {
         if let Some(mut root) = ports::root() {
             root.set_command(self.function, Command::INTERRUPT_DISABLE);
         }
+        if let Some(domain) = self.domain.take() {
+            iommu::close(domain);
+        }
         self.session = Session::default();
         for frame in self.frames.drain(..) {
             // SAFETY: `set_up_queue` allocated it. The queue in it is gone, and the device is no bus master any more.
             unsafe { frames::release(frame) };
         }
     }
-}
-
-/// The reason for which a device can't be used: for its driver, and for people.
-struct Problem {
-    error: DeviceError,
-    text: Option<ErrorText>,
-}
-
-impl From<DeviceError> for Problem {
-    fn from(error: DeviceError) -> Problem {
-        Problem { error, text: None }
-    }
-}
-
-/// Implements the conversion of what a device says of itself, which can't be.
-macro_rules! problems {
-    ($($kind:ty),+) => {
-        $(impl From<$kind> for Problem {
-            fn from(found: $kind) -> Problem {
-                Problem { error: DeviceError::BadDevice, text: Some(error_text!("{found}")) }
-            }
-        })+
-    };
-}
-
-problems!(BarError, MsiXError, StructureError, StartError);
-
-/// Maps a place in a function's registers.
-fn registers(bars: &Bars, place: Structure) -> Result<Window, DeviceError> {
-    let Structure { bar, offset, length } = place;
-    let bar = bars.get(bar).copied().flatten().ok_or(DeviceError::BadDevice)?;
-    let all = Window::new(bar.address, bar.size).map_err(|_| DeviceError::NoMemory)?;
-    all.part(offset, length).ok_or(DeviceError::BadDevice)
 }

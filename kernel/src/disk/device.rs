@@ -5,10 +5,9 @@ use core::hint::spin_loop;
 use bareflow_disk::{BlockDevice, DeviceError, SECTOR_SIZE};
 use virtio_drivers::Error;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
-use virtio_drivers::transport::SomeTransport;
 
-use crate::virtio;
 use crate::virtio::hal::{KernelHal, PIECE_SIZE, prepare};
+use crate::virtio::{self, OwnTransport};
 
 /// The number of polls for an answer before the device is given up: ten seconds and more.
 const SPIN_LIMIT: u64 = 1 << 31;
@@ -21,14 +20,14 @@ const PIECES: usize = 3;
 
 /// The device.
 pub struct VirtioDisk {
-    device: VirtIOBlk<KernelHal, SomeTransport<'static>>,
+    device: VirtIOBlk<KernelHal, OwnTransport>,
     /// Whether the device once failed to answer. That request may still be running.
     lost: bool,
 }
 
 impl VirtioDisk {
     /// Starts the device.
-    pub fn new(transport: SomeTransport<'static>) -> Result<VirtioDisk, Error> {
+    pub fn new(transport: OwnTransport) -> Result<VirtioDisk, Error> {
         if !prepare(PIECES) {
             return Err(Error::DmaError);
         }

@@ -55,6 +55,8 @@ pub struct BootFacts {
     pub archive: &'static [u8],
     /// The clock when the kernel was entered.
     pub entered: u64,
+    /// The address of the pointer to the firmware's tables; 0 if none is known.
+    pub firmware_tables: u64,
     /// Whether a graphics mode is set, so that there is no text screen.
     pub graphics: bool,
 }
@@ -84,6 +86,7 @@ pub fn init(info: &'static mut BootInfo, command_line: &'static str, entered: u6
         entered,
         // SAFETY: `find_archive` checked that these bytes are contiguous; none of their frames counts as usable.
         archive: unsafe { core::slice::from_raw_parts(physical(archive.0), archive.1 as usize) },
+        firmware_tables: info.rsdp_addr.into_option().unwrap_or(0),
         graphics: info.framebuffer.as_ref().is_some(),
     };
     CONTINUATION.call_once(|| (boot, next));

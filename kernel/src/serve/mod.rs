@@ -19,7 +19,7 @@ use x86_64::instructions::hlt;
 use x86_64::registers::control::Cr8;
 
 use crate::console::{self, KernelConsole};
-use crate::devices::interrupts;
+use crate::devices::{interrupts, iommu};
 use crate::disk::modules;
 use crate::embedded;
 use environment::KernelEnvironment;
@@ -77,6 +77,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         if idle > IDLE_ROUNDS {
             server.look_at_clock();
             interrupts::tell_unasked();
+            iommu::tell_faults();
             // The port's own buffer is small, so it is polled without a pause while more bytes are expected.
             if ticks && !server.is_receiving() {
                 hlt();

@@ -14,10 +14,10 @@ use core::hint::spin_loop;
 use bitflags::bitflags;
 use virtio_drivers::Error;
 use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::{DeviceType, SomeTransport, Transport};
+use virtio_drivers::transport::{DeviceType, Transport};
 
 use super::hal::{KernelHal, PIECE_SIZE, prepare};
-use super::{TransportError, find, reason};
+use super::{OwnTransport, TransportError, find, reason};
 
 /// The queues of port 0 and of port 1: what is received, and what is transmitted.
 const PORT_QUEUES: [[u16; 2]; 2] = [[0, 1], [4, 5]];
@@ -46,7 +46,7 @@ bitflags! {
 
 /// The channel.
 pub struct Channel {
-    transport: SomeTransport<'static>,
+    transport: OwnTransport,
     /// The numbers of the port's queues.
     numbers: [u16; 2],
     receive: VirtQueue<KernelHal, QUEUE_SIZE>,
@@ -71,7 +71,7 @@ impl Channel {
         Channel::start(transport).map_err(|error| OpenError::Device(reason(error)))
     }
 
-    fn start(mut transport: SomeTransport<'static>) -> Result<Channel, Error> {
+    fn start(mut transport: OwnTransport) -> Result<Channel, Error> {
         let mut page = Vec::new();
         // A piece for each direction.
         if !prepare(2) || page.try_reserve_exact(PIECE_SIZE).is_err() {
@@ -134,7 +134,7 @@ impl Channel {
 
 /// Sends a piece by a queue and its number, and waits until the device has taken it.
 fn transmit_piece(
-    transport: &mut SomeTransport<'_>,
+    transport: &mut OwnTransport,
     number: u16,
     queue: &mut VirtQueue<KernelHal, QUEUE_SIZE>,
     piece: &[u8],

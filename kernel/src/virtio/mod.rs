@@ -1,4 +1,4 @@
-//! The virtio devices that the kernel drives itself (OASIS, Virtual I/O Device 1.1): discovery (`pci`, `mmio`), the memory
+//! The virtio devices that the kernel drives itself (OASIS, Virtual I/O Device 1.1): discovery (`pci`, `mmio`), what they agree on (`transport`), the memory
 //! that they share with their drivers (`hal`), and the channel to the host (`channel`). They use no interrupts: the kernel
 //! polls.
 
@@ -6,23 +6,27 @@ pub mod channel;
 pub mod hal;
 mod mmio;
 mod pci;
+mod transport;
 
+use bareflow_devices::iommu::IommuError;
 use bareflow_devices::pci::BarError;
 use bareflow_devices::virtio::StructureError;
+use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::pci::VirtioPciError;
-use virtio_drivers::transport::{DeviceType, SomeTransport};
 
+pub use self::transport::OwnTransport;
 use crate::devices::{ports, window};
 
 /// Finds the first device of type `device_type`: on a PCI bus, or, on a machine without one, among microvm's devices.
 ///
 /// # Errors
 /// When its registers can't be used.
-pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, TransportError> {
-    match ports::root() {
+pub fn find(device_type: DeviceType) -> Result<Option<OwnTransport>, TransportError> {
+    let found = match ports::root() {
         Some(root) => pci::find(root, device_type),
         None => mmio::find(device_type),
-    }
+    };
+    Ok(found?.map(OwnTransport))
 }
 
 /// The reason why a device's registers can't be used.
@@ -37,6 +41,9 @@ pub enum TransportError {
     /// The structures are not those of a virtio device.
     #[error("the device: {0}")]
     Structures(#[from] StructureError),
+    /// The IOMMU does not let the device use memory.
+    #[error("the device: {0}")]
+    Iommu(#[from] IommuError),
     /// The device is not a virtio device of version 1.
     #[error("the device's registers: {0} Expected virtio 1.0; attach it as `virtio-...-pci`")]
     Transport(VirtioPciError),

@@ -8,7 +8,7 @@ use virtio_drivers::transport::{DeviceType, SomeTransport};
 use super::TransportError;
 use super::hal::KernelHal;
 use crate::devices::ports::{HOLE, Ports};
-use crate::devices::window;
+use crate::devices::{iommu, window};
 
 /// Returns the first device of type `device_type`, with its registers mapped.
 pub fn find(
@@ -23,6 +23,7 @@ pub fn find(
     }
     // The transport believes what it finds: a list in a circle, or a structure whose end overflows.
     Structures::find(&Ports, function, &bars)?;
+    iommu::pass(function)?;
     // The device may write to memory, but sends no interrupts.
     root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
     let transport = PciTransport::new::<KernelHal, _>(&mut root, function).map_err(TransportError::Transport)?;

@@ -69,7 +69,7 @@ impl<P: Platform> ModuleManager<P> {
             });
         };
         match bus.facts(device).map(|facts| facts.reach) {
-            Some(Reach::Checked) => Ok(device),
+            Some(Reach::Checked | Reach::Iommu) => Ok(device),
             _ => Err(LoadError::DeviceUnbounded { device: selector }),
         }
     }

@@ -101,7 +101,7 @@ const NIC: DeviceIds = DeviceIds { vendor: 0x1af4, device: 0x1041, class: 2, sub
 
 fn facts(ids: DeviceIds, reach: Reach, is_embedders: bool) -> DeviceFacts {
     let (location, is_on_pci, has_interrupt, problem) = (0x18, true, true, None);
-    DeviceFacts { ids, location, is_on_pci, has_interrupt, reach, is_embedders, problem }
+    DeviceFacts { ids, location, is_on_pci, has_interrupt, reach, is_embedders, faults: 0, problem }
 }
 
 /// A manager with devices: a disk of the embedder's, a card, and one that reaches all memory.
@@ -112,6 +112,7 @@ fn with_bus(cards: usize) -> (&'static FakePlatform, &'static Manager, &'static 
     let mut all = std::vec![facts(disk, Reach::Checked, true)];
     all.extend((0..cards).map(|_| facts(NIC, Reach::Checked, false)));
     all.push(facts(other, Reach::Trusted, false));
+    all.push(facts(DeviceIds { device: 0x10d4, ..other }, Reach::Iommu, false));
     let bus: &'static Bus = Box::leak(Box::new(Bus {
         facts: all,
         done: RefCell::default(),
@@ -218,7 +219,7 @@ fn a_module_is_told_of_its_device_and_of_interrupts() {
     });
     assert_eq!(*bus.done.borrow(), [("open", 1), ("listen", 1), ("close", 1)]);
     let owners: Vec<_> = manager.devices().map(|device| device.owner).collect();
-    assert_eq!(owners, [None, Some(name("net")), Some(name("net")), None]);
+    assert_eq!(owners, [None, Some(name("net")), Some(name("net")), None, None]);
 }
 
 #[test]
@@ -232,6 +233,9 @@ fn a_device_is_one_modules_and_not_every_device_is() {
     assert_eq!(load(&driver("b", 0, &["virtio:block"])), Some(LoadError::NoSuchDevice { device: block }));
     let model = Selector::Model(0x8086, 0x10d3);
     assert_eq!(load(&driver("b", 0, &["pci:8086:10d3"])), Some(LoadError::DeviceUnbounded { device: model }));
+    // One like it, behind an IOMMU.
+    let bounded = manager.load(&driver("b", 0, &["pci:8086:10d4"])).unwrap();
+    manager.unload(bounded).unwrap();
     assert_eq!(
         load(&driver("b", 0, &["virtio:wifi"])),
         Some(LoadError::Invalid(InvalidModule::Device { number: 1, why: BadDevice::Selector }))

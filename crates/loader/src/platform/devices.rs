@@ -11,6 +11,8 @@ pub enum Reach {
     /// The regions that are attached to it: the embedder writes all addresses that it gets, and the device is trusted to use
     /// no others.
     Checked,
+    /// The regions that are attached to it, whatever it does: an IOMMU keeps it from all else.
+    Iommu,
     /// All memory: its driver gives it addresses that nobody checks. No module gets it.
     Trusted,
 }
@@ -21,6 +23,7 @@ impl Reach {
     pub const fn name(self) -> &'static str {
         match self {
             Reach::Checked => "checked",
+            Reach::Iommu => "iommu",
             Reach::Trusted => "trusted",
         }
     }
@@ -41,6 +44,8 @@ pub struct DeviceFacts {
     pub reach: Reach,
     /// Whether the embedder itself drives it.
     pub is_embedders: bool,
+    /// The number of times that the IOMMU kept it from memory.
+    pub faults: u64,
     /// The reason why no one can use it, if there is one.
     pub problem: Option<&'static str>,
 }
