@@ -97,6 +97,7 @@ pub fn machine(options: &MachineOptions, files: &InputFiles) -> Result<ChosenMac
         memory_megabytes: options.memory.unwrap_or(usual),
         data_disk: options.disk.clone(),
         network: options.net.clone(),
+        iommu: options.iommu,
         ..machine
     };
     Ok(ChosenMachine { machine, has_engine })

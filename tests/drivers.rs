@@ -16,7 +16,7 @@ use bareflow_protocol::control::{Device, LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, push, with_kernel};
 use common::mutate::with_header;
-use common::{driver_blob, test_blob};
+use common::{assert_code, bareflow, blob, driver_blob, test_blob};
 
 /// Returns a port of 127.0.0.1 that no one uses.
 fn free_port() -> u16 {
@@ -51,10 +51,15 @@ fn devices(client: &mut Client) -> Vec<Device> {
     }
 }
 
+/// Returns a device, which there is.
+fn device(client: &mut Client, name: &str) -> Device {
+    devices(client).into_iter().find(|device| device.device == name).unwrap()
+}
+
 /// Returns the state and the owner of the card, and how many regions it uses.
 fn card(client: &mut Client) -> (String, Option<String>, u32) {
-    let found = devices(client).into_iter().find(|device| device.device == "virtio:net").unwrap();
-    assert_eq!((&*found.reach, &*found.interrupt, &*found.class), ("checked", "interrupt", "0200"));
+    let found = device(client, "virtio:net");
+    assert_eq!((&*found.interrupt, &*found.class), ("interrupt", "0200"));
     (found.state.into_owned(), found.owner, found.regions)
 }
 
@@ -81,7 +86,8 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
         |machine| machine.network = Some(network),
         |client| {
             assert_eq!(card(client), ("free".to_owned(), None, 0));
-            let own = devices(client).into_iter().find(|device| device.device == "virtio:console").unwrap();
+            assert_eq!(device(client, "virtio:net").reach, "checked");
+            let own = device(client, "virtio:console");
             assert_eq!((&*own.state, own.owner), ("kernel", None));
             // Tables of addresses that were in use once stay, so the second round of each domain is compared with the first.
             let mut before = None;
@@ -110,6 +116,8 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
             }
             raise_all_vectors(client, &net, &echo, port);
             reach_for_memory(client, &attack);
+            // Without an IOMMU nothing keeps a card that lies from memory.
+            assert!(strays(client));
             // Without the driver nothing else is harmed, and another driver is told that there is no card.
             assert_eq!(call(client, "sum", b"").result, 5050);
             push(client, &net, Domain::User, "");
@@ -142,12 +150,7 @@ fn raise_all_vectors(client: &mut Client, net: &[u8], echo: &[u8], port: u16) {
         ask(port);
     }
     assert_eq!(call(client, "sum", b"").result, 5050);
-    let warned = (0..100).any(|_| {
-        let Ok(Response::Log { lines, .. }) = client.ask(Request::Log { from: 0 }) else { panic!() };
-        std::thread::sleep(Duration::from_millis(20));
-        lines.iter().any(|line| line.contains("interrupts came that no device was to send"))
-    });
-    assert!(warned, "no line in the log");
+    await_line(client, "interrupts came that no device was to send");
     for input in ["int_128", "int_255"] {
         let faulted = client.ask(Request::Call { module: "faults", input: input.as_bytes(), repeat: 1 }).unwrap_err();
         assert!(faulted.to_string().contains("general_protection"), "{faulted}");
@@ -172,6 +175,80 @@ fn reach_for_memory(client: &mut Client, attack: &[u8]) {
         assert_eq!(card(client), ("free".to_owned(), None, 0));
         assert_eq!(call(client, "sum", b"").result, 5050);
     }
+}
+
+/// Makes the card read and write memory that no driver gave it. Returns whether it wrote there.
+fn strays(client: &mut Client) -> bool {
+    push(client, &fs::read(test_blob("stray")).unwrap(), Domain::Kernel, "");
+    let result = call(client, "stray", b"").result;
+    unload(client, "stray");
+    assert!(result == 0 || result == 1, "{result}");
+    result == 1
+}
+
+/// Waits until the log has a line with `words`.
+#[track_caller]
+fn await_line(client: &mut Client, words: &str) {
+    let told = (0..100).any(|_| {
+        let Ok(Response::Log { lines, .. }) = client.ask(Request::Log { from: 0 }) else { panic!() };
+        std::thread::sleep(Duration::from_millis(20));
+        lines.iter().any(|line| line.contains(words))
+    });
+    assert!(told, "no line in the log: {words}");
+}
+
+#[test]
+fn behind_an_iommu_a_card_reaches_what_its_driver_gives_it_and_nothing_else() {
+    let [net, echo, attack] = ["virtio-net", "echo", "dma-attack"].map(|name| fs::read(driver_blob(name)).unwrap());
+    let port = free_port();
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.img");
+    let file = blob("fibonacci");
+    let create = ["disk", "create", "--size", "8M", image.to_str().unwrap(), file.to_str().unwrap()];
+    assert_code(&bareflow(create), 0);
+    with_kernel(
+        |machine| {
+            machine.network = Some(Network::parse(&format!("udp:{port}:7")).unwrap());
+            machine.data_disk = Some(image);
+            machine.iommu = true;
+        },
+        |client| {
+            // The kernel's own disk and channel are behind it, too.
+            let Ok(Response::Files(files)) = client.ask(Request::Ls { path: "/modules" }) else { panic!() };
+            assert_eq!(files.files[0].module.as_deref(), Some("fibonacci"));
+            for own in ["virtio:console", "virtio:block", "virtio:0017"] {
+                assert_eq!(device(client, own).state, "kernel");
+            }
+            assert_eq!((&*device(client, "virtio:net").reach, device(client, "virtio:net").faults), ("iommu", 0));
+            for domain in [Domain::User, Domain::Kernel] {
+                push(client, &net, domain, "");
+                push(client, &echo, domain, "");
+                ask(port);
+                assert_eq!(card(client), ("open".to_owned(), Some("virtio-net".to_owned()), 2));
+                assert!(matches!(client.ask(Request::Restart { module: "virtio-net" }), Ok(Response::Done)));
+                ask(port);
+                unload(client, "echo");
+                unload(client, "virtio-net");
+            }
+            reach_for_memory(client, &attack);
+            // The driver gave the card nothing but what it has, so all of that was right.
+            assert_eq!(device(client, "virtio:net").faults, 0);
+            // One that no one drives reaches nothing, whatever it is made to do.
+            assert!(!strays(client));
+            let faults = device(client, "virtio:net").faults;
+            assert!(faults > 0);
+            await_line(client, "which it was not given; the IOMMU refused that");
+            // Nor does one in use, whose driver takes it back then.
+            push(client, &net, Domain::User, "");
+            push(client, &echo, Domain::User, "");
+            ask(port);
+            assert!(!strays(client));
+            assert!(device(client, "virtio:net").faults > faults);
+            assert!(matches!(client.ask(Request::Restart { module: "virtio-net" }), Ok(Response::Done)));
+            ask(port);
+            assert_eq!(call(client, "sum", b"").result, 5050);
+        },
+    );
 }
 
 /// Returns a blob under the name `second`.

@@ -41,13 +41,14 @@ impl Network {
         forwards.map(|forwards| Network::User(Forwards(forwards)))
     }
 
-    /// Returns QEMU's words for the network and the cards on it. A device on PCI sends its interrupts as messages.
-    pub(crate) fn arguments(&self, is_microvm: bool) -> Vec<String> {
+    /// Returns QEMU's words for the network and the cards on it, each with `options`. A device on PCI sends its interrupts as messages.
+    pub(crate) fn arguments(&self, is_microvm: bool, options: &str) -> Vec<String> {
         let networks = match self {
             Network::User(forwards) => vec![forwards.network()],
             Network::Wire => [0, 1].map(|end| format!("hubport,id=n{end},hubid=0")).into(),
         };
         let card = if is_microvm { "virtio-net-device" } else { "virtio-net-pci,disable-legacy=on,romfile=" };
+        let card = format!("{card}{options}");
         let words = networks.into_iter().enumerate().flat_map(|(number, network)| {
             ["-netdev".to_owned(), network, "-device".to_owned(), format!("{card},netdev=n{number}")]
         });
@@ -74,16 +75,16 @@ mod tests {
     fn reads_ports_and_passes_them_on() {
         assert_eq!(Network::parse(""), Some(Network::User(Forwards::default())));
         let network = Network::parse("udp:5007:7,tcp:8080:80").unwrap();
-        let words = network.arguments(false);
+        let words = network.arguments(false, "");
         let [_, words, _, card] = &words[..] else { panic!("{words:?}") };
         assert_eq!(words, "user,id=n0,hostfwd=udp:127.0.0.1:5007-:7,hostfwd=tcp:127.0.0.1:8080-:80");
         assert_eq!(card, "virtio-net-pci,disable-legacy=on,romfile=,netdev=n0");
-        assert_eq!(network.arguments(true)[3], "virtio-net-device,netdev=n0");
+        assert_eq!(network.arguments(true, "")[3], "virtio-net-device,netdev=n0");
     }
 
     #[test]
     fn a_wire_has_a_card_at_each_end() {
-        let words = Network::parse("wire").unwrap().arguments(true).join(" ");
+        let words = Network::parse("wire").unwrap().arguments(true, "").join(" ");
         let end = |end| format!("-netdev hubport,id=n{end},hubid=0 -device virtio-net-device,netdev=n{end}");
         assert_eq!(words, format!("{} {}", end(0), end(1)));
     }

@@ -93,6 +93,9 @@ pub struct MachineOptions {
     /// `udp:5007:7,tcp:8080:80`. `wire` is two cards on a network of their own.
     #[arg(long, value_name = "FORWARD,..", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = network)]
     pub net: Option<Network>,
+    /// A virtio IOMMU, and all devices behind it: each reaches only the memory that its driver gives it.
+    #[arg(long)]
+    pub iommu: bool,
     /// A raw disk image with files for the kernel; `serve` allows writing to it.
     #[arg(long, value_name = "IMG")]
     pub disk: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{Machine, Network, QEMU};
 
@@ -26,11 +26,26 @@ impl Machine {
         add(&["-nodefaults", "-no-user-config"]);
         add(&["-display", "none", "-no-reboot", "-chardev", "file,id=c1,path=/dev/stdout", "-serial", "chardev:c1"]);
         add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev", "socket,id=c2,fd=0"]);
+        // A device that knows nothing of it goes past the IOMMU.
+        let behind = if self.iommu { ",disable-legacy=on,iommu_platform=on" } else { "" };
+        if self.iommu {
+            if is_microvm {
+                bail!(
+                    "microvm has no IOMMU, which is a device on PCI; boot with `--machine q35`, or without `--iommu`"
+                );
+            }
+            add(&["-device", "virtio-iommu-pci"]);
+        }
         match (self.virtio_channel, is_microvm) {
             (true, _) => {
                 let device = if is_microvm { "virtio-serial-device" } else { "virtio-serial-pci" };
                 // Not a `virtconsole`, of which QEMU drops bytes that the host does not take at once.
-                add(&["-device", &format!("{device},max_ports=2"), "-device", "virtserialport,nr=1,chardev=c2"]);
+                add(&[
+                    "-device",
+                    &format!("{device},max_ports=2{behind}"),
+                    "-device",
+                    "virtserialport,nr=1,chardev=c2",
+                ]);
             }
             (false, true) => add(&["-device", "isa-serial,chardev=c2,index=1"]),
             (false, false) => add(&["-serial", "chardev:c2"]),
@@ -52,13 +67,16 @@ impl Machine {
             add(&["-qmp", &format!("unix:{},server=on,wait=off", option_value(path))]);
         }
         if let Some(network) = &self.network {
-            network.arguments(is_microvm).iter().for_each(|word| add(&[word]));
+            network
+                .arguments(is_microvm, if self.iommu { ",iommu_platform=on" } else { "" })
+                .iter()
+                .for_each(|word| add(&[word]));
         }
         if let Some(disk) = &self.data_disk {
             let device = if is_microvm { "virtio-blk-device" } else { "virtio-blk-pci" };
             let access = if self.data_disk_read_only { "readonly=on," } else { "" };
             add(&["-drive", &format!("if=none,id=d0,format=raw,{access}file={}", option_value(disk))]);
-            add(&["-device", &format!("{device},drive=d0")]);
+            add(&["-device", &format!("{device},drive=d0{behind}")]);
         }
         if let Some(disk) = &self.disk {
             add(&["-drive", &format!("format=raw,snapshot=on,file={}", option_value(disk))]);
@@ -130,6 +148,24 @@ mod tests {
         assert!(!words(&disk).contains("-bios"), "{}", words(&disk));
         assert!(words(&screen).contains("-vga std") && !words(&screen).contains("-bios"), "{}", words(&screen));
         assert_eq!(words(&plain).contains("-bios"), minimal_firmware().is_some());
+    }
+
+    #[test]
+    fn all_devices_are_behind_an_iommu() {
+        let network = Network::parse("");
+        let plain = Machine { network, virtio_channel: true, data_disk: Some("d".into()), ..Machine::new(b"") };
+        assert!(!words(&plain).contains("iommu"), "{}", words(&plain));
+        let behind = Machine { iommu: true, ..plain };
+        let words = words(&behind);
+        assert!(words.contains("-device virtio-iommu-pci "), "{words}");
+        for device in ["virtio-serial-pci", "virtio-net-pci", "virtio-blk-pci"] {
+            let (_, rest) = words.split_once(device).unwrap();
+            let own = rest.split(' ').next().unwrap();
+            assert!(own.contains(",disable-legacy=on") && own.contains(",iommu_platform=on"), "{device}{own}");
+        }
+        let microvm = Machine { machine: "microvm".into(), ..behind };
+        let error = microvm.arguments(tempfile::tempdir().unwrap().path()).unwrap_err();
+        assert!(error.to_string().contains("microvm has no IOMMU"), "{error}");
     }
 
     #[test]

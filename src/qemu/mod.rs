@@ -66,6 +66,8 @@ pub struct Machine {
     pub data_disk: Option<PathBuf>,
     /// The network that a card is attached to, if there is one.
     pub network: Option<Network>,
+    /// Whether the devices are behind a virtio IOMMU.
+    pub iommu: bool,
     /// Whether the data disk is read-only.
     pub data_disk_read_only: bool,
 }
@@ -92,6 +94,7 @@ impl Machine {
             disk: None,
             data_disk: None,
             network: None,
+            iommu: false,
             data_disk_read_only: false,
         }
     }

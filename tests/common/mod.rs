@@ -70,6 +70,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "sharer-caller",
             "slow",
             "sluggish",
+            "stray",
             "vectors",
             "watch",
         ] {
