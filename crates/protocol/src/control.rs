@@ -18,7 +18,7 @@ use crate::tier::Tier;
 use crate::trace::{Entry, TraceRequest, TraceState};
 
 /// The version of this protocol.
-pub const CONTROL_VERSION: u16 = 9;
+pub const CONTROL_VERSION: u16 = 10;
 
 /// The maximum size of one [`Request::Chunk`] in bytes: the amount a client sends before it waits for an answer.
 pub const MAX_CHUNK: usize = 32 << 10;
