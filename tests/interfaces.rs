@@ -17,6 +17,7 @@ use bareflow_random::{Random, RandomError};
 use common::mutate::{bound, renamed};
 use common::server::Local;
 use common::{options, test_blob};
+use who_interface::Who;
 
 fn bytes(module: &str) -> Vec<u8> {
     std::fs::read(test_blob(module)).unwrap()
@@ -229,5 +230,50 @@ fn the_embedder_calls_all_kinds_of_arguments() {
         manager.load_with(&bytes("kinds"), &options).unwrap();
         let bound = manager.bind::<dyn kinds_interface::Kinds>("kinds").unwrap();
         assert_eq!(kinds_user::check_kinds(&mut bound.client()), 0);
+    }
+}
+
+#[test]
+fn a_provider_knows_its_callers_apart() {
+    for user in Domain::ALL {
+        for provider in Domain::ALL {
+            let local = Local::new(LoadOptions::default());
+            let first = renamed("asker", "first", (1, 0, 0));
+            let asked = || {
+                load_into(&local, provider, &bytes("who"));
+                [local.call("first", b"").result, local.call("asker", b"").result]
+            };
+            load_into(&local, provider, &bytes("who"));
+            load_into(&local, user, &first);
+            load_into(&local, user, &bytes("asker"));
+            let numbers = asked();
+            assert!(numbers[0] > 0 && numbers[1] > 0 && numbers[0] != numbers[1], "{user:?} {provider:?}: {numbers:?}");
+            // Whatever replaces a module has its number; what is loaded anew has another one.
+            load_into(&local, user, &renamed("asker", "first", (1, 1, 0)));
+            assert_eq!(asked(), numbers, "{user:?} {provider:?}");
+            local.ask(Request::Unload { module: "first" });
+            load_into(&local, user, &first);
+            assert!(asked()[0] != numbers[0] && asked()[1] == numbers[1], "{user:?} {provider:?}");
+        }
+    }
+    let (manager, _) = manager();
+    manager.load(&bytes("who")).unwrap();
+    assert_eq!(manager.bind::<dyn Who>("who").unwrap().client().calls(), Ok(0));
+}
+
+#[test]
+fn a_provider_knows_its_callers_apart_in_a_kernel() {
+    for domain in ["kernel", "user"] {
+        let blobs = [bytes("who"), bytes("asker"), renamed("asker", "first", (1, 0, 0))];
+        let (reason, console) = boot(Task::Run, domain, "max", blobs);
+        assert_eq!(reason, ExitReason::Passed, "\n{console}");
+        let number = |name: &str| -> u32 {
+            let tested = console.split_once(&format!("] {name} Module")).map(|(_, rest)| rest);
+            let result = tested.and_then(|rest| rest.split_once("Result: ")).map(|(_, rest)| rest);
+            let digits = result.and_then(|rest| rest.split(|letter: char| !letter.is_ascii_digit()).next());
+            digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no number of {name}\n{console}"))
+        };
+        let numbers = [number("asker"), number("first")];
+        assert!(numbers[0] > 0 && numbers[1] > 0 && numbers[0] != numbers[1], "{domain}: {numbers:?}");
     }
 }

@@ -147,7 +147,7 @@ impl Services {
 pub struct Context<'call> {
     /// The size of this structure, in bytes.
     size: u32,
-    /// Reserved: zero.
+    /// Since ABI 1.6, who [calls](Context::caller); zero before. It has its old name, as names are part of the fingerprint.
     reserved: u32,
     services: *const Services,
     /// The embedder's own pointer; modules do not use it.
@@ -243,12 +243,13 @@ impl<'call> Context<'call> {
         }
     }
 
-    /// Prepares the context for another call, with `input` bytes of input and room for `output` bytes of output.
+    /// Prepares the context for another call, by `caller`, with `input` bytes of input and room for `output` bytes of output.
     ///
     /// # Safety
     /// As for [`from_raw_parts`](Self::from_raw_parts): the buffers have at least these lengths.
     #[inline(always)]
-    pub const unsafe fn reset_buffers(&mut self, input: usize, output: usize) {
+    pub const unsafe fn reset_buffers(&mut self, caller: u32, input: usize, output: usize) {
+        self.reserved = caller;
         self.input_length = input;
         self.output_capacity = output;
         self.output_length = 0;
@@ -260,6 +261,25 @@ impl<'call> Context<'call> {
         self.heap = core::ptr::with_exposed_provenance_mut(address as usize);
         self.heap_size = size as usize;
         self
+    }
+
+    /// Returns the same context with the number of the module that calls a method.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_caller(mut self, caller: u32) -> Context<'call> {
+        self.reserved = caller;
+        self
+    }
+
+    /// Returns the number of the module that calls this method; 0 for the embedder, and in everything that is no method.
+    ///
+    /// Since ABI 1.6. The number is that of the caller's load: it stays when the caller is started again, and no other of the
+    /// next 4,294,967,294 loads has it. A reload has another one. A provider of several users tells them apart by it, which
+    /// no user can forge.
+    #[cfg(not(all(bareflow_module, target_family = "wasm")))]
+    #[must_use]
+    pub const fn caller(&self) -> u32 {
+        self.reserved
     }
 
     /// Returns the same context with a pointer of the embedder's own.
@@ -509,7 +529,7 @@ mod tests {
         let mut context = Context::new(&table, b"", &mut []).with_embedder(pointer).with_heap(0, 0);
         context.log("one");
         // SAFETY: zero bytes are always available.
-        unsafe { context.reset_buffers(0, 0) };
+        unsafe { context.reset_buffers(7, 0, 0) };
         context.log("two");
         assert_eq!(context.embedder(), pointer);
         assert_eq!(lines, 2);

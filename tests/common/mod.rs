@@ -52,6 +52,8 @@ pub fn test_blob(name: &str) -> PathBuf {
             "heap",
             "kinds",
             "kinds-relay",
+            "asker",
+            "who",
             "kinds-user",
             "least-task",
             "net",

@@ -185,6 +185,7 @@ impl Child {
         let request = ParentMessage::Call {
             entry: call.entry(),
             reason: call.reason(),
+            caller: call.caller(),
             input: (self.channel.data(input_at), input as u64),
             output: (self.channel.data(output_at), output as u64),
         };

@@ -219,7 +219,8 @@ unsafe impl<M: PageMemory> Platform for Direct<M> {
         let capacity = output.len();
         let (heap, heap_bytes) = call.image().segments.heap();
         let log = self.log.map_or(null_mut(), |log| log as *mut c_void);
-        let mut context = Context::new(&self.services, call.input(), output).with_embedder(log);
+        let mut context =
+            Context::new(&self.services, call.input(), output).with_caller(call.caller()).with_embedder(log);
         if heap_bytes > 0 {
             context = context.with_heap(heap, heap_bytes);
         }

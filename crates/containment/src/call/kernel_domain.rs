@@ -115,7 +115,7 @@ pub(super) fn call(
     let capacity = output.len();
     let input = (call.input().as_ptr() as u64, call.input().len() as u64);
     let buffers = (input, (output.as_ptr() as u64, capacity as u64));
-    let mut context = context(call, services, output);
+    let mut context = context(call, services, output).with_caller(call.caller());
     let (exit_reason, returned) = enter(call, &mut context, buffers, reach);
     let FastReturn { result, cycles } = decode_return(exit_reason, returned)?;
     // The module could have written any length.

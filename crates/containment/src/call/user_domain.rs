@@ -160,7 +160,7 @@ fn enter(
     (input, output): (usize, usize),
     reach: OptionalReach<'_>,
 ) -> Result<FastReturn, CallFailure> {
-    user.prepare(input, output);
+    user.prepare(call.caller(), input, output);
     let buffers = ((layout::INPUT, input as u64), (layout::OUTPUT, output as u64));
     // The return address, which `prepare` wrote, is on top of the stack.
     let activation = Activation::new(call.module(), call.image(), layout::STACK_TOP - 8, buffers, reach);

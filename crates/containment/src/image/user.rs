@@ -200,11 +200,11 @@ impl UserMappings {
     /// Prepares the context and the stack for a call. The parts that stay the same from call to call are not written
     /// again: a module that overwrites them misleads only itself.
     #[inline]
-    pub fn prepare(&self, input: usize, output: usize) {
+    pub fn prepare(&self, caller: u32, input: usize, output: usize) {
         // SAFETY: that much room was just made. Both pages are mapped writable and belong to this module only, which
         // is not running.
         unsafe {
-            (*self.context_alias()).reset_buffers(input, output);
+            (*self.context_alias()).reset_buffers(caller, input, output);
             (self.return_address as *mut u64).write(layout::STUBS);
         }
     }

@@ -80,7 +80,8 @@ fn enter(
     let capacity = output.len();
     activation.set_buffers(call.input(), output, reach);
     let (heap, heap_size) = call.image().segments.heap();
-    let mut context = Context::new(call.image().table, call.input(), output).with_heap(heap, heap_size);
+    let context = Context::new(call.image().table, call.input(), output).with_caller(call.caller());
+    let mut context = context.with_heap(heap, heap_size);
     let (budget_us, total) = thread.budget(call.image().time_us);
     activation.set_total(total);
     let stack_top = activation.stack_top();

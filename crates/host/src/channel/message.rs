@@ -15,8 +15,8 @@ use super::codec::Codec;
 /// A message from the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParentMessage {
-    /// Make a call, with the address and length of input and output.
-    Call { entry: u64, reason: u32, input: (u64, u64), output: (u64, u64) },
+    /// Make a call by the module with a number, with the address and length of input and output.
+    Call { entry: u64, reason: u32, caller: u32, input: (u64, u64), output: (u64, u64) },
     /// The line was logged; continue.
     Continue,
     /// The offsets, in the channel's data, for the input and output of a call of another module.
@@ -85,8 +85,8 @@ impl ParentMessage {
                 words.put_all([3, status.into()]);
                 put_outcome(&mut words, outcome);
             }
-            ParentMessage::Call { entry, reason, input, output } => {
-                words.put_all([1, entry, reason.into(), input.0, input.1, output.0, output.1]);
+            ParentMessage::Call { entry, reason, caller, input, output } => {
+                words.put_all([1, entry, reason.into(), caller.into(), input.0, input.1, output.0, output.1]);
             }
         }
     }
@@ -98,11 +98,12 @@ impl ParentMessage {
             0 => Some(ParentMessage::Continue),
             4 => Some(ParentMessage::Peak),
             1 => {
-                let [entry, reason, input, input_length, output, output_length] = words.get_all()?;
-                let reason = reason.try_into().ok()?;
+                let [entry, reason, caller, input, input_length, output, output_length] = words.get_all()?;
+                let (reason, caller) = (reason.try_into().ok()?, caller.try_into().ok()?);
                 Some(ParentMessage::Call {
                     entry,
                     reason,
+                    caller,
                     input: (input, input_length),
                     output: (output, output_length),
                 })

@@ -38,7 +38,7 @@ fn reads_what_it_writes() {
         reply.write(&words);
         assert_eq!(ChildMessage::read(&words), Some(reply));
     }
-    let call = ParentMessage::Call { entry: 1, reason: 2, input: (2, 3), output: (4, 5) };
+    let call = ParentMessage::Call { entry: 1, reason: 2, caller: 6, input: (2, 3), output: (4, 5) };
     let called = ParentMessage::Called { status: 3, outcome: CallOutcome { result: -7, output_length: 9 } };
     let (room, found) = (ParentMessage::Room { input: 1, output: 2 }, ParentMessage::Found(true));
     let copy = ParentMessage::Copy { from: 1, to: u64::MAX, length: 3 };

@@ -114,7 +114,7 @@ fn serve(
             }
         }
         match ParentMessage::read(channel.words()) {
-            Some(ParentMessage::Call { entry, reason, input, output }) => {
+            Some(ParentMessage::Call { entry, reason, caller, input, output }) => {
                 let (address, length) = (with_exposed_provenance(input.0 as usize), input.1 as usize);
                 // SAFETY: the parent gave this part of the channel to this call's input only.
                 let input = unsafe { slice::from_raw_parts(address, length) };
@@ -122,7 +122,8 @@ fn serve(
                 // SAFETY: and this part to its output.
                 let output = unsafe { slice::from_raw_parts_mut(address, length) };
                 // SAFETY: the parent sends only entries of images that its loader placed, and this process contains their code.
-                let call = unsafe { Call::new(module, image, entry, reason, input, Timing::Fast) }.checked();
+                let call = unsafe { Call::new(module, image, entry, reason, input, Timing::Fast) };
+                let call = call.checked().with_caller(caller);
                 let reply = match trampoline::call(call, output, thread, None) {
                     Ok(returned) => ChildMessage::Returned(returned.outcome),
                     Err(CallFailure::Fault(fault)) => ChildMessage::Faulted(fault, thread.diagnosis.take()),

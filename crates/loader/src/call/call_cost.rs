@@ -48,7 +48,16 @@ impl<P: Platform> EmptyModule<P> {
     /// Returns a call of the module.
     pub const fn call(&self, timing: Timing) -> Call<'_, P::Image> {
         let (image, entry) = (&self.image, self.entry);
-        Call { module: &self.name, image, entry, reason: Reason::Run as u32, input: &[], timing, check_abi: false }
+        Call {
+            module: &self.name,
+            image,
+            entry,
+            reason: Reason::Run as u32,
+            input: &[],
+            timing,
+            check_abi: false,
+            caller: 0,
+        }
     }
 
     /// Releases the module's memory.

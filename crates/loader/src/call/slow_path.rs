@@ -192,5 +192,5 @@ pub(super) fn run<'call, P: Platform>(
     timing: Timing,
 ) -> Call<'call, P::Image> {
     let (image, entry) = (&module.placed.image, module.placed.entry);
-    Call { module: &module.name, image, entry, reason: Reason::Run as u32, input, timing, check_abi: false }
+    Call { module: &module.name, image, entry, reason: Reason::Run as u32, input, timing, check_abi: false, caller: 0 }
 }

@@ -104,7 +104,7 @@ impl<P: Platform> ModuleManager<P> {
         if self.shape_of(function)?.is_some() {
             return Err(ExecuteError::NoRun);
         }
-        let called = self.call_function(function.module, function.number, |_, call, callees| {
+        let called = self.call_function(function.module, (function.number, 0), |_, call, callees| {
             let call = call.with_input(input);
             let done = match callees {
                 None => self.platform.call(&call, output),
@@ -139,7 +139,7 @@ impl<P: Platform> ModuleManager<P> {
             let Some(mut frame) = Frame::unpack(shape, &mut words, input, output) else {
                 return Ok(TimedReply { reply: CallError::BadArgument.into(), cycles: 0 });
             };
-            let called = self.call_function(function.module, function.number, |_, call, callees| {
+            let called = self.call_function(function.module, (function.number, 0), |_, call, callees| {
                 let timed = self.platform.call_method(call, &mut frame, callees)?;
                 Ok(Some(Returned { value: timed, cycles: timed.cycles, last_result: timed.reply.status as i32 }))
             });

@@ -27,7 +27,9 @@ impl<P: Platform> ModuleManager<P> {
         // One of the embedder's may call modules in turn, so its calls count as levels, too.
         let called = match provider {
             ProviderId::Loader(interface) => return self.call_loader(interface, caller, function, frame),
-            ProviderId::Module(id) => self.one_deeper(|| self.call_method(id, function, frame, Some(import))),
+            ProviderId::Module(id) => {
+                self.one_deeper(|| self.call_method(id, function, frame, Some((import, caller.caller.get()))))
+            }
             ProviderId::Embedder(number) => self.one_deeper(|| match self.embedder.get(number) {
                 Some(found) => found.call(&self.platform, function, frame, &import.restarts),
                 None => CallError::NotBound.into(),
@@ -36,16 +38,17 @@ impl<P: Platform> ModuleManager<P> {
         called.unwrap_or(CallError::TooDeep.into())
     }
 
-    /// Calls a method of a module by a frame, which has the method's shape, and profiles the call. `import` is what the
-    /// user calls it by.
+    /// Calls a method of a module by a frame, which has the method's shape, and profiles the call. `user` is the
+    /// import that a module calls it by, and that module's number.
     pub(crate) fn call_method(
         &self,
         id: ModuleId,
         function: u32,
         frame: &mut Frame<'_>,
-        import: Option<&Import>,
+        user: Option<(&Import, u32)>,
     ) -> Reply {
-        let called = self.call_function(id, function, |module, call, callees| {
+        let (import, caller) = user.map_or((None, 0), |(import, caller)| (Some(import), caller));
+        let called = self.call_function(id, (function, caller), |module, call, callees| {
             if let Some(import) = import {
                 let restarts = module.faults.restarts.get();
                 if import.restarts.replace(restarts) != restarts {
@@ -62,12 +65,13 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Calls a function of a module by `enter`, and profiles the call, unless `enter` made none.
+    /// Calls a function of a module for the one with the number `caller` by `enter`, and profiles the call, unless `enter` made
+    /// none.
     #[inline]
     pub(super) fn call_function<T>(
         &self,
         id: ModuleId,
-        function: u32,
+        (function, caller): (u32, u32),
         enter: impl FnOnce(
             &Module<P>,
             &Call<'_, P::Image>,
@@ -75,7 +79,7 @@ impl<P: Platform> ModuleManager<P> {
         ) -> Result<Option<Returned<T>>, CallFailure>,
     ) -> Result<Option<T>, Failure> {
         let module = self.borrow(id)?;
-        let done = self.call_function_profiled(&module, function, enter);
+        let done = self.call_function_profiled(&module, (function, caller), enter);
         let needs_care = module.lifecycle.needs_care();
         drop(module);
         let faulted = matches!(done, Err(Failure::Faulted));
@@ -91,7 +95,7 @@ impl<P: Platform> ModuleManager<P> {
     fn call_function_profiled<T>(
         &self,
         module: &Module<P>,
-        function: u32,
+        (function, caller): (u32, u32),
         enter: impl FnOnce(
             &Module<P>,
             &Call<'_, P::Image>,
@@ -113,6 +117,7 @@ impl<P: Platform> ModuleManager<P> {
             timing,
             // As for calls of `run`: the first one, and one in some hundred.
             check_abi: timing != Timing::Untimed && samples.is_flushed(),
+            caller,
         };
         module.lifecycle.set(ModuleState::Running);
         let resolver = self.callees_of(&module.metadata);

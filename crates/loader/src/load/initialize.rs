@@ -25,6 +25,9 @@ impl<P: Platform> PendingModule<'_, P> {
             if let Some(interfaces) = module.metadata.interfaces() {
                 interfaces.owner.set(Some(self.id()));
             }
+            if let Some(interfaces) = module.metadata.interfaces() {
+                interfaces.caller.set(manager.caller_number(self.id(), replaced));
+            }
             #[cfg(feature = "events")]
             manager.add_events(self.id(), &module)?;
             self.state_transfer = manager.initialize(&module, replaced)?;
@@ -38,6 +41,14 @@ impl<P: Platform> PendingModule<'_, P> {
 }
 
 impl<P: Platform> ModuleManager<P> {
+    /// Returns the number by which providers know a module: that of the module which it replaces, or one of its load.
+    fn caller_number(&self, id: ModuleId, replaced: Option<ModuleId>) -> u32 {
+        let before = replaced.and_then(|replaced| self.get(replaced));
+        let before = before.and_then(|before| before.metadata.interfaces().map(|interfaces| interfaces.caller.get()));
+        // 0 is the embedder.
+        before.unwrap_or((id.epoch.get() as u32).max(1))
+    }
+
     /// Initialises a module that has an `init`, or metadata. Returns the result of the state transfer.
     #[inline(never)]
     fn initialize(&self, module: &Module<P>, replaced: Option<ModuleId>) -> Result<StateTransfer, LoadError> {

@@ -28,6 +28,8 @@ pub(crate) struct Interfaces<A: Allocator> {
     /// The module that they belong to, once it is in its slot. It is who calls an interface of the loader.
     #[cfg(any(feature = "events", feature = "regions"))]
     pub owner: Cell<Option<ModuleId>>,
+    /// The number by which providers know it, see [`Context::caller`](bareflow_abi::Context::caller).
+    pub caller: Cell<u32>,
     /// The number of its events' slot, if it has any.
     #[cfg(feature = "events")]
     pub events: Cell<Option<SlotNumber>>,
@@ -157,6 +159,7 @@ impl<A: Allocator + Clone> Interfaces<A> {
             functions,
             #[cfg(any(feature = "events", feature = "regions"))]
             owner: Cell::new(None),
+            caller: Cell::new(0),
             #[cfg(feature = "events")]
             events: Cell::new(None),
             #[cfg(feature = "events")]

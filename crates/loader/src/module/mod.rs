@@ -124,6 +124,7 @@ impl<P: Platform> Module<P> {
             input,
             timing,
             check_abi: true,
+            caller: 0,
         }
     }
 

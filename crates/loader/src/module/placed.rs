@@ -47,7 +47,7 @@ impl<Image> PlacedModule<Image> {
     #[must_use]
     pub const fn call<'call>(&'call self, module: &'call Name, reason: u32, input: &'call [u8]) -> Call<'call, Image> {
         let PlacedModule { image, entry } = self;
-        Call { module, image, entry: *entry, reason, input, timing: Timing::Fast, check_abi: true }
+        Call { module, image, entry: *entry, reason, input, timing: Timing::Fast, check_abi: true, caller: 0 }
     }
 
     /// Returns the image, to be released.

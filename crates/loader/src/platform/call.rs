@@ -20,6 +20,7 @@ pub struct Call<'call, Image> {
     pub(crate) input: &'call [u8],
     pub(crate) timing: Timing,
     pub(crate) check_abi: bool,
+    pub(crate) caller: u32,
 }
 
 #[expect(clippy::inline_always, reason = "the fast path of a call reads these in a handful of instructions")]
@@ -43,7 +44,7 @@ impl<'call, Image> Call<'call, Image> {
         input: &'call [u8],
         timing: Timing,
     ) -> Self {
-        Call { module, image, entry, reason, input, timing, check_abi: false }
+        Call { module, image, entry, reason, input, timing, check_abi: false, caller: 0 }
     }
 
     /// Makes the platform verify all registers and flags that a module must preserve.
@@ -56,6 +57,13 @@ impl<'call, Image> Call<'call, Image> {
     #[must_use]
     pub const fn with_input(self, input: &'call [u8]) -> Self {
         Call { input, ..self }
+    }
+
+    /// Returns the same call by the module with this number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_caller(self, caller: u32) -> Self {
+        Call { caller, ..self }
     }
 
     /// Returns the module's name, for messages.
@@ -91,6 +99,13 @@ impl<'call, Image> Call<'call, Image> {
     #[inline(always)]
     pub const fn input(&self) -> &'call [u8] {
         self.input
+    }
+
+    /// Returns the number of the module that calls a method, for [`Context::caller`](bareflow_abi::Context::caller).
+    #[must_use]
+    #[inline(always)]
+    pub const fn caller(&self) -> u32 {
+        self.caller
     }
 
     /// Returns the method by which the clock is read around the call: see [`Timing::measure`].
