@@ -5,18 +5,21 @@
 //! is compared with what it was given, and no wait for it is without a limit. A driver never sees an address.
 //!
 //! The kernel provides access to configuration space ([`pci::ConfigurationAccess`]), to registers ([`Registers`]) and to
-//! pages for queues ([`virtio::QueuePage`]). Here is no `unsafe`.
+//! pages for queues ([`virtio::QueuePage`]). Here is no `unsafe` block: what a device is given has a type each, whose constructors
+//! are unsafe ([`virtio::SharedPage`], [`virtio::DevicePages`]).
 
 #![no_std]
-#![cfg_attr(not(test), forbid(unsafe_code))]
+#![cfg_attr(not(test), deny(unsafe_code))]
 
 extern crate alloc;
 
 pub mod acpi;
 pub mod iommu;
+mod patience;
 pub mod pci;
 mod registers;
 pub mod session;
 pub mod virtio;
 
+pub use patience::Patience;
 pub use registers::{Part, Registers};

@@ -1,16 +1,11 @@
 //! The part of an open device that is its driver's: the memory that it may use, and the buffers in its queues.
 
-use alloc::vec::Vec;
+use bareflow_device::{Buffer, Completion, DeviceError, MAX_MEMORIES};
 
-use bareflow_device::{Buffer, Completion, DeviceError};
-
-use crate::virtio::{Broken, Piece, Queue};
+use crate::virtio::{Broken, DevicePages, Piece, Queue};
 
 /// The size of a page, in bytes.
 const PAGE_SIZE: u64 = 4096;
-
-/// The most memories of a device.
-pub const MAX_MEMORIES: usize = 16;
 
 /// The most queues of a device.
 pub const MAX_QUEUES: usize = 8;
@@ -21,8 +16,7 @@ const MAX_CHAIN: usize = 16;
 /// Memory that a device may use.
 #[derive(Debug)]
 struct Memory {
-    /// The addresses of its pages, as the device has them.
-    pages: Vec<u64>,
+    pages: DevicePages,
     /// The number of buffers in it that the device has.
     in_use: u32,
 }
@@ -61,14 +55,26 @@ impl Session {
         self.broken
     }
 
-    /// Adds memory by the addresses of its pages. Returns its number.
+    /// Checks that there is room for memory with this number.
     ///
     /// # Errors
-    /// There are too many.
-    pub fn attach(&mut self, pages: Vec<u64>) -> Result<u32, DeviceError> {
-        let number = self.memories.iter().position(Option::is_none).ok_or(DeviceError::TooMany)?;
-        self.memories[number] = Some(Memory { pages, in_use: 0 });
-        Ok(number as u32)
+    /// There is no such number, or it is in use.
+    pub fn check_memory(&self, number: u32) -> Result<(), DeviceError> {
+        match self.memories.get(number as usize) {
+            Some(None) => Ok(()),
+            _ => Err(DeviceError::TooMany),
+        }
+    }
+
+    /// Adds memory with a number.
+    ///
+    /// # Errors
+    /// As of [`check_memory`](Self::check_memory).
+    pub fn attach(&mut self, number: u32, pages: DevicePages) -> Result<(), DeviceError> {
+        self.check_memory(number)?;
+        let place = self.memories.get_mut(number as usize).ok_or(DeviceError::TooMany)?;
+        *place = Some(Memory { pages, in_use: 0 });
+        Ok(())
     }
 
     /// Returns the addresses of memory in which the device has no buffers.
@@ -80,7 +86,7 @@ impl Session {
             None | Some(None) => Err(DeviceError::NoSuchMemory),
             // What a device does that breaks the rules is not known.
             Some(Some(memory)) if memory.in_use > 0 || self.broken.is_some() => Err(DeviceError::InUse),
-            Some(Some(memory)) => Ok(&memory.pages),
+            Some(Some(memory)) => Ok(memory.pages.addresses()),
         }
     }
 
@@ -96,26 +102,33 @@ impl Session {
         Ok(())
     }
 
-    /// Returns whether there is room for one more memory.
-    #[must_use]
-    pub fn has_room_for_memory(&self) -> bool {
-        self.memories.iter().any(Option::is_none)
+    /// Checks that there is room for a queue with this number.
+    ///
+    /// # Errors
+    /// There are too many, or there is one of this number.
+    pub fn check_queue(&self, number: u16) -> Result<(), DeviceError> {
+        if self.queues.iter().flatten().any(|queue| queue.number == number) {
+            return Err(DeviceError::NoSuchQueue);
+        }
+        self.queues.iter().any(Option::is_none).then_some(()).ok_or(DeviceError::TooMany)
     }
 
     /// Adds a queue with its number, and the place of its notifications.
     ///
     /// # Errors
-    /// There are too many.
+    /// As of [`check_queue`](Self::check_queue).
     pub fn add_queue(&mut self, number: u16, queue: Queue, notify: u64) -> Result<(), DeviceError> {
+        self.check_queue(number)?;
         let place = self.queues.iter_mut().find(|place| place.is_none()).ok_or(DeviceError::TooMany)?;
         *place = Some(OpenQueue { number, queue, notify });
         Ok(())
     }
 
-    /// Returns whether there is room for one more queue.
-    #[must_use]
-    pub fn has_room_for_queue(&self) -> bool {
-        self.queues.iter().any(Option::is_none)
+    /// Iterates over the queues in which the device has something, by number and place of notifications: those that it is to be
+    /// told of when it starts.
+    pub fn in_flight(&self) -> impl Iterator<Item = (u16, u64)> {
+        let queues = self.queues.iter().flatten().filter(|queue| queue.queue.given() > 0);
+        queues.map(|queue| (queue.number, queue.notify))
     }
 
     /// Says whether a queue's completions are to send interrupts.
@@ -226,7 +239,7 @@ fn locate(memories: &[Option<Memory>], buffer: &Buffer) -> Result<Piece, DeviceE
     }
     let (first, last) = (u64::from(offset), u64::from(offset) + u64::from(length) - 1);
     let (page, last_page) = ((first / PAGE_SIZE) as usize, (last / PAGE_SIZE) as usize);
-    let pages = memory.pages.get(page..=last_page).ok_or(DeviceError::OutOfRange)?;
+    let pages = memory.pages.addresses().get(page..=last_page).ok_or(DeviceError::OutOfRange)?;
     if pages.windows(2).any(|two| two[0] + PAGE_SIZE != two[1]) {
         return Err(DeviceError::CrossesPages);
     }
@@ -238,20 +251,26 @@ fn locate(memories: &[Option<Memory>], buffer: &Buffer) -> Result<Piece, DeviceE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::virtio::testing::{Peer, page};
+    use crate::virtio::testing::{Peer, page, shared};
     use alloc::vec;
+    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     const READ: Buffer = Buffer { memory: 0, offset: 0, length: 64, token: 1, flags: 0 };
     const WRITE: Buffer = Buffer { memory: 1, offset: 4000, length: 96, token: 2, flags: Buffer::WRITE };
 
+    fn pages(addresses: &[u64]) -> DevicePages {
+        // SAFETY: there is no device.
+        unsafe { DevicePages::new(addresses.to_vec()) }
+    }
+
     /// A session with two memories, the second of pages in a row and one elsewhere, and a queue of four.
     fn session() -> (Session, Peer) {
         let page = page();
         let mut session = Session::default();
-        assert_eq!(session.attach(vec![0x8000]), Ok(0));
-        assert_eq!(session.attach(vec![0x1_0000, 0x1_1000, 0x5_0000]), Ok(1));
-        session.add_queue(1, Queue::new(page, 4).unwrap(), 0x20).unwrap();
+        session.attach(0, pages(&[0x8000])).unwrap();
+        session.attach(1, pages(&[0x1_0000, 0x1_1000, 0x5_0000])).unwrap();
+        session.add_queue(1, Queue::new(&shared(page), 4).unwrap(), 0x20).unwrap();
         (session, Peer::new(page, 4))
     }
 
@@ -324,11 +343,32 @@ mod tests {
         peer.give_back(id, 60);
         assert_eq!(collect(&mut session), Ok((0, vec![Completion { token: 2, reserved: 0, length: 60 }])));
         assert_eq!(session.detach(1), Ok(()));
-        let (mut count, page) = (0, vec![0x8000]);
-        while session.attach(page.clone()).is_ok() {
-            count += 1;
+    }
+
+    #[test]
+    fn rejects_numbers_that_are_taken_or_that_there_are_not() {
+        let (mut session, _) = session();
+        for number in [0, 1, MAX_MEMORIES as u32, u32::MAX] {
+            assert_eq!(session.attach(number, pages(&[0x8000])), Err(DeviceError::TooMany), "{number}");
         }
-        assert_eq!(count, MAX_MEMORIES);
+        assert!((2..MAX_MEMORIES as u32).all(|number| session.attach(number, pages(&[0x8000])).is_ok()));
+        let mut add = |number| session.add_queue(number, Queue::new(&shared(page()), 4).unwrap(), 0);
+        assert_eq!(add(1), Err(DeviceError::NoSuchQueue));
+        assert!((2..=MAX_QUEUES as u16).all(|number| add(number).is_ok()));
+        assert_eq!(add(9), Err(DeviceError::TooMany));
+    }
+
+    #[test]
+    fn knows_what_a_device_is_to_be_told_of_when_it_starts() {
+        let (mut session, mut peer) = session();
+        session.add_queue(3, Queue::new(&shared(page()), 4).unwrap(), 0x24).unwrap();
+        assert_eq!(session.in_flight().count(), 0);
+        session.submit(1, &[READ]).unwrap();
+        assert_eq!(session.in_flight().collect::<Vec<_>>(), [(1, 0x20)]);
+        let id = peer.next().unwrap();
+        peer.give_back(id, 0);
+        collect(&mut session).unwrap();
+        assert_eq!(session.in_flight().count(), 0);
     }
 
     #[test]

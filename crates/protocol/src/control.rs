@@ -526,7 +526,8 @@ pub struct Device {
     pub interrupt: Cow<'static, str>,
     /// The module that has it, if any.
     pub owner: Option<String>,
-    /// The state: `free`, `claimed`, `open`, or `kernel` if the kernel itself drives it.
+    /// The state: `free`, `claimed`, `open`, `broken` if it broke the rules of its queues, `lost` if it could not be stopped, or
+    /// `kernel` if the kernel itself drives it.
     pub state: Cow<'static, str>,
     /// The number of regions that it uses.
     pub regions: u32,

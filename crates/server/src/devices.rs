@@ -22,7 +22,7 @@ impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
 }
 
 fn device(details: &DeviceDetails) -> Result<Device, NoMemory> {
-    let DeviceDetails { facts, owner, is_open, regions } = details;
+    let DeviceDetails { facts, owner, is_open, is_lost, regions } = details;
     let (ids, place) = (facts.ids, facts.location);
     let place = if facts.is_on_pci {
         text!("{:02x}:{:02x}.{}", place >> 8, place >> 3 & 31, place & 7)?
@@ -32,6 +32,8 @@ fn device(details: &DeviceDetails) -> Result<Device, NoMemory> {
     let kind = if ids.virtio != 0 { Selector::Virtio(ids.virtio) } else { Selector::Model(ids.vendor, ids.device) };
     let state = match (facts.is_embedders, owner, is_open) {
         (true, ..) => "kernel",
+        _ if *is_lost => "lost",
+        _ if facts.is_broken => "broken",
         (_, None, _) => "free",
         (_, Some(_), false) => "claimed",
         (_, Some(_), true) => "open",

@@ -14,7 +14,7 @@ mod error;
 mod values;
 
 pub use error::DeviceError;
-pub use values::{Buffer, Completion, Description};
+pub use values::{Buffer, Completion, Description, MAX_CONFIG, MAX_MEMORIES};
 
 use bareflow_abi::{Out, interface};
 
@@ -62,7 +62,9 @@ pub trait Virtio {
     /// Starts a device whose queues are set up.
     fn start(&mut self, device: u32) -> Result<(), DeviceError>;
 
-    /// Appends bytes of a device's configuration from `offset` on to `into`, as many as there is room for.
+    /// Appends bytes of a device's configuration from `offset` on to `into`: as many as there is room for, 256 at the most.
+    ///
+    /// They are of one and the same state of it. A field of two, four or eight bytes is read as such if it is read by itself.
     fn config(&self, device: u32, offset: u32, into: &mut Out<'_, u8>) -> Result<(), DeviceError>;
 
     /// Gives buffers to the device, in order. Returns how many it took: whole chains, as long as there is room.

@@ -2,6 +2,12 @@
 
 use bareflow_abi::Plain;
 
+/// The most memories of a device.
+pub const MAX_MEMORIES: usize = 16;
+
+/// The most bytes of a configuration that are read at once.
+pub const MAX_CONFIG: usize = 256;
+
 /// A part of memory that a device is to read or write.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Plain)]

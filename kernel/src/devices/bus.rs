@@ -1,60 +1,25 @@
 //! The functions on PCI as the loader sees them.
 
-use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use allocator_api2::boxed::Box;
 use bareflow_device::{Buffer, Completion, DeviceError};
-use bareflow_devices::pci::{Function, capabilities, scan};
+use bareflow_devices::pci::{Function, capabilities};
 use bareflow_devices::virtio::is_bounded_by_queues;
 use bareflow_loader::{DeviceBus, DeviceFacts, Reach, RegionMemory};
-use spin::{Mutex, Once};
-use virtio_drivers::transport::DeviceType;
+use spin::Mutex;
 
+use super::functions::{Known, all};
 use super::interrupts::{self, SLOTS};
 use super::iommu;
 use super::open::OpenDevice;
-use super::ports::{self, Ports};
-
-/// The class of bridges, which no one drives.
-const BRIDGE: u8 = 6;
+use super::ports::Ports;
 
 /// The capability by which a function sends messages as interrupts.
 const MSI_X: u8 = 0x11;
 
-/// The types of virtio devices of which the kernel drives the first itself, its disk and its channel, or may do so later.
-const OWN_TYPES: [DeviceType; 2] = [DeviceType::Block, DeviceType::Console];
-
-/// A function, and whether it is the kernel's own.
-struct Known {
-    function: Function,
-    is_own: bool,
-}
-
-/// All functions that are no bridges, in the order of their places; as many as a word has bits.
-static ALL: Once<Vec<Known>> = Once::new();
-
 /// The devices that are open, by their vectors.
 static OPEN: Mutex<[Option<Box<OpenDevice>>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
-
-fn all() -> &'static [Known] {
-    ALL.call_once(|| {
-        let (mut all, mut own) = (Vec::new(), OWN_TYPES.map(Some));
-        if let Some(root) = ports::root() {
-            scan(&root, &Ports, |function| {
-                let has_room = all.len() < u64::BITS as usize && all.try_reserve(1).is_ok();
-                if has_room && !function.is_bridge && function.ids.class != BRIDGE {
-                    // The first that is met, as `virtio::find` takes it.
-                    let first = own.iter_mut().find(|own| own.is_some_and(|own| own as u16 == function.ids.virtio));
-                    let is_own = first.and_then(Option::take).is_some() || function.ids.virtio == iommu::TYPE;
-                    all.push(Known { function: *function, is_own });
-                }
-                has_room
-            });
-        }
-        all.sort_unstable_by_key(|known: &Known| known.function.location);
-        all
-    })
-}
 
 /// The functions on PCI.
 pub struct Bus;
@@ -73,13 +38,16 @@ impl Bus {
     }
 }
 
-impl DeviceBus for Bus {
+// SAFETY: `OpenDevice` makes a device a bus master once it was reset, gives it the addresses of its regions and of its own queues, and
+// takes them back by a reset and by ending that; whether it ended is read back.
+unsafe impl DeviceBus for Bus {
     fn count(&self) -> u32 {
         all().len() as u32
     }
 
     fn facts(&self, device: u32) -> Option<DeviceFacts> {
-        let Known { function: Function { location, ids, .. }, is_own } = *all().get(device as usize)?;
+        let known = all().get(device as usize)?;
+        let Known { function: Function { location, ids, .. }, is_own, .. } = *known;
         let is_bounded = is_bounded_by_queues(ids.virtio);
         let iommu = iommu::state(location);
         Some(DeviceFacts {
@@ -95,16 +63,27 @@ impl DeviceBus for Bus {
             },
             is_embedders: is_own,
             faults: iommu::faults(location),
-            problem: (iommu == Some(false)).then_some("the IOMMU that it is behind can't be used"),
+            is_broken: OPEN.lock().iter().flatten().any(|open| open.number() == device && open.is_broken()),
+            problem: match iommu {
+                Some(false) => Some("the IOMMU that it is behind can't be used"),
+                _ => known.is_lost().then_some("it did not end a reset; boot again"),
+            },
         })
     }
 
     fn open(&self, device: u32) -> Result<(), DeviceError> {
         let found = all().get(device as usize).filter(|known| !known.is_own);
-        let function = &found.ok_or(DeviceError::NoSuchDevice)?.function;
+        let known = found.ok_or(DeviceError::NoSuchDevice)?;
+        if known.is_lost() {
+            return Err(DeviceError::Lost);
+        }
         let mut open = OPEN.lock();
+        if open.iter().flatten().any(|open| open.number() == device) {
+            return Err(DeviceError::Open);
+        }
         let free = open.iter().position(Option::is_none).ok_or(DeviceError::TooMany)?;
-        let opened = OpenDevice::new(device, free, function)?;
+        let opened = OpenDevice::new(device, free, known)
+            .inspect_err(|error| known.is_lost.store(*error == DeviceError::Lost, Ordering::Relaxed))?;
         if let Some(place) = open.get_mut(free) {
             *place = Some(opened);
         }
@@ -115,10 +94,9 @@ impl DeviceBus for Bus {
         let mut open = OPEN.lock();
         let found = open.iter_mut().find(|place| place.as_ref().is_some_and(|open| open.number() == device));
         let Some(open) = found.and_then(Option::take) else { return true };
-        Box::into_inner(open).close();
+        let is_quiet = Box::into_inner(open).close(all().get(device as usize));
         interrupts::forget(device);
-        // No function uses memory that is no bus master.
-        true
+        is_quiet
     }
 
     fn listen(&self, device: u32) -> Result<(), DeviceError> {
@@ -128,8 +106,8 @@ impl DeviceBus for Bus {
         })
     }
 
-    fn attach(&self, device: u32, memory: &RegionMemory) -> Result<u32, DeviceError> {
-        self.with(device, |open| open.attach(memory))
+    fn attach(&self, device: u32, number: u32, memory: &RegionMemory) -> Result<(), DeviceError> {
+        self.with(device, |open| open.attach(number, memory))
     }
 
     fn detach(&self, device: u32, memory: u32) -> Result<(), DeviceError> {
@@ -145,11 +123,11 @@ impl DeviceBus for Bus {
     }
 
     fn set_interrupt(&self, device: u32, queue: u32, wanted: bool) -> Result<(), DeviceError> {
-        self.with(device, |open| open.session.set_interrupt(queue, wanted))
+        self.with(device, |open| open.set_interrupt(queue, wanted))
     }
 
     fn start(&self, device: u32) -> Result<(), DeviceError> {
-        self.with(device, |open| open.virtio()?.start())
+        self.with(device, OpenDevice::start)
     }
 
     fn config(&self, device: u32, offset: u32, into: &mut [u8]) -> Result<(), DeviceError> {

@@ -2,10 +2,11 @@
 //! interrupt and takes note of it; the module unmasks it.
 
 use core::arch::x86_64::__cpuid;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use bareflow_containment::timer::{FIRST_DEVICE, LAST_DEVICE, count_unasked, unasked};
 use bareflow_devices::Registers;
+use bareflow_devices::pci::ENTRY_SIZE;
 use bareflow_suite::console::Style;
 
 use super::window::Window;
@@ -29,9 +30,12 @@ struct Slot {
     /// The address of the register; 0 for none.
     control: AtomicU64,
     device: AtomicU32,
+    /// Whether an interrupt may be on its way that the last device sent before it was closed.
+    is_late: AtomicBool,
 }
 
-static ALL: [Slot; SLOTS] = [const { Slot { control: AtomicU64::new(0), device: AtomicU32::new(0) } }; SLOTS];
+static ALL: [Slot; SLOTS] =
+    [const { Slot { control: AtomicU64::new(0), device: AtomicU32::new(0), is_late: AtomicBool::new(false) } }; SLOTS];
 
 /// The devices that sent interrupts: a bit for each.
 static PENDING: AtomicU64 = AtomicU64::new(0);
@@ -50,7 +54,7 @@ pub fn take(vector: u8) {
         // SAFETY: `set` stored the address of a register, whose mapping is permanent.
         unsafe { (control as *mut u32).write_volatile(MASKED) };
         PENDING.fetch_or(1 << slot.device.load(Ordering::Relaxed), Ordering::Relaxed);
-    } else {
+    } else if !slot.is_late.swap(false, Ordering::Relaxed) {
         count_unasked();
     }
 }
@@ -97,27 +101,29 @@ pub fn forget(device: u32) {
     PENDING.fetch_and(!(1 << device), Ordering::Relaxed);
 }
 
-/// Gives the entry of a device's table the vector of a slot, masked.
-pub fn set(slot: usize, device: u32, entry: Window) {
+/// Gives the first entry of a device's table the vector of a slot. All entries are masked from then on.
+pub fn set(slot: usize, device: u32, table: Window) {
     let Some(own) = ALL.get(slot) else { return };
+    let controls = (CONTROL..table.length()).step_by(ENTRY_SIZE as usize);
+    controls.for_each(|control| table.write_u32(control, MASKED));
     // Bits 24 to 31 are the number of this processor's interrupt controller (Intel SDM volume 2, CPUID).
     let processor = __cpuid(1).ebx >> 24;
-    entry.write_u32(CONTROL, MASKED);
-    entry.write_u32(ADDRESS, MESSAGES | processor << 12);
-    entry.write_u32(ADDRESS_HIGH, 0);
-    entry.write_u32(DATA, FIRST_DEVICE as u32 + slot as u32);
+    table.write_u32(ADDRESS, MESSAGES | processor << 12);
+    table.write_u32(ADDRESS_HIGH, 0);
+    table.write_u32(DATA, FIRST_DEVICE as u32 + slot as u32);
     own.device.store(device, Ordering::Relaxed);
-    own.control.store(entry.address(CONTROL), Ordering::Relaxed);
+    own.control.store(table.address(CONTROL), Ordering::Relaxed);
 }
 
-/// Takes a slot's vector from its device.
+/// Takes a slot's vector from its device, which sends no interrupts any more.
 pub fn clear(slot: usize) {
     if let Some(slot) = ALL.get(slot) {
+        slot.is_late.store(slot.control.load(Ordering::Relaxed) != 0, Ordering::Relaxed);
         slot.control.store(0, Ordering::Relaxed);
     }
 }
 
-/// Unmasks or masks the interrupt of an entry.
-pub fn mask(entry: Window, is_masked: bool) {
-    entry.write_u32(CONTROL, if is_masked { MASKED } else { 0 });
+/// Unmasks or masks the interrupt of a table's first entry.
+pub fn mask(table: Window, is_masked: bool) {
+    table.write_u32(CONTROL, if is_masked { MASKED } else { 0 });
 }

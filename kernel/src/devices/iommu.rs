@@ -3,13 +3,13 @@
 use bareflow_device::DeviceError;
 use bareflow_devices::iommu::{BufferPage, Domain, Iommu, IommuError, Pages, Viot};
 use bareflow_devices::pci::{Command, ConfigurationAccess, DeviceFunction, assign_addresses, find_bars};
-use bareflow_devices::virtio::QueuePage;
+use bareflow_devices::virtio::{QueuePage, SharedPage};
 use bareflow_suite::console::Style;
 use spin::{Mutex, Once};
 
 use super::faults::Faults;
 use super::firmware;
-use super::ports::{self, HOLE, Ports};
+use super::ports::{self, HOLE, Ports, taken_by_machine};
 use super::setup::{Problem, virtio_device};
 use super::window::Window;
 use crate::console;
@@ -89,10 +89,10 @@ pub fn unmap(domain: Option<&Domain>, pages: &[u64]) -> Result<(), DeviceError> 
     domain.map_or(Ok(()), |domain| with(|iommu| iommu.unmap(domain, pages)))
 }
 
-/// Closes the domain of a device that is no bus master any more.
-pub fn close(domain: Domain) {
+/// Closes the domain of a device. Returns whether the device reaches nothing any more.
+pub fn close(domain: Domain) -> bool {
     tell_faults();
-    _ = with(|iommu| iommu.close(domain));
+    with(|iommu| iommu.close(domain)).is_ok()
 }
 
 /// Returns the number of faults of a function.
@@ -142,16 +142,18 @@ fn start(location: DeviceFunction) -> Result<Iommu<Window>, Problem> {
     }
     root.set_command(location, Command::INTERRUPT_DISABLE);
     let mut bars = find_bars(&mut root, location)?;
-    assign_addresses(&mut root, location, &mut bars, &mut HOLE.lock())?;
+    assign_addresses(&mut root, location, &mut bars, &mut HOLE.lock(), &taken_by_machine)?;
     root.set_command(location, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
-    let device = virtio_device(location, &bars)?;
+    // SAFETY: the addresses were just checked.
+    let device = unsafe { virtio_device(location, &bars) }?;
     root.set_command(location, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
     let pages = (zeroed(), zeroed(), zeroed());
     let (Some(first), Some(second), Some(third)) = pages else { return Err(DeviceError::NoMemory.into()) };
     // SAFETY: the frames are zeros, which are a page of a queue and of requests, and stay the IOMMU's for good.
     let pages = unsafe {
-        let queue = |page: u64| (&*physical(page).cast::<QueuePage>(), page);
-        Pages { queues: [queue(first), queue(second)], buffers: (&*physical(third).cast::<BufferPage>(), third) }
+        let queue = |page: u64| SharedPage::new(&*physical(page).cast::<QueuePage>(), page);
+        let buffers = SharedPage::new(&*physical(third).cast::<BufferPage>(), third);
+        Pages { queues: [queue(first), queue(second)], buffers }
     };
     Ok(Iommu::new(device, pages)?)
 }

@@ -1,4 +1,4 @@
-//! Devices: configuration space (`ports`), the firmware's tables (`firmware`), the mappings of registers (`window`), interrupts
+//! Devices: configuration space (`ports`), all functions (`functions`), the firmware's tables (`firmware`), the mappings of registers (`window`), interrupts
 //! (`interrupts`), the IOMMU (`iommu`, `faults`), and what modules may drive: all functions on PCI that the kernel does not drive itself
 //! (`bus`, `open`, `setup`).
 //!
@@ -7,6 +7,7 @@
 mod bus;
 mod faults;
 pub mod firmware;
+pub mod functions;
 pub mod interrupts;
 pub mod iommu;
 mod open;

@@ -1,5 +1,7 @@
 //! A device that a module has opened: its registers, its interrupt, its queues and the memory that it uses.
 
+use core::sync::atomic::Ordering;
+
 use alloc::vec::Vec;
 
 use allocator_api2::boxed::Box;
@@ -7,15 +9,16 @@ use bareflow_containment::page_tables::translate;
 use bareflow_device::{Buffer, Completion, DeviceError};
 use bareflow_devices::iommu::Domain;
 use bareflow_devices::pci::{
-    Command, DeviceFunction, ENTRY_SIZE, Function, MsiX, PciRoot, assign_addresses, find_bars,
+    Command, DeviceFunction, ENTRY_SIZE, Messages, MsiX, PciRoot, assign_addresses, find_bars,
 };
-use bareflow_devices::session::{Session, Submitted};
-use bareflow_devices::virtio::{Queue, QueuePage, Setup, Structure, VirtioDevice};
+use bareflow_devices::session::{MAX_QUEUES, Session, Submitted};
+use bareflow_devices::virtio::{DevicePages, Queue, QueuePage, Setup, SharedPage, Structure, VirtioDevice};
 use bareflow_loader::RegionMemory;
 use bareflow_suite::console::Style;
 use bareflow_suite::error_text;
 use x86_64::structures::paging::PhysFrame;
 
+use super::functions::{Known, taken};
 use super::ports::{self, HOLE, Ports};
 use super::setup::{Problem, registers, virtio_device};
 use super::window::Window;
@@ -24,10 +27,10 @@ use crate::console;
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::{frames, physical};
 
-/// The interrupt of a device: the capability, and the entry of its table.
+/// The interrupt of a device: the capability, and its table, of which the first entry is used.
 struct Interrupt {
     msix: MsiX,
-    entry: Window,
+    table: Window,
 }
 
 /// An open device.
@@ -43,7 +46,7 @@ pub struct OpenDevice {
     /// The frames of its queues.
     frames: Vec<PhysFrame>,
     /// The memory and the buffers that it has of its driver.
-    pub session: Session,
+    session: Session,
 }
 
 impl OpenDevice {
@@ -51,8 +54,8 @@ impl OpenDevice {
     ///
     /// # Errors
     /// Its registers can't be used, or there is no memory.
-    pub fn new(number: u32, slot: usize, function: &Function) -> Result<Box<OpenDevice>, DeviceError> {
-        let location = function.location;
+    pub fn new(number: u32, slot: usize, known: &Known) -> Result<Box<OpenDevice>, DeviceError> {
+        let location = known.function.location;
         let place = Box::try_new_uninit().map_err(|_| DeviceError::NoMemory)?;
         let mut root = ports::root().ok_or(DeviceError::BadDevice)?;
         let mut device = OpenDevice {
@@ -67,32 +70,41 @@ impl OpenDevice {
         };
         // Off until it was reset.
         root.set_command(location, Command::INTERRUPT_DISABLE);
-        let set_up = device.set_up(&mut root, function.ids.virtio != 0);
+        let set_up = device.set_up(&mut root, known);
         if let Err(Problem { error, text }) = set_up {
             if let Some(text) = text {
                 console::show(Style::Warning, format_args!("[WARN] device {location}: {text}\n"));
             }
-            device.close();
+            device.close(None);
             return Err(error);
         }
         root.set_command(location, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
         Ok(Box::write(place, device))
     }
 
-    fn set_up(&mut self, root: &mut PciRoot<Ports>, is_virtio: bool) -> Result<(), Problem> {
+    fn set_up(&mut self, root: &mut PciRoot<Ports>, known: &Known) -> Result<(), Problem> {
         self.domain = iommu::open(self.slot, self.function)?;
         let mut bars = find_bars(root, self.function)?;
-        assign_addresses(root, self.function, &mut bars, &mut HOLE.lock())?;
+        let location = self.function;
+        assign_addresses(root, location, &mut bars, &mut HOLE.lock(), &|range| taken(location, range))?;
+        known.set_bars(bars);
         root.set_command(self.function, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
         if let Some(msix) = MsiX::find(&Ports, self.function, &bars)? {
-            let place = Structure { bar: msix.bar, offset: msix.offset, length: ENTRY_SIZE };
-            let entry = registers(&bars, place)?;
-            msix.enable(&mut Ports, self.function, true);
-            interrupts::set(self.slot, self.number, entry);
-            self.interrupt = Some(Interrupt { msix, entry });
+            let length = u64::from(msix.vectors) * ENTRY_SIZE;
+            // SAFETY: the addresses were just checked.
+            let table = unsafe { registers(&bars, Structure { bar: msix.bar, offset: msix.offset, length }) }?;
+            // The table may say anything before it is written.
+            msix.set(&mut Ports, self.function, Messages::Masked);
+            interrupts::set(self.slot, self.number, table);
+            msix.set(&mut Ports, self.function, Messages::On);
+            self.interrupt = Some(Interrupt { msix, table });
         }
-        if is_virtio {
-            let virtio = virtio_device(self.function, &bars)?;
+        if known.function.ids.virtio != 0 {
+            // SAFETY: as above.
+            let mut virtio = unsafe { virtio_device(self.function, &bars) }?;
+            if self.interrupt.is_some() {
+                virtio.use_interrupt();
+            }
             let has_platform_addresses = virtio.uses_platform_addresses();
             self.virtio = Some(virtio);
             if self.domain.is_some() && !has_platform_addresses {
@@ -121,16 +133,14 @@ impl OpenDevice {
     /// Lets the next interrupt come.
     pub fn listen(&self) {
         match &self.interrupt {
-            Some(interrupt) => interrupts::mask(interrupt.entry, false),
+            Some(interrupt) => interrupts::mask(interrupt.table, false),
             None => interrupts::poll(self.number),
         }
     }
 
     /// Lets the device use the frames of a region.
-    pub fn attach(&mut self, memory: &RegionMemory) -> Result<u32, DeviceError> {
-        if !self.session.has_room_for_memory() {
-            return Err(DeviceError::TooMany);
-        }
+    pub fn attach(&mut self, number: u32, memory: &RegionMemory) -> Result<(), DeviceError> {
+        self.session.check_memory(number)?;
         let mut pages = Vec::new();
         pages.try_reserve_exact(memory.pages as usize).map_err(|_| DeviceError::NoMemory)?;
         for page in 0..u64::from(memory.pages) {
@@ -138,7 +148,8 @@ impl OpenDevice {
             pages.push(translate(memory.address + page * PAGE_SIZE).ok_or(DeviceError::NoMemory)?);
         }
         iommu::map(&mut self.domain, &mut pages)?;
-        self.session.attach(pages)
+        // SAFETY: the loader keeps the region until it is detached or the device closed, and its modules share it from now on.
+        self.session.attach(number, unsafe { DevicePages::new(pages) })
     }
 
     /// Takes memory from the device.
@@ -152,7 +163,9 @@ impl OpenDevice {
         let virtio = self.virtio.as_mut().ok_or(DeviceError::NotVirtio)?;
         let queue = u16::try_from(number).map_err(|_| DeviceError::NoSuchQueue)?;
         let size = virtio.queue_size(queue, size)?;
-        if !self.session.has_room_for_queue() {
+        self.session.check_queue(queue)?;
+        // One that the device did not take has its frame until the end, too.
+        if self.frames.len() >= MAX_QUEUES {
             return Err(DeviceError::TooMany);
         }
         self.frames.try_reserve(1).map_err(|_| DeviceError::NoMemory)?;
@@ -164,13 +177,32 @@ impl OpenDevice {
         unsafe { page.write_bytes(0, PAGE_SIZE as usize) };
         // SAFETY: zeros are a page of a queue. The frame is freed by `close`, with the queue, once the device has no access.
         let page: &'static QueuePage = unsafe { &*page.cast() };
-        let own = Queue::new(page, size).ok_or(DeviceError::NoMemory)?;
-        let vector = self.interrupt.is_some().then_some(0);
         let mut pages = [address];
         iommu::map(&mut self.domain, &mut pages)?;
-        let notify = virtio.set_queue(queue, size, QueuePage::PARTS.map(|offset| pages[0] + offset), vector)?;
+        // SAFETY: that is the frame's address, as the device has it, and nothing else uses the frame.
+        let page = unsafe { SharedPage::new(page, pages[0]) };
+        let own = Queue::new(&page, size).ok_or(DeviceError::NoMemory)?;
+        let notify = virtio.set_queue(queue, size, &page)?;
         self.session.add_queue(queue, own, notify)?;
         Ok(size.into())
+    }
+
+    /// Says whether a queue is to send interrupts.
+    pub fn set_interrupt(&mut self, queue: u32, wanted: bool) -> Result<(), DeviceError> {
+        self.session.set_interrupt(queue, wanted)
+    }
+
+    /// Starts the device, and tells it of the buffers that it has already.
+    pub fn start(&mut self) -> Result<(), DeviceError> {
+        let virtio = self.virtio.as_mut().ok_or(DeviceError::NotVirtio)?;
+        virtio.start()?;
+        self.session.in_flight().for_each(|(queue, place)| virtio.notify(place, queue));
+        Ok(())
+    }
+
+    /// Returns whether the device broke the rules of its queues.
+    pub const fn is_broken(&self) -> bool {
+        self.session.broken().is_some()
     }
 
     /// Gives buffers to the device, and tells it so.
@@ -200,27 +232,39 @@ impl OpenDevice {
         collected
     }
 
-    /// Resets the device, and lets it use no memory any more.
-    pub fn close(mut self) {
-        interrupts::clear(self.slot);
+    /// Resets the device, and lets it use no memory any more. Returns whether it uses none, and says so in `known` if it did not
+    /// end its reset.
+    pub fn close(mut self, known: Option<&Known>) -> bool {
+        if let Some(Interrupt { msix, table }) = &self.interrupt {
+            interrupts::mask(*table, true);
+            msix.set(&mut Ports, self.function, Messages::Off);
+        }
         // One that does not end its reset reaches nothing either, once it is no bus master.
-        if let Some(virtio) = &mut self.virtio {
-            _ = virtio.reset();
+        if self.virtio.as_mut().is_some_and(|virtio| virtio.reset().is_err())
+            && let Some(known) = known
+        {
+            known.is_lost.store(true, Ordering::Relaxed);
         }
-        if let Some(Interrupt { msix, entry }) = &self.interrupt {
-            interrupts::mask(*entry, true);
-            msix.enable(&mut Ports, self.function, false);
-        }
+        let mut is_quiet = true;
         if let Some(mut root) = ports::root() {
             root.set_command(self.function, Command::INTERRUPT_DISABLE);
+            is_quiet = !root.get_status_command(self.function).1.contains(Command::BUS_MASTER);
         }
+        interrupts::clear(self.slot);
         if let Some(domain) = self.domain.take() {
-            iommu::close(domain);
+            is_quiet |= iommu::close(domain);
         }
-        self.session = Session::default();
-        for frame in self.frames.drain(..) {
-            // SAFETY: `set_up_queue` allocated it. The queue in it is gone, and the device is no bus master any more.
-            unsafe { frames::release(frame) };
+        if is_quiet {
+            self.session = Session::default();
+            for frame in self.frames.drain(..) {
+                // SAFETY: `set_up_queue` allocated it. The queue in it is gone, and the device uses no memory any more.
+                unsafe { frames::release(frame) };
+            }
+        } else {
+            let location = self.function;
+            let line = format_args!("[WARN] device {location}: it stays a bus master; what it used is never freed\n");
+            console::show(Style::Warning, line);
         }
+        is_quiet
     }
 }

@@ -1,9 +1,13 @@
 //! Configuration space, through the ports that old machines have and also q35 (PCI Local Bus Specification 3.0, 3.2.2.3.2),
-//! and the addresses for registers to which the firmware gave none.
+//! the addresses for registers to which the firmware gave none, and those that are not for registers.
+
+use core::ops::Range;
 
 use bareflow_devices::pci::{AddressWindow, ConfigurationAccess, DeviceFunction, PciRoot};
 use spin::Mutex;
 use x86_64::instructions::port::Port;
+
+use crate::memory::memory_ranges;
 
 /// The ports of the register's address and of its data.
 const ADDRESS: u16 = 0xcf8;
@@ -18,6 +22,9 @@ const HOST_BRIDGE: DeviceFunction = DeviceFunction { bus: 0, device: 0, function
 /// The range of addresses for devices on a machine whose firmware assigns none: the hole that q35 and pc leave
 /// between memory and the interrupt controllers (QEMU's `hw/i386/pc_q35.c`).
 pub static HOLE: Mutex<AddressWindow> = Mutex::new(AddressWindow::new(0xfd00_0000, 0xfe80_0000));
+
+/// The addresses of interrupt controllers, to which writes are interrupts (Intel SDM volume 3, 11.4.1 and 11.11.1).
+const CONTROLLERS: Range<u64> = 0xfec0_0000..0xff00_0000;
 
 /// Configuration space, through the ports.
 pub struct Ports;
@@ -52,4 +59,10 @@ fn select(device_function: DeviceFunction, register: u8) {
 /// Returns the bus, if there is one.
 pub fn root() -> Option<PciRoot<Ports>> {
     (Ports.read_word(HOST_BRIDGE, 0) != NOTHING).then(|| PciRoot::new(Ports))
+}
+
+/// Returns a range that meets `range` and is memory or an interrupt controller, if there is one.
+pub fn taken_by_machine(range: &Range<u64>) -> Option<Range<u64>> {
+    let [low, high] = memory_ranges();
+    [low, high, CONTROLLERS].into_iter().find(|taken| taken.start < range.end && range.start < taken.end)
 }

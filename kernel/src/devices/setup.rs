@@ -1,15 +1,17 @@
 //! Steps of opening a device, whoever drives it: its registers, and the reason if it can't be used.
 
+use core::arch::x86_64::_rdtsc;
+
 use bareflow_device::DeviceError;
-use bareflow_devices::Part;
 use bareflow_devices::iommu::IommuError;
 use bareflow_devices::pci::{BarError, Bars, DeviceFunction, MsiXError};
-use bareflow_devices::virtio::{StartError, Structure, StructureError, Structures, VirtioDevice};
+use bareflow_devices::virtio::{Lost, Structure, StructureError, Structures, VirtioDevice};
+use bareflow_devices::{Part, Patience};
 use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
 
 use super::ports::Ports;
-use super::window::Window;
+use super::window::{Window, WindowError};
 
 /// The reason for which a device can't be used: for its driver, and for people.
 pub struct Problem {
@@ -25,30 +27,52 @@ impl From<DeviceError> for Problem {
 
 /// Implements the conversion of what a device says of itself, which can't be.
 macro_rules! problems {
-    ($($kind:ty),+) => {
+    ($error:ident: $($kind:ty),+) => {
         $(impl From<$kind> for Problem {
             fn from(found: $kind) -> Problem {
-                Problem { error: DeviceError::BadDevice, text: Some(error_text!("{found}")) }
+                Problem { error: DeviceError::$error, text: Some(error_text!("{found}")) }
             }
         })+
     };
 }
 
-problems!(BarError, MsiXError, StructureError, StartError, IommuError);
+problems!(BadDevice: BarError, MsiXError, StructureError, IommuError);
+problems!(NoMemory: WindowError);
+problems!(Lost: Lost);
+
+/// A second at 4 GHz, and more on slower processors: the time for which devices are waited for.
+const PATIENCE: Patience = Patience { now: cycles, limit: 1 << 32 };
+
+fn cycles() -> u64 {
+    // SAFETY: every x86-64 processor has the counter, and reading it has no effect.
+    unsafe { _rdtsc() }
+}
 
 /// Maps a place in a function's registers.
-pub fn registers(bars: &Bars, place: Structure) -> Result<Window, DeviceError> {
+///
+/// # Safety
+/// The registers are where neither memory nor anything is on which the kernel relies.
+pub unsafe fn registers(bars: &Bars, place: Structure) -> Result<Window, Problem> {
     let Structure { bar, offset, length } = place;
-    let bar = bars.get(bar).copied().flatten().ok_or(DeviceError::BadDevice)?;
-    let all = Window::new(bar.address, bar.size).map_err(|_| DeviceError::NoMemory)?;
-    all.part(offset, length).ok_or(DeviceError::BadDevice)
+    let bar = bars.get(bar).copied().flatten();
+    let bar = bar.filter(|bar| offset.checked_add(length).is_some_and(|end| end <= bar.size));
+    let bar = bar.ok_or(DeviceError::BadDevice)?;
+    // SAFETY: it lies in the range, of which the caller promises the same.
+    Ok(unsafe { Window::new(bar.address + offset, length) }?)
 }
 
 /// Maps the registers of a virtio device, which answers there already, and resets it.
-pub fn virtio_device(function: DeviceFunction, bars: &Bars) -> Result<VirtioDevice<Window>, Problem> {
+///
+/// # Safety
+/// As of [`registers`].
+pub unsafe fn virtio_device(function: DeviceFunction, bars: &Bars) -> Result<VirtioDevice<Window>, Problem> {
     let structures = Structures::find(&Ports, function, bars)?;
-    let part = |place: Structure| Part::new(registers(bars, place)?, 0, place.length).ok_or(DeviceError::BadDevice);
+    let part = |place: Structure| {
+        // SAFETY: the caller promises the same.
+        let window = unsafe { registers(bars, place) }?;
+        Part::new(window, 0, place.length).ok_or(Problem::from(DeviceError::BadDevice))
+    };
     let notify = (part(structures.notify)?, structures.notify_distance);
     let config = structures.device.map(part).transpose()?;
-    Ok(VirtioDevice::new(part(structures.common)?, notify, config)?)
+    Ok(VirtioDevice::new(part(structures.common)?, notify, config, PATIENCE)?)
 }

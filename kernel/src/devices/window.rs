@@ -32,7 +32,10 @@ struct Windows {
 static WINDOWS: Mutex<Windows> = Mutex::new(Windows { ranges: [(0, 0, 0); RANGES], count: 0, used: 0 });
 
 /// Maps `size` bytes of registers that begin at `physical`, unless they are mapped already.
-pub fn map(physical: u64, size: u64) -> Result<(), WindowError> {
+///
+/// # Safety
+/// There is no memory, and there are no registers on which the kernel relies.
+pub unsafe fn map(physical: u64, size: u64) -> Result<(), WindowError> {
     let mut windows = WINDOWS.lock();
     if find_in(&windows, physical, size).is_some() {
         return Ok(());
@@ -50,7 +53,7 @@ pub fn map(physical: u64, size: u64) -> Result<(), WindowError> {
     // Pages that were mapped before one failed are not used again.
     windows.used += pages;
     for offset in (0..pages).step_by(PAGE_SIZE as usize) {
-        // SAFETY: a device said that its registers are there, and the page was not used yet.
+        // SAFETY: the caller promises what is there, and the page was not used yet.
         if unsafe { map_device(address + offset, start + offset) }.is_err() {
             return Err(failed);
         }
@@ -85,16 +88,14 @@ impl Window {
     ///
     /// # Errors
     /// There is no room for them.
-    pub fn new(physical: u64, length: u64) -> Result<Window, WindowError> {
-        map(physical, length)?;
+    ///
+    /// # Safety
+    /// As of [`map`].
+    pub unsafe fn new(physical: u64, length: u64) -> Result<Window, WindowError> {
+        // SAFETY: the caller promises the same.
+        unsafe { map(physical, length) }?;
         let start = find_in(&WINDOWS.lock(), physical, length).ok_or(WindowError { size: length })?;
         Ok(Window { start, length })
-    }
-
-    /// Returns `length` of these registers from `offset` on; `None` if there are not that many.
-    pub fn part(self, offset: u64, length: u64) -> Option<Window> {
-        let end = offset.checked_add(length)?;
-        (end <= self.length).then_some(Window { start: self.start + offset, length })
     }
 
     /// Returns the address of a register.
@@ -122,8 +123,8 @@ macro_rules! registers {
             $(
                 #[inline]
                 fn $read(&self, offset: u64) -> $word {
-                    // SAFETY: `new` mapped the registers, for good, and `register` checked the place. What a device does on
-                    // it concerns the device alone, which reaches no memory but what it was given.
+                    // SAFETY: `new` mapped the registers, for good, and `register` checked the place. What is behind them is no
+                    // memory, as the caller of `new` promised.
                     self.register::<$word>(offset).map_or(<$word>::MAX, |register| unsafe { register.read_volatile() })
                 }
 

@@ -6,7 +6,8 @@ mod page_tables;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::asm;
-use core::sync::atomic::Ordering;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use bareflow_containment::HEAP_BYTES;
 use bareflow_containment::page_tables::translate_at;
@@ -64,6 +65,12 @@ pub struct BootFacts {
 /// The information from the boot loader, and the function that continues the boot.
 static CONTINUATION: Once<(BootFacts, Continuation)> = Once::new();
 
+/// The end of the memory that the kernel uses, below 4 GiB and above.
+static MEMORY_ENDS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// The address at which the second part of memory begins, behind the first part and the registers of devices.
+const HIGH_MEMORY: u64 = 4 << 30;
+
 /// The kernel's first function in its own page tables.
 type Continuation = fn(&'static BootFacts) -> !;
 
@@ -79,6 +86,14 @@ pub fn init(info: &'static mut BootInfo, command_line: &'static str, entered: u6
     // RAM ends at the end of the last region that the boot loader reported.
     let ram = info.memory_regions.iter().filter(|region| !matches!(region.kind, MemoryRegionKind::UnknownBios(_)));
     let end = ram.map(|region| region.end).chain([archive.0 + archive.1]).max().unwrap_or(0);
+    let own = info
+        .memory_regions
+        .iter()
+        .filter(|region| matches!(region.kind, MemoryRegionKind::Usable | MemoryRegionKind::Bootloader));
+    for end in own.map(|region| region.end) {
+        let [low, high] = &MEMORY_ENDS;
+        if end <= HIGH_MEMORY { low } else { high }.fetch_max(end, Ordering::Relaxed);
+    }
     let heap = frames::allocate_largest(HEAP_SIZE, HEAP_SHARE);
     let root = page_tables::build(early_offset, end);
     let boot = BootFacts {
@@ -123,6 +138,12 @@ extern "C" fn enter(heap: u64, heap_size: u64) -> ! {
 /// Returns the virtual address of a physical one, in the kernel's own page tables.
 pub const fn physical(address: u64) -> *mut u8 {
     (PHYSICAL_MAP + address) as *mut u8
+}
+
+/// Returns the addresses of memory, from its beginnings to the last that the kernel uses.
+pub fn memory_ranges() -> [Range<u64>; 2] {
+    let [low, high] = MEMORY_ENDS.each_ref().map(|end| end.load(Ordering::Relaxed));
+    [0..low, HIGH_MEMORY..high.max(HIGH_MEMORY)]
 }
 
 /// Returns the start and the end of the kernel's image, as virtual addresses of whole pages.

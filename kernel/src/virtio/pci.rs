@@ -7,7 +7,7 @@ use virtio_drivers::transport::{DeviceType, SomeTransport};
 
 use super::TransportError;
 use super::hal::KernelHal;
-use crate::devices::ports::{HOLE, Ports};
+use crate::devices::ports::{HOLE, Ports, taken_by_machine};
 use crate::devices::{iommu, window};
 
 /// Returns the first device of type `device_type`, with its registers mapped.
@@ -17,9 +17,10 @@ pub fn find(
 ) -> Result<Option<SomeTransport<'static>>, TransportError> {
     let Some(function) = find_function(&root, device_type) else { return Ok(None) };
     let mut bars = find_bars(&mut root, function)?;
-    assign_addresses(&mut root, function, &mut bars, &mut HOLE.lock())?;
+    assign_addresses(&mut root, function, &mut bars, &mut HOLE.lock(), &taken_by_machine)?;
     for bar in bars.iter().flatten() {
-        window::map(bar.address, bar.size)?;
+        // SAFETY: neither memory nor an interrupt controller is there, as was just seen.
+        unsafe { window::map(bar.address, bar.size) }?;
     }
     // The transport believes what it finds: a list in a circle, or a structure whose end overflows.
     Structures::find(&Ports, function, &bars)?;

@@ -15,10 +15,11 @@ const MAP_UNMAP: u64 = 1 << 2;
 const BYPASS_CONFIG: u64 = 1 << 6;
 const WANTED: u64 = INPUT_RANGE | DOMAIN_RANGE | MAP_UNMAP | BYPASS_CONFIG;
 
-/// The offsets of the configuration (5.13.4), and its size up to `bypass`.
-const RANGES: usize = 8;
+/// The offsets of the configuration (5.13.4).
+const PAGE_SIZES: u32 = 0;
+const INPUTS: u32 = 8;
+const DOMAINS: u32 = 24;
 const BYPASS: u32 = 36;
-const CONFIG_BYTES: usize = 37;
 
 /// The size of a page, and the first address that a device gets: what it is given by mistake is no address of the machine's
 /// first memory.
@@ -58,19 +59,18 @@ impl<R: Registers> Iommu<R> {
         if features & BYPASS_CONFIG == 0 {
             return unable("devices can't be kept from going past it");
         }
-        let mut config = [0; CONFIG_BYTES];
-        device.config(0, &mut config)?;
-        let (words, _) = config.as_chunks::<4>();
-        let word = |number: usize| words.get(number).map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let long = |number| u64::from(word(number)) | u64::from(word(number + 1)) << 32;
         // Addresses are those of pages, and of no larger ones.
-        if long(0).trailing_zeros() > PAGE_SIZE.trailing_zeros() {
+        if device.config_u64(PAGE_SIZES)?.trailing_zeros() > PAGE_SIZE.trailing_zeros() {
             return unable("its pages are larger than 4 KiB");
         }
-        let ranges = RANGES / 4;
-        let (first, last_address) =
-            if features & INPUT_RANGE != 0 { (long(ranges), long(ranges + 2)) } else { (0, u64::MAX) };
-        let domains = if features & DOMAIN_RANGE != 0 { (word(ranges + 4), word(ranges + 5)) } else { (0, u32::MAX) };
+        let (first, last_address) = match features & INPUT_RANGE {
+            0 => (0, u64::MAX),
+            _ => (device.config_u64(INPUTS)?, device.config_u64(INPUTS + 8)?),
+        };
+        let domains = match features & DOMAIN_RANGE {
+            0 => (0, u32::MAX),
+            _ => (device.config_u32(DOMAINS)?, device.config_u32(DOMAINS + 4)?),
+        };
         if first > FIRST_ADDRESS || last_address <= FIRST_ADDRESS {
             return unable("it does not take addresses from 4 GiB on");
         }

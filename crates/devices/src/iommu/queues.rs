@@ -1,30 +1,26 @@
 //! The queues of a virtio IOMMU: it is waited for after each request, with a limit, and its reports of faults are taken when
 //! asked. An answer that breaks the rules of a queue, or never comes, ends its use.
 
-use core::hint::spin_loop;
 use core::sync::atomic::Ordering;
 
 use super::buffers::{BufferPage, EVENTS};
 use super::error::IommuError;
 use super::messages::{Fault, Request, status};
 use crate::registers::Registers;
-use crate::virtio::{Piece, Queue, QueuePage, VirtioDevice};
+use crate::virtio::{Piece, Queue, QueuePage, SharedPage, VirtioDevice};
 
 /// The queues, and the size of that for requests: there is one at a time, of two pieces.
 const REQUESTS: u16 = 0;
 const REPORTS: u16 = 1;
 const REQUESTS_SIZE: u32 = 2;
 
-/// The number of looks at the queue after which the IOMMU is given up: a second and more.
-const PATIENCE: u64 = if cfg!(test) { 1000 } else { 1 << 28 };
-
-/// The pages that are shared with the IOMMU, of zeros, each with its address.
+/// The pages that are shared with the IOMMU, of zeros.
 #[derive(Debug)]
 pub struct Pages {
     /// The page of each queue.
-    pub queues: [(&'static QueuePage, u64); 2],
+    pub queues: [SharedPage<QueuePage>; 2],
     /// The page with requests and reports.
-    pub buffers: (&'static BufferPage, u64),
+    pub buffers: SharedPage<BufferPage>,
 }
 
 /// The queues.
@@ -44,21 +40,21 @@ impl<R: Registers> Queues<R> {
     /// Sets up the queues of an IOMMU with which the features are agreed on, and starts it.
     pub(super) fn start(mut device: VirtioDevice<R>, pages: Pages) -> Result<Queues<R>, IommuError> {
         let [requests, reports] = pages.queues;
-        let mut set_up = |number, size, (page, address): (&'static QueuePage, u64)| {
+        let mut set_up = |number, size, page: &SharedPage<QueuePage>| {
             let size = device.queue_size(number, size)?;
             let queue = Queue::new(page, size).ok_or(IommuError::NoMemory)?;
             queue.set_interrupt(false);
-            let notify = device.set_queue(number, size, QueuePage::PARTS.map(|offset| address + offset), None)?;
+            let notify = device.set_queue(number, size, page)?;
             Ok::<_, IommuError>((queue, notify))
         };
-        let (requests, first_notify) = set_up(REQUESTS, REQUESTS_SIZE, requests)?;
-        let (reports, second_notify) = set_up(REPORTS, EVENTS as u32, reports)?;
+        let (requests, first_notify) = set_up(REQUESTS, REQUESTS_SIZE, &requests)?;
+        let (reports, second_notify) = set_up(REPORTS, EVENTS as u32, &reports)?;
         if requests.room() < REQUESTS_SIZE as usize {
             return Err(IommuError::Unable("its queue of requests is too small"));
         }
         device.start()?;
         let notify = [first_notify, second_notify];
-        let (buffers, address) = pages.buffers;
+        let (buffers, address) = (pages.buffers.page(), pages.buffers.address());
         let mut queues = Queues { device, requests, reports, notify, buffers, address, is_lost: false };
         let room = queues.reports.room().min(EVENTS);
         (0..room as u16).for_each(|number| queues.give(number));
@@ -89,14 +85,10 @@ impl<R: Registers> Queues<R> {
             return Err(IommuError::Lost);
         }
         self.tell(REQUESTS);
-        for _ in 0..PATIENCE {
-            if self.requests.take(|_| ())?.is_some() {
-                self.is_lost = false;
-                return Ok(status(answer.load(Ordering::Relaxed))?);
-            }
-            spin_loop();
-        }
-        Err(IommuError::Lost)
+        let took = self.device.patience().wait(|| self.requests.take(|_| ()).transpose());
+        took.ok_or(IommuError::Lost)??;
+        self.is_lost = false;
+        Ok(status(answer.load(Ordering::Relaxed))?)
     }
 
     /// Gives the IOMMU room for a report. It has room for each, as no other has the number.

@@ -1,5 +1,7 @@
 //! A function's ranges of registers, and their addresses (PCI 3.0, 6.2.5).
 
+use core::ops::Range;
+
 use virtio_drivers::transport::pci::bus::{BarInfo, ConfigurationAccess, DeviceFunction, MemoryBarType, PciRoot};
 
 /// The number of ranges that a function can have.
@@ -38,6 +40,21 @@ pub enum BarError {
         /// The address.
         address: u64,
     },
+    /// The range lies where something else is.
+    #[error(
+        "range {number} of its registers, of {size:#x} bytes at {address:#x}, lies where memory, another device or another range \
+         is, at {taken:#x}"
+    )]
+    Overlaps {
+        /// The range's number.
+        number: usize,
+        /// The size.
+        size: u64,
+        /// The address.
+        address: u64,
+        /// The first address of what is there.
+        taken: u64,
+    },
     /// There is no address for it.
     #[error(
         "the firmware gave range {number} of its registers, of {size:#x} bytes, no address, and none is left; attach it to \
@@ -65,11 +82,36 @@ impl AddressWindow {
         AddressWindow { next: start, end }
     }
 
-    /// Takes an aligned range of `size` bytes.
-    fn take(&mut self, size: u64) -> Option<u64> {
-        let start = self.next.checked_next_multiple_of(size)?;
-        self.next = start.checked_add(size).filter(|end| *end <= self.end)?;
-        Some(start)
+    /// Takes an aligned range of `size` bytes that meets nothing `taken`.
+    fn take(&mut self, size: u64, taken: Taken<'_>) -> Option<u64> {
+        let mut start = self.next;
+        loop {
+            start = start.checked_next_multiple_of(size)?;
+            let end = start.checked_add(size).filter(|end| *end <= self.end)?;
+            let Some(other) = taken(&(start..end)) else {
+                self.next = end;
+                return Some(start);
+            };
+            start = other.end.max(end);
+        }
+    }
+}
+
+/// Returns a range of addresses that is taken and meets the given one, if there is one.
+pub type Taken<'ranges> = &'ranges dyn Fn(&Range<u64>) -> Option<Range<u64>>;
+
+impl Bar {
+    /// Returns the addresses.
+    #[must_use]
+    pub const fn range(&self) -> Range<u64> {
+        self.address..self.address + self.size
+    }
+
+    /// Returns the addresses, if they meet those of `other`.
+    #[must_use]
+    pub fn meets(&self, other: &Range<u64>) -> Option<Range<u64>> {
+        let own = self.range();
+        (self.address != 0 && own.start < other.end && other.start < own.end).then_some(own)
     }
 }
 
@@ -97,19 +139,23 @@ pub fn find_bars<C: ConfigurationAccess>(root: &mut PciRoot<C>, function: Device
 }
 
 /// Gives each range of a function on the root bus an address that has none: some firmware assigns none. What is behind a
-/// bridge gets none, since the bridge would have to pass it on.
+/// bridge gets none, since the bridge would have to pass it on. After that, no range meets another or what is `taken`.
 ///
 /// # Errors
-/// There is no address left.
+/// There is no address left, or ranges meet.
 pub fn assign_addresses<C: ConfigurationAccess>(
     root: &mut PciRoot<C>,
     function: DeviceFunction,
     bars: &mut Bars,
     window: &mut AddressWindow,
+    taken: Taken<'_>,
 ) -> Result<(), BarError> {
+    check_apart(bars, taken)?;
+    let own = *bars;
+    let taken: Taken<'_> = &|range| taken(range).or_else(|| own.iter().flatten().find_map(|bar| bar.meets(range)));
     for (number, bar) in bars.iter_mut().enumerate() {
         let Some(bar) = bar.as_mut().filter(|bar| bar.address == 0) else { continue };
-        let address = window.take(bar.size).filter(|_| function.bus == 0);
+        let address = (function.bus == 0).then(|| window.take(bar.size, taken)).flatten();
         let address = address.and_then(|address| u32::try_from(address).ok());
         let address = address.ok_or(BarError::NoAddress { number, size: bar.size })?;
         match bar.is_wide {
@@ -121,6 +167,19 @@ pub fn assign_addresses<C: ConfigurationAccess>(
     Ok(())
 }
 
+/// Checks that no range with an address meets another, or what is `taken`.
+fn check_apart(bars: &Bars, taken: Taken<'_>) -> Result<(), BarError> {
+    for (number, bar) in bars.iter().enumerate() {
+        let Some(bar @ Bar { address: 1.., size, .. }) = *bar else { continue };
+        let range = bar.range();
+        let other = bars.iter().take(number).flatten().find_map(|before| before.meets(&range));
+        if let Some(other) = taken(&range).or(other) {
+            return Err(BarError::Overlaps { number, size, address: bar.address, taken: other.start });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +187,14 @@ mod tests {
     use proptest::prelude::*;
 
     const NIC: DeviceFunction = at(0, 3, 0);
+
+    const NOTHING: Taken<'_> = &|_| None;
+
+    /// Memory up to 1 GiB, and the interrupt controllers.
+    const MACHINE: Taken<'_> = &|range| {
+        let parts = [0..0x4000_0000, 0xfec0_0000..0xff00_0000];
+        parts.into_iter().find(|part| part.start < range.end && range.start < part.end)
+    };
 
     fn nic(bars: &[(u8, u32, u32)]) -> (Fake, PciRoot<Fake>) {
         let fake = Fake::default();
@@ -145,7 +212,7 @@ mod tests {
         let bar = |address, size, is_wide| Some(Bar { address, size, is_wide });
         assert_eq!(bars, [None, bar(0, 0x1000, false), None, None, bar(0, 0x4000, true), None]);
         let mut window = AddressWindow::new(0xfd00_1000, 0xfe00_0000);
-        assign_addresses(&mut root, NIC, &mut bars, &mut window).unwrap();
+        assign_addresses(&mut root, NIC, &mut bars, &mut window, NOTHING).unwrap();
         assert_eq!(bars[1], bar(0xfd00_1000, 0x1000, false));
         assert_eq!(bars[4], bar(0xfd00_4000, 0x4000, true));
         assert_eq!((fake.word(NIC, 0x14), fake.word(NIC, 0x20), fake.word(NIC, 0x24)), (0xfd00_1000, 0xfd00_400c, 0));
@@ -158,7 +225,7 @@ mod tests {
         let mut bars = find_bars(&mut root, NIC).unwrap();
         let mut window = AddressWindow::new(0xfd00_1000, 0xfd10_0000);
         let error = Err(BarError::NoAddress { number: 0, size: 0x10_0000 });
-        assert_eq!(assign_addresses(&mut root, NIC, &mut bars, &mut window), error);
+        assert_eq!(assign_addresses(&mut root, NIC, &mut bars, &mut window, NOTHING), error);
         let fake = Fake::default();
         let behind = at(1, 0, 0);
         fake.add(behind, 0x1af4_1041, 0);
@@ -167,7 +234,29 @@ mod tests {
         let mut bars = find_bars(&mut root, behind).unwrap();
         let mut window = AddressWindow::new(0xfd00_0000, 0xfe00_0000);
         let error = Err(BarError::NoAddress { number: 0, size: 0x1000 });
-        assert_eq!(assign_addresses(&mut root, behind, &mut bars, &mut window), error);
+        assert_eq!(assign_addresses(&mut root, behind, &mut bars, &mut window, NOTHING), error);
+        // It took nothing of what is there for others.
+        assert_eq!(window.take(0x80_0000, NOTHING), Some(0xfd00_0000));
+    }
+
+    #[test]
+    fn rejects_registers_where_something_else_is() {
+        let assign = |values: &[(u8, u32, u32)]| {
+            let (_, mut root) = nic(values);
+            let mut bars = find_bars(&mut root, NIC).unwrap();
+            assign_addresses(&mut root, NIC, &mut bars, &mut AddressWindow::new(0xfd00_0000, 0xfe80_0000), MACHINE)
+                .map(|()| bars)
+        };
+        let overlaps = |number, size, address, taken| Err(BarError::Overlaps { number, size, address, taken });
+        // In memory, in all of the interrupt controllers, around them, and in another range of its own.
+        assert_eq!(assign(&[(0, 0x10_0000, 0xffff_f000)]), overlaps(0, 0x1000, 0x10_0000, 0));
+        assert_eq!(assign(&[(1, 0xfee0_0000, 0xffff_f000)]), overlaps(1, 0x1000, 0xfee0_0000, 0xfec0_0000));
+        assert_eq!(assign(&[(1, 0xf000_0000, 0xf000_0000)]), overlaps(1, 0x1000_0000, 0xf000_0000, 0xfec0_0000));
+        let both = [(0, 0xe000_0000, 0xffff_0000), (1, 0xe000_8000, 0xffff_f000)];
+        assert_eq!(assign(&both), overlaps(1, 0x1000, 0xe000_8000, 0xe000_0000));
+        // What gets an address gets one apart from a range that the firmware put there.
+        let bars = assign(&[(0, 0, 0xffff_0000), (1, 0xfd00_0000, 0xffff_0000)]).unwrap();
+        assert_eq!(bars[0].unwrap().address, 0xfd01_0000);
     }
 
     #[test]
@@ -188,10 +277,14 @@ mod tests {
             let (_, mut root) = nic(&all);
             if let Ok(mut bars) = find_bars(&mut root, NIC) {
                 let mut window = AddressWindow::new(0xfd00_0000, 0xfe80_0000);
-                let assigned = assign_addresses(&mut root, NIC, &mut bars, &mut window);
-                for bar in bars.into_iter().flatten() {
+                let assigned = assign_addresses(&mut root, NIC, &mut bars, &mut window, MACHINE);
+                for (number, bar) in bars.into_iter().flatten().enumerate() {
                     prop_assert!(bar.size.is_power_of_two() && bar.address.checked_add(bar.size).is_some());
-                    prop_assert!(assigned.is_err() || bar.address != 0);
+                    if assigned.is_ok() {
+                        prop_assert!(bar.address != 0 && MACHINE(&bar.range()).is_none());
+                        let mut before = bars.into_iter().flatten().take(number);
+                        prop_assert!(before.all(|other| other.meets(&bar.range()).is_none()));
+                    }
                 }
             }
         }

@@ -10,8 +10,8 @@ mod scan;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use bars::{AddressWindow, Bar, BarError, Bars, assign_addresses, find_bars};
+pub use bars::{AddressWindow, Bar, BarError, Bars, Taken, assign_addresses, find_bars};
 pub use capabilities::{Capability, capabilities};
-pub use msix::{ENTRY_SIZE, MsiX, MsiXError};
+pub use msix::{ENTRY_SIZE, Messages, MsiX, MsiXError};
 pub use scan::{Function, scan};
 pub use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};

@@ -15,6 +15,17 @@ const VECTORS: u16 = 0x7ff;
 /// The bytes of an entry of the table: the address, the data, and the control.
 pub const ENTRY_SIZE: u64 = 16;
 
+/// The messages that a function sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Messages {
+    /// None: the function may send other interrupts.
+    Off,
+    /// None: they are all masked, so that the table can be written.
+    Masked,
+    /// Those that the table does not mask.
+    On,
+}
+
 /// The capability of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MsiX {
@@ -59,10 +70,15 @@ impl MsiX {
         Ok(Some(MsiX { capability, vectors, bar, offset }))
     }
 
-    /// Lets the function send messages instead of other interrupts; or stops it.
-    pub fn enable<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction, enabled: bool) {
+    /// Says which messages the function sends.
+    pub fn set<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction, messages: Messages) {
         let [id, next, ..] = config.read_word(function, self.capability.offset).to_le_bytes();
-        let control = self.capability.control & !(ENABLE | MASK_ALL) | if enabled { ENABLE } else { 0 };
+        let bits = match messages {
+            Messages::Off => 0,
+            Messages::Masked => ENABLE | MASK_ALL,
+            Messages::On => ENABLE,
+        };
+        let control = self.capability.control & !(ENABLE | MASK_ALL) | bits;
         let [low, high] = control.to_le_bytes();
         config.write_word(function, self.capability.offset, u32::from_le_bytes([id, next, low, high]));
     }
@@ -94,9 +110,11 @@ mod tests {
         let (mut fake, found) = find(3, 0x801);
         let found = found.unwrap().unwrap();
         assert_eq!((found.vectors, found.bar, found.offset), (4, 1, 0x800));
-        found.enable(&mut fake, NIC, true);
+        found.set(&mut fake, NIC, Messages::Masked);
+        assert_eq!(fake.word(NIC, 0x40), 0xc003_0011);
+        found.set(&mut fake, NIC, Messages::On);
         assert_eq!(fake.word(NIC, 0x40), 0x8003_0011);
-        found.enable(&mut fake, NIC, false);
+        found.set(&mut fake, NIC, Messages::Off);
         assert_eq!(fake.word(NIC, 0x40), 0x0003_0011);
         fake.set(NIC, 0x04, 0);
         assert_eq!(MsiX::find(&fake, NIC, &[None; 6]), Ok(None));

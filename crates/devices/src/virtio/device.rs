@@ -2,7 +2,9 @@
 
 use bareflow_device::DeviceError;
 
-use super::page::MAX_QUEUE_SIZE;
+use super::page::{MAX_QUEUE_SIZE, QueuePage};
+use super::shared::SharedPage;
+use crate::patience::Patience;
 use crate::registers::{Part, Registers};
 
 /// The offsets of the common configuration (4.1.4.3).
@@ -36,9 +38,7 @@ const RESERVED: u64 = ((1 << 50) - 1) & !((1 << 24) - 1);
 const VERSION_1: u64 = 1 << 32;
 const ACCESS_PLATFORM: u64 = 1 << 33;
 
-/// The number of reads after which a device is given up that does not end its reset, and those of a configuration that
-/// changes all the time.
-const PATIENCE: u32 = 1_000_000;
+/// The number of reads after which a device is given up whose configuration changes all the time.
 const TRIES: u32 = 100;
 
 /// The state of the setting up.
@@ -52,16 +52,13 @@ pub enum Setup {
     Started,
 }
 
-/// A device that can't be set up.
+/// A device that does not end its reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// The device does not end its reset.
-    #[error("it does not end its reset")]
-    Lost,
-}
+#[error("it does not end its reset")]
+pub struct Lost;
 
-impl From<StartError> for DeviceError {
-    fn from(StartError::Lost: StartError) -> DeviceError {
+impl From<Lost> for DeviceError {
+    fn from(Lost: Lost) -> DeviceError {
         DeviceError::Lost
     }
 }
@@ -73,6 +70,9 @@ pub struct VirtioDevice<R> {
     notify: Part<R>,
     notify_distance: u32,
     config: Option<Part<R>>,
+    patience: Patience,
+    /// The number of the interrupt, of changes of the configuration and of all queues; `NO_VECTOR` for none.
+    vector: u16,
     setup: Setup,
 }
 
@@ -85,10 +85,22 @@ impl<R: Registers> VirtioDevice<R> {
         common: Part<R>,
         (notify, notify_distance): (Part<R>, u32),
         config: Option<Part<R>>,
-    ) -> Result<VirtioDevice<R>, StartError> {
-        let mut device = VirtioDevice { common, notify, notify_distance, config, setup: Setup::Reset };
+        patience: Patience,
+    ) -> Result<VirtioDevice<R>, Lost> {
+        let (vector, setup) = (NO_VECTOR, Setup::Reset);
+        let mut device = VirtioDevice { common, notify, notify_distance, config, patience, vector, setup };
         device.reset()?;
         Ok(device)
+    }
+
+    /// Lets the device send the first interrupt of its table, which is on, instead of none.
+    pub const fn use_interrupt(&mut self) {
+        self.vector = 0;
+    }
+
+    /// Returns how long the device is waited for.
+    pub const fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// Returns how far it is set up.
@@ -100,10 +112,10 @@ impl<R: Registers> VirtioDevice<R> {
     ///
     /// # Errors
     /// It does not end its reset.
-    pub fn reset(&mut self) -> Result<(), StartError> {
+    pub fn reset(&mut self) -> Result<(), Lost> {
         self.setup = Setup::Reset;
         self.common.write_u8(STATUS, 0);
-        (0..PATIENCE).any(|_| self.common.read_u8(STATUS) == 0).then_some(()).ok_or(StartError::Lost)
+        self.patience.wait(|| (self.common.read_u8(STATUS) == 0).then_some(())).ok_or(Lost)
     }
 
     /// Returns whether the device, which was just reset, uses the addresses of an IOMMU if there is one.
@@ -124,7 +136,7 @@ impl<R: Registers> VirtioDevice<R> {
     /// Agrees on features. Returns those of the device's type that both sides have, and `VERSION_1`.
     ///
     /// # Errors
-    /// The device is of an old version, or does not take the features.
+    /// The device is of an old version, does not take the features, or has no resources for the interrupt.
     pub fn negotiate(&mut self, wanted: u64) -> Result<u64, DeviceError> {
         if self.setup != Setup::Reset {
             return Err(DeviceError::BadOrder);
@@ -141,6 +153,7 @@ impl<R: Registers> VirtioDevice<R> {
         if self.common.read_u8(STATUS) & FEATURES_OK == 0 {
             return Err(DeviceError::Features);
         }
+        self.set_vector(CONFIG_VECTOR)?;
         self.setup = Setup::Negotiated;
         Ok(accepted & !ACCESS_PLATFORM)
     }
@@ -161,38 +174,32 @@ impl<R: Registers> VirtioDevice<R> {
         Ok(1 << largest.ilog2())
     }
 
-    /// Sets a queue up, of a size that [`queue_size`](Self::queue_size) returned, by the addresses of its three parts.
-    /// `vector`: the number of the interrupt, if there is one. Returns the place of its notifications.
+    /// Sets a queue up, of a size that [`queue_size`](Self::queue_size) returned, in a page of zeros. Returns the place of its
+    /// notifications.
     ///
     /// # Errors
     /// The device does not take the vector, or has no place for notifications.
-    pub fn set_queue(
-        &mut self,
-        queue: u16,
-        size: u16,
-        addresses: [u64; 3],
-        vector: Option<u16>,
-    ) -> Result<u64, DeviceError> {
+    pub fn set_queue(&mut self, queue: u16, size: u16, page: &SharedPage<QueuePage>) -> Result<u64, DeviceError> {
         self.common.write_u16(QUEUE_SELECT, queue);
         let notify = u64::from(self.common.read_u16(QUEUE_NOTIFY)) * u64::from(self.notify_distance);
         if notify + 2 > self.notify.length() || !notify.is_multiple_of(2) {
             return Err(DeviceError::BadDevice);
         }
         self.common.write_u16(QUEUE_SIZE, size);
-        for (register, address) in QUEUE_ADDRESSES.into_iter().zip(addresses) {
+        for (register, offset) in QUEUE_ADDRESSES.into_iter().zip(QueuePage::PARTS) {
+            let address = page.address() + offset;
             self.common.write_u32(register, address as u32);
             self.common.write_u32(register + 4, (address >> 32) as u32);
         }
-        for register in [CONFIG_VECTOR, QUEUE_VECTOR] {
-            let vector = vector.unwrap_or(NO_VECTOR);
-            self.common.write_u16(register, vector);
-            // It says so if it has no resources for the interrupt.
-            if self.common.read_u16(register) != vector {
-                return Err(DeviceError::BadDevice);
-            }
-        }
+        self.set_vector(QUEUE_VECTOR)?;
         self.common.write_u16(QUEUE_ENABLE, 1);
         Ok(notify)
+    }
+
+    /// Gives an event of the device its interrupt. It says so if it has no resources for that.
+    fn set_vector(&self, register: u64) -> Result<(), DeviceError> {
+        self.common.write_u16(register, self.vector);
+        (self.common.read_u16(register) == self.vector).then_some(()).ok_or(DeviceError::BadDevice)
     }
 
     /// Starts the device.
@@ -214,8 +221,8 @@ impl<R: Registers> VirtioDevice<R> {
         self.notify.write_u16(place, queue);
     }
 
-    /// Copies bytes of the device's configuration, of one and the same generation, and passes them to `put`, which returns
-    /// whether it takes more. `length`: how many it takes.
+    /// Copies bytes of the device's configuration, of one and the same generation: a field of two, four or eight bytes at an
+    /// aligned place by reads of its width, as a driver has to (2.5.2), and bytes one by one.
     ///
     /// # Errors
     /// They do not lie in it, or it changes all the time.
@@ -227,12 +234,30 @@ impl<R: Registers> VirtioDevice<R> {
         }
         for _ in 0..TRIES {
             let before = self.common.read_u8(GENERATION);
-            into.iter_mut().zip(offset..).for_each(|(byte, place)| *byte = config.read_u8(place));
+            read_field(config, offset, into);
             if self.common.read_u8(GENERATION) == before {
                 return Ok(());
             }
         }
         Err(DeviceError::BadDevice)
+    }
+
+    /// Returns a field of two numbers of four bytes in the device's configuration, the lower one first.
+    ///
+    /// # Errors
+    /// As of [`config`](Self::config).
+    pub(crate) fn config_u64(&self, offset: u32) -> Result<u64, DeviceError> {
+        let mut bytes = [0; 8];
+        self.config(offset, &mut bytes).map(|()| u64::from_le_bytes(bytes))
+    }
+
+    /// Returns a field of four bytes.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn config_u32(&self, offset: u32) -> Result<u32, DeviceError> {
+        let mut bytes = [0; 4];
+        self.config(offset, &mut bytes).map(|()| u32::from_le_bytes(bytes))
     }
 
     /// Writes a byte of the device's configuration.
@@ -245,3 +270,19 @@ impl<R: Registers> VirtioDevice<R> {
         Ok(())
     }
 }
+
+/// Reads a field.
+fn read_field<R: Registers>(config: &Part<R>, offset: u64, into: &mut [u8]) {
+    match (into.len(), offset % 4) {
+        (2, 0 | 2) => into.copy_from_slice(&config.read_u16(offset).to_le_bytes()),
+        (4 | 8, 0) => {
+            for (word, place) in into.chunks_exact_mut(4).zip((offset..).step_by(4)) {
+                word.copy_from_slice(&config.read_u32(place).to_le_bytes());
+            }
+        }
+        _ => into.iter_mut().zip(offset..).for_each(|(byte, place)| *byte = config.read_u8(place)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

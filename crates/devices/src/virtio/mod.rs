@@ -1,16 +1,19 @@
 //! Virtio devices (OASIS, Virtual I/O Device 1.2): where a function on PCI has their registers (`structures`), the registers
-//! themselves (`device`), and the queues, which the kernel alone writes (`queue`, `page`).
+//! themselves (`device`), the queues, which the kernel alone writes (`queue`, `page`), and memory for both (`shared`).
 
 mod device;
 mod page;
 mod queue;
+mod shared;
 mod structures;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use device::{Setup, StartError, VirtioDevice};
+pub use device::{Lost, Setup, VirtioDevice};
 pub use page::{MAX_QUEUE_SIZE, QueuePage};
-pub use queue::{Broken, Done, Piece, Queue};
+pub(crate) use queue::Piece;
+pub use queue::{Broken, Done, Queue};
+pub use shared::{DevicePages, SharedPage};
 pub use structures::{Structure, StructureError, Structures};
 
 /// The types whose requests carry no addresses: what such a device reaches is what its queues say. A graphics card, a

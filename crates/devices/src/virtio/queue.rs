@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{Ordering, fence};
 
 use super::page::{Descriptor, QueuePage, UsedElement};
+use super::shared::SharedPage;
 
 /// The flags of descriptors (2.7.5).
 const NEXT: u16 = 1;
@@ -20,7 +21,7 @@ const NIL: u16 = u16::MAX;
 
 /// A part of a chain, as the device gets it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// The address, as the device has it.
     pub address: u64,
     /// The length, in bytes.
@@ -98,13 +99,13 @@ pub struct Queue {
 impl Queue {
     /// Creates an empty queue of `size` descriptors, a power of two, in a page of zeros. `None` if there is no memory.
     #[must_use]
-    pub fn new(page: &'static QueuePage, size: u16) -> Option<Queue> {
+    pub fn new(page: &SharedPage<QueuePage>, size: u16) -> Option<Queue> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(usize::from(size)).ok()?;
         let slot = |number| Slot { next: number + 1, memory: 0, token: 0, is_first: false, room: 0 };
         slots.extend((0..size).map(slot));
         slots.last_mut()?.next = NIL;
-        Some(Queue { page, slots, free: 0, free_count: size, given: 0, available: 0, used: 0 })
+        Some(Queue { page: page.page(), slots, free: 0, free_count: size, given: 0, available: 0, used: 0 })
     }
 
     /// Returns the number of chains that the device has.
@@ -125,7 +126,7 @@ impl Queue {
     }
 
     /// Adds a chain, which the device does not see before [`publish`](Self::publish). Returns whether there was room.
-    pub fn add(&mut self, chain: &[Piece], token: u16) -> bool {
+    pub(crate) fn add(&mut self, chain: &[Piece], token: u16) -> bool {
         if chain.is_empty() || chain.len() > self.room() {
             return false;
         }
@@ -227,7 +228,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::virtio::testing::{Peer, page};
+    use crate::virtio::testing::{Peer, page, shared};
     use proptest::prelude::*;
 
     const READ: Piece = Piece { address: 0x1000, length: 12, memory: 3, is_written: false };
@@ -235,7 +236,7 @@ mod tests {
 
     fn queue(size: u16) -> (Queue, Peer) {
         let page = page();
-        (Queue::new(page, size).unwrap(), Peer::new(page, size))
+        (Queue::new(&shared(page), size).unwrap(), Peer::new(page, size))
     }
 
     fn take(queue: &mut Queue) -> Result<Option<(Done, Vec<u16>)>, Broken> {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::page::QueuePage;
+use super::shared::SharedPage;
 
 /// Returns a page of zeros. Tests are short, so it stays.
 pub fn page() -> &'static QueuePage {
@@ -12,6 +13,12 @@ pub fn page() -> &'static QueuePage {
     let start = bytes.as_ptr();
     // SAFETY: the page lies in the bytes, aligned, which live for ever, are atomic, and of which all patterns are pages.
     unsafe { &*start.add(start.align_offset(4096)).cast::<QueuePage>() }
+}
+
+/// Returns a page as it is shared, at an address of its own.
+pub fn shared(page: &'static QueuePage) -> SharedPage<QueuePage> {
+    // SAFETY: there is no device, and the page stays.
+    unsafe { SharedPage::new(page, core::ptr::from_ref(page) as u64) }
 }
 
 /// The device's side of a queue.

@@ -9,7 +9,17 @@ use crate::format::records::first_record;
 use crate::format::valid::ValidModule;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
+use crate::name::Name;
 use crate::platform::{DeviceBus, Platform, Reach};
+use crate::registry::devices::{Claim, ClaimState};
+
+/// The module that is loaded.
+struct Claimant {
+    id: ModuleId,
+    name: Name,
+    /// The module that it will replace, whose devices it may have.
+    replaced: Option<ModuleId>,
+}
 
 impl<P: Platform> ModuleManager<P> {
     /// Chooses a device for each that the module in `valid` declares. It will replace the module `replaced`, whose devices it
@@ -26,51 +36,60 @@ impl<P: Platform> ModuleManager<P> {
         replaced: Option<ModuleId>,
     ) -> Result<(), LoadError> {
         let events = Events::new(first_record(valid.raw().records, EVENTS));
+        let claimant = Claimant { id, name: valid.name(), replaced };
         for (selector, number) in Devices::new(valid.devices()).zip(0_u32..) {
             let bus = self.platform.device_bus().ok_or(LoadError::NoDevices { device: selector })?;
-            let device = self.choose(bus, selector, id, replaced)?;
+            let device = self.choose(bus, selector, &claimant)?;
             let is_told = |event: &bareflow_abi::events::Event<'_>| {
                 event.kind == Kind::Interrupt && event.period_us == u64::from(number)
             };
             let event = events.handled().zip(0_u8..).find(|(event, _)| is_told(event)).map(|(_, event)| event);
-            let added = self.claims.borrow_mut().add(id, valid.name(), number, device, event);
+            let added = self.claims.borrow_mut().add(id, claimant.name, number, device, event);
             added.ok_or(LoadError::NoMemory)?;
         }
         Ok(())
     }
 
-    /// Chooses the first device that fits and that no one else has, of those of the module `replaced` if it has one.
-    fn choose(
-        &self,
-        bus: &dyn DeviceBus,
-        selector: Selector,
-        id: ModuleId,
-        replaced: Option<ModuleId>,
-    ) -> Result<u32, LoadError> {
+    /// Chooses the first device that fits and that the module may have: of those of the module that it replaces if that has one.
+    fn choose(&self, bus: &dyn DeviceBus, selector: Selector, claimant: &Claimant) -> Result<u32, LoadError> {
         let claims = self.claims.borrow();
-        let fits = |device: &u32| {
-            bus.facts(*device)
-                .is_some_and(|facts| selector.fits(&facts.ids) && !facts.is_embedders && facts.problem.is_none())
-        };
-        let holder = |device: u32| {
-            let has =
-                |claim: &&crate::registry::devices::Claim| claim.device == device && Some(claim.module) != replaced;
-            claims.all().find(has)
-        };
-        let mut own = claims.all().filter(|claim| Some(claim.module) == replaced).map(|claim| claim.device);
-        let all = || (0..bus.count()).filter(fits);
-        let is_free = |device: &u32| holder(*device).is_none();
-        let found = own.find(|device| fits(device) && is_free(device)).or_else(|| all().find(is_free));
-        let Some(device) = found else {
-            let others = all().find_map(holder).filter(|claim| claim.module != id);
-            return Err(match others {
+        let is_replaceds =
+            |device: &u32| claims.all().any(|claim| claim.device == *device && Some(claim.module) == claimant.replaced);
+        let all = || 0..bus.count();
+        let replaceds = all().filter(is_replaceds);
+        let others = all().filter(|device| !is_replaceds(device));
+        let mut refused = None;
+        for device in replaceds.chain(others) {
+            let Some(facts) = bus.facts(device).filter(|facts| selector.fits(&facts.ids)) else { continue };
+            let mut holders = claims.all().filter(|claim| claim.device == device && claimant.must_yield_to(claim));
+            let error = match holders.next() {
+                _ if facts.is_embedders => LoadError::DeviceReserved { device: selector },
+                _ if facts.problem.is_some() => LoadError::DeviceUnusable { device: selector },
+                // It declares several, and this is another one's.
+                Some(claim) if claim.module == claimant.id => continue,
+                Some(Claim { state: ClaimState::Lost, .. }) => LoadError::DeviceUnusable { device: selector },
                 Some(claim) => LoadError::DeviceTaken { device: selector, by: claim.name },
-                None => LoadError::NoSuchDevice { device: selector },
-            });
-        };
-        match bus.facts(device).map(|facts| facts.reach) {
-            Some(Reach::Checked | Reach::Iommu) => Ok(device),
-            _ => Err(LoadError::DeviceUnbounded { device: selector }),
+                None if facts.reach == Reach::Trusted => LoadError::DeviceUnbounded { device: selector },
+                None => return Ok(device),
+            };
+            // The one that can be helped most easily is told.
+            if refused.is_none() || matches!(error, LoadError::DeviceTaken { .. }) {
+                refused = Some(error);
+            }
+        }
+        Err(refused.unwrap_or(LoadError::NoSuchDevice { device: selector }))
+    }
+}
+
+impl Claimant {
+    /// Returns whether a claim keeps the module from a device: not that of the module which it replaces, nor one of a version
+    /// of its own that only waits, as it does itself.
+    fn must_yield_to(&self, claim: &Claim) -> bool {
+        match claim.state {
+            ClaimState::Lost => true,
+            ClaimState::Active => Some(claim.module) != self.replaced,
+            ClaimState::Waiting => claim.module == self.id || claim.name != self.name,
+            ClaimState::Passed => false,
         }
     }
 }

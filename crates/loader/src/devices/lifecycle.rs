@@ -1,13 +1,12 @@
 //! Devices from the time that a module goes live to its end.
 
-use super::serve::unpin;
 use crate::manager::ModuleManager;
 use crate::module::{Index, ModuleId};
 use crate::platform::Platform;
-use crate::registry::devices::Claim;
+use crate::registry::devices::{Claim, ClaimState};
 
 impl<P: Platform> ModuleManager<P> {
-    /// Gives a module that went live, or was started again, the devices that it declares, which the module `before` has, and
+    /// Gives a module that became the active one of its name the devices that it declares, which the module `before` has, and
     /// tells it so by their events.
     #[inline]
     pub(crate) fn start_devices(&self, id: ModuleId, before: Option<ModuleId>) {
@@ -21,14 +20,26 @@ impl<P: Platform> ModuleManager<P> {
     #[inline(never)]
     fn hand_over_devices(&self, id: ModuleId, before: Option<ModuleId>) {
         if let Some(before) = before {
-            self.release_devices(before.index as Index);
+            let mut claims = self.claims.borrow_mut();
+            claims.of_mut(before.index as Index).for_each(|claim| {
+                self.close_device(claim);
+                claim.pass();
+            });
+            drop(claims);
             self.free_orphans();
         }
+        self.claims.borrow_mut().activate(id.index as Index);
+        self.tell_of_devices(id);
+    }
+
+    /// Makes the events of the devices due that a module has, since they were closed: it was started again, or could not be.
+    #[inline]
+    pub(crate) fn tell_of_devices(&self, id: ModuleId) {
         let mut claims = self.claims.borrow_mut();
-        claims.of_mut(id.index as Index).for_each(|claim| {
-            claim.is_active = true;
-            self.make_due(claim);
-        });
+        if !claims.is_empty() {
+            let active = |claim: &&mut Claim| claim.state == ClaimState::Active;
+            claims.of_mut(id.index as Index).filter(active).for_each(|claim| self.make_due(claim));
+        }
     }
 
     /// Closes the devices of the module in a slot. What they used is freed by [`free_orphans`](Self::free_orphans).
@@ -54,11 +65,12 @@ impl<P: Platform> ModuleManager<P> {
             return;
         }
         let is_quiet = self.platform.device_bus().is_some_and(|bus| bus.close(claim.device));
-        let regions = core::mem::take(&mut claim.regions);
-        // Memory that the device may still use is never freed.
-        if is_quiet {
-            let mut table = self.regions.borrow_mut();
-            regions.into_iter().filter(|&region| region != 0).for_each(|region| unpin(&mut table, region));
+        let module = claim.module.index as Index;
+        for region in core::mem::take(&mut claim.regions).into_iter().filter(|&region| region != 0) {
+            self.unpin_region(region, module, is_quiet);
+        }
+        if !is_quiet {
+            claim.state = ClaimState::Lost;
         }
     }
 
@@ -77,7 +89,8 @@ impl<P: Platform> ModuleManager<P> {
         let mut claims = self.claims.borrow_mut();
         let interrupts = self.platform.device_bus().map_or(0, |bus| bus.take_interrupts());
         let has_sent = |claim: &&mut Claim| claim.device < u64::BITS && interrupts & 1 << claim.device != 0;
-        claims.all_mut().filter(has_sent).filter(|claim| claim.is_active).for_each(|claim| self.make_due(claim));
+        let has_device = |claim: &&mut Claim| claim.state == ClaimState::Active;
+        claims.all_mut().filter(has_sent).filter(has_device).for_each(|claim| self.make_due(claim));
     }
 
     /// Makes the event of a device due.

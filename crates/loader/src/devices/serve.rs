@@ -1,20 +1,16 @@
 //! The interfaces `device` and `virtio`, for one module that calls them.
 
-use allocator_api2::alloc::Allocator;
 use bareflow_abi::interface::{Frame, Reply, serve};
 use bareflow_abi::{CallError, Out};
-use bareflow_device::{Buffer, Completion, Description, Device, DeviceError, Virtio};
+use bareflow_device::{Buffer, Completion, Description, Device, DeviceError, MAX_CONFIG, Virtio};
 use bareflow_regions::{Access, RegionError};
 
 use crate::manager::ModuleManager;
 use crate::module::interfaces::Interfaces;
 use crate::module::{Index, ModuleId};
 use crate::platform::{DeviceBus, Platform};
-use crate::registry::devices::Claim;
-use crate::registry::regions::RegionTable;
-
-/// The bytes of a configuration that are copied at once.
-const CONFIG_PIECE: usize = 64;
+use crate::registry::devices::{Claim, ClaimState};
+use crate::registry::regions::Region;
 
 /// The module that calls.
 struct Caller<'manager, P: Platform> {
@@ -45,10 +41,12 @@ impl<P: Platform> Caller<'_, P> {
         work: impl FnOnce(&mut Claim, &dyn DeviceBus) -> Result<T, DeviceError>,
     ) -> Result<T, DeviceError> {
         let mut claims = self.manager.claims.borrow_mut();
-        let Some(claim) = claims.active(self.module, device) else {
-            let is_declared = claims.all().any(|claim| claim.module == self.module && claim.number == device);
-            return Err(if is_declared { DeviceError::NotClaimed } else { DeviceError::NoSuchDevice });
-        };
+        let claim = claims.of(self.module, device).ok_or(DeviceError::NoSuchDevice)?;
+        match claim.state {
+            ClaimState::Active => {}
+            ClaimState::Lost => return Err(DeviceError::Lost),
+            ClaimState::Waiting | ClaimState::Passed => return Err(DeviceError::NotClaimed),
+        }
         work(claim, self.manager.platform.device_bus().ok_or(DeviceError::NotClaimed)?)
     }
 
@@ -118,21 +116,24 @@ impl<P: Platform> Device for Caller<'_, P> {
             if access != Access::Shared && !is_own || found.is_open_against(module, Access::Shared) {
                 return Err(DeviceError::WrongAccess);
             }
-            let memory = bus.attach(claim.device, &found.memory)?;
-            let Some(place) = claim.regions.get_mut(memory as usize) else { return Err(DeviceError::TooMany) };
+            let mut places = claim.regions.iter_mut().zip(0_u32..);
+            let (place, memory) = places.find(|(place, _)| **place == 0).ok_or(DeviceError::TooMany)?;
+            let Region { memory: bytes, access, holders, .. } = found;
+            let holder = holders.iter_mut().find(|holder| holder.module == module).ok_or(DeviceError::NoSuchRegion)?;
+            bus.attach(claim.device, memory, bytes)?;
             *place = region;
-            found.access = Access::Shared;
-            found.pins += 1;
+            *access = Access::Shared;
+            holder.pins += 1;
             Ok(memory)
         })
     }
 
     fn detach(&mut self, device: u32, memory: u32) -> Result<(), DeviceError> {
         self.with_open(device, |claim, bus| {
+            let place = claim.regions.get_mut(memory as usize).filter(|place| **place != 0);
+            let place = place.ok_or(DeviceError::NoSuchMemory)?;
             bus.detach(claim.device, memory)?;
-            if let Some(region) = claim.regions.get_mut(memory as usize) {
-                unpin(&mut self.manager.regions.borrow_mut(), core::mem::take(region));
-            }
+            self.manager.unpin_region(core::mem::take(place), self.module.index as Index, true);
             Ok(())
         })?;
         self.manager.free_orphans();
@@ -159,14 +160,10 @@ impl<P: Platform> Virtio for Caller<'_, P> {
 
     fn config(&self, device: u32, offset: u32, into: &mut Out<'_, u8>) -> Result<(), DeviceError> {
         self.with_open(device, |claim, bus| {
-            let (mut piece, mut offset) = ([0; CONFIG_PIECE], offset);
-            while into.remaining() > 0 {
-                let length = into.remaining().min(CONFIG_PIECE);
-                let bytes = piece.get_mut(..length).unwrap_or_default();
-                bus.config(claim.device, offset, bytes)?;
-                into.extend_from_slice(bytes);
-                offset = offset.checked_add(length as u32).ok_or(DeviceError::OutOfRange)?;
-            }
+            let mut piece = [0; MAX_CONFIG];
+            let bytes = piece.get_mut(..into.remaining()).ok_or(DeviceError::OutOfRange)?;
+            bus.config(claim.device, offset, bytes)?;
+            into.extend_from_slice(bytes);
             Ok(())
         })
     }
@@ -182,12 +179,5 @@ impl<P: Platform> Virtio for Caller<'_, P> {
                 into.push(done);
             })
         })
-    }
-}
-
-/// Notes that a device does not use a region any more.
-pub(super) fn unpin<A: Allocator>(regions: &mut RegionTable<A>, number: u32) {
-    if let Some(region) = regions.iter_mut().find(|region| region.number == number) {
-        region.pins = region.pins.saturating_sub(1);
     }
 }

@@ -103,6 +103,20 @@ pub enum LoadError {
         /// The module that has it.
         by: Name,
     },
+    /// The only device that the module could drive is the embedder's own.
+    #[cfg(feature = "devices")]
+    #[error("the kernel itself drives the only device {device}, which the module drives; attach a second one")]
+    DeviceReserved {
+        /// The device, as the module declares it.
+        device: Selector,
+    },
+    /// The only device that the module could drive can't be used, or could not be stopped when its last driver ended.
+    #[cfg(feature = "devices")]
+    #[error("the device {device} can't be used; `bareflow devices` says why")]
+    DeviceUnusable {
+        /// The device, as the module declares it.
+        device: Selector,
+    },
     /// The only device that the module could drive reaches all memory.
     #[cfg(feature = "devices")]
     #[error("the device {device} uses whatever addresses its driver gives it, so no module may drive it here")]

@@ -46,6 +46,8 @@ pub struct DeviceFacts {
     pub is_embedders: bool,
     /// The number of times that the IOMMU kept it from memory.
     pub faults: u64,
+    /// Whether it is open, and broke the rules of its queues: it is to be closed.
+    pub is_broken: bool,
     /// The reason why no one can use it, if there is one.
     pub problem: Option<&'static str>,
 }
@@ -54,7 +56,17 @@ pub struct DeviceFacts {
 ///
 /// The loader calls the methods from [`open`](Self::open) on only for the module that has the device. None of them calls a
 /// module, and none waits for a device without a limit.
-pub trait DeviceBus {
+///
+/// # Safety
+/// - A device that is not open uses no memory, and one that is open none but that of the regions that are attached to it and what the
+///   embedder itself gave it.
+/// - Once [`detach`](Self::detach) succeeded, the device does not use that region any more; once [`close`](Self::close)
+///   returned true, none.
+/// - A buffer names a region by the number that [`attach`](Self::attach) was told.
+///
+/// As far as that is the device's own doing, [`Reach`] says who is trusted.
+#[expect(unsafe_code, reason = "declares a contract")]
+pub unsafe trait DeviceBus {
     /// Returns the number of devices, which never changes. The first call looks for them.
     fn count(&self) -> u32;
 
@@ -77,11 +89,12 @@ pub trait DeviceBus {
     /// It is not open.
     fn listen(&self, device: u32) -> Result<(), DeviceError>;
 
-    /// Lets a device use memory, which stays until it is detached, or the device closed. Returns its number.
+    /// Lets a device use memory, which stays until it is detached, or the device closed. `number`: that of the memory, below
+    /// [`MAX_MEMORIES`](bareflow_device::MAX_MEMORIES) and not in use.
     ///
     /// # Errors
-    /// There is too much of it, or the device is not open.
-    fn attach(&self, device: u32, memory: &RegionMemory) -> Result<u32, DeviceError>;
+    /// There is too much of it, or the device is not open. The device does not use the memory.
+    fn attach(&self, device: u32, number: u32, memory: &RegionMemory) -> Result<(), DeviceError>;
 
     /// Takes memory from a device.
     ///

@@ -39,7 +39,7 @@ impl<P: Platform> ModuleManager<P> {
             holders.retain_mut(|holder| {
                 holder.may_open &= !is_own && holder.module != module;
                 let runs = if holder.module == module { is_running } else { self.may_be_running(holder.module) };
-                let stays = holder.may_open || holder.is_open() && runs;
+                let stays = holder.may_open || holder.pins > 0 || holder.is_open() && runs;
                 if !stays {
                     self.unmap_at(memory, holder);
                 }
@@ -62,11 +62,11 @@ impl<P: Platform> ModuleManager<P> {
         for region in self.regions.borrow_mut().iter_mut().filter(|region| region.owner.is_none()) {
             let Region { memory, holders, .. } = region;
             holders.retain_mut(|holder| {
-                let runs = self.may_be_running(holder.module);
-                if !runs {
+                let stays = holder.pins > 0 || self.may_be_running(holder.module);
+                if !stays {
                     self.unmap_at(memory, holder);
                 }
-                runs
+                stays
             });
         }
         self.free_orphans();
@@ -82,10 +82,30 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
-    /// Frees all memory. No module runs any more.
+    /// Frees all memory that no device may use. No module runs any more.
     pub(crate) fn free_regions(&self) {
-        for region in self.regions.borrow_mut().drain() {
+        for region in self.regions.borrow_mut().drain().filter(|region| !region.is_pinned()) {
             self.platform.free_region(region.memory);
         }
+    }
+
+    /// Notes that a device of the module in a slot does not use a region any more; unless `is_quiet`, it may do so for ever.
+    #[cfg(feature = "devices")]
+    pub(crate) fn unpin_region(&self, number: u32, module: Index, is_quiet: bool) {
+        let mut regions = self.regions.borrow_mut();
+        let Some(region) = regions.iter_mut().find(|region| region.number == number) else { return };
+        let Region { memory, holders, is_lost, .. } = region;
+        *is_lost |= !is_quiet;
+        holders.retain_mut(|holder| {
+            if holder.module != module {
+                return true;
+            }
+            holder.pins = holder.pins.saturating_sub(1);
+            let stays = holder.may_open || holder.pins > 0 || holder.is_open();
+            if !stays {
+                self.unmap_at(memory, holder);
+            }
+            stays
+        });
     }
 }

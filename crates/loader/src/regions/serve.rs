@@ -53,7 +53,7 @@ impl<P: Platform> Regions for Caller<'_, P> {
         holders.try_reserve_exact(1).map_err(|_| RegionError::NoMemory)?;
         regions.reserve()?;
         let memory = manager.platform.allocate_region(pages).map_err(|_| RegionError::NoMemory)?;
-        holders.push(Holder { module, may_open: true, mapping: None });
+        holders.push(Holder::new(module));
         interfaces.region_pages.set(owned);
         Ok(regions.add(module, memory, holders))
     }
@@ -93,7 +93,7 @@ impl<P: Platform> Regions for Caller<'_, P> {
         }
         found.holders.try_reserve(1).map_err(|_| RegionError::NoMemory)?;
         found.access = access;
-        found.holders.push(Holder { module: to, may_open: true, mapping: None });
+        found.holders.push(Holder::new(to));
         let Region { memory, holders, .. } = found;
         // Its owner must not reach it any more, or not write it.
         if access != Access::Shared {
@@ -106,13 +106,14 @@ impl<P: Platform> Regions for Caller<'_, P> {
     fn take_back(&mut self, region: u32) -> Result<(), RegionError> {
         let mut regions = self.manager.regions.borrow_mut();
         let found = regions.of_owner(region, self.module)?;
-        if !found.is_lent() {
-            return Err(RegionError::NotLent);
+        if !found.is_borrowed() {
+            return Err(if found.is_pinned() { RegionError::Open } else { RegionError::NotLent });
         }
         let is_used = |holder: &Holder| {
-            holder.module != self.module && holder.is_open() && self.manager.may_be_running(holder.module)
+            let is_open = holder.is_open() && self.manager.may_be_running(holder.module);
+            holder.module != self.module && (holder.pins > 0 || is_open)
         };
-        if found.pins > 0 || found.holders.iter().any(is_used) {
+        if found.is_lost || found.holders.iter().any(is_used) {
             return Err(RegionError::Open);
         }
         let Region { memory, holders, .. } = found;
@@ -131,7 +132,7 @@ impl<P: Platform> Regions for Caller<'_, P> {
         if found.owner == Some(self.module) {
             return Err(RegionError::NotLent);
         }
-        if found.pins > 0 || found.is_open_at(self.module) {
+        if found.holder(self.module).is_some_and(|own| own.pins > 0 || own.is_open()) {
             return Err(RegionError::Open);
         }
         self.remove(found);
@@ -181,7 +182,7 @@ impl<P: Platform> Regions for Caller<'_, P> {
         let holder = holders.find(|holder| holder.module == self.module).ok_or(RegionError::NoSuchRegion)?;
         let mapping = holder.mapping.as_mut().filter(|mapping| mapping.key.is_some_and(|own| own.get() == key));
         mapping.ok_or(RegionError::NotOpen)?.key = None;
-        if !holder.may_open {
+        if !holder.may_open && holder.pins == 0 {
             self.remove(found);
             drop(regions);
             self.manager.free_orphans();

@@ -32,8 +32,8 @@ pub(crate) struct Region<A: Allocator> {
     pub memory: RegionMemory,
     /// The owner, those that it is lent to, and those that have it open although it was taken back.
     pub holders: Vec<Holder, A>,
-    /// The number of devices that use it.
-    pub pins: u32,
+    /// Whether a device may use it that could not be stopped: it is never freed.
+    pub is_lost: bool,
 }
 
 /// A module that has a region.
@@ -43,6 +43,8 @@ pub(crate) struct Holder {
     /// Whether it may open the region; else it is there only until it has closed it.
     pub may_open: bool,
     pub mapping: Option<Mapping>,
+    /// The number of its devices that use the region.
+    pub pins: u32,
 }
 
 /// A mapping of a region for a module.
@@ -88,7 +90,14 @@ impl<A: Allocator> RegionTable<A> {
     /// Adds a region of the module in the slot `owner`, for which memory was [reserved](Self::reserve). Returns its number.
     pub fn add(&mut self, owner: Index, memory: RegionMemory, holders: Vec<Holder, A>) -> u32 {
         let number = self.next_number();
-        self.all.push(Region { number, owner: Some(owner), access: Access::Exclusive, memory, holders, pins: 0 });
+        self.all.push(Region {
+            number,
+            owner: Some(owner),
+            access: Access::Exclusive,
+            memory,
+            holders,
+            is_lost: false,
+        });
         number
     }
 
@@ -171,9 +180,19 @@ impl<A: Allocator> Region<A> {
         self.holders.iter().find(|holder| holder.module == module)
     }
 
+    /// Returns whether it is lent to a module.
+    pub fn is_borrowed(&self) -> bool {
+        self.holders.iter().any(|holder| holder.may_open && Some(holder.module) != self.owner)
+    }
+
     /// Returns whether it is lent to a module, or used by a device.
     pub fn is_lent(&self) -> bool {
-        self.pins > 0 || self.holders.iter().any(|holder| holder.may_open && Some(holder.module) != self.owner)
+        self.is_pinned() || self.is_borrowed()
+    }
+
+    /// Returns whether a device uses it.
+    pub fn is_pinned(&self) -> bool {
+        self.is_lost || self.holders.iter().any(|holder| holder.pins > 0)
     }
 
     /// Returns whether the module in this slot has it open.
@@ -207,11 +226,16 @@ impl<A: Allocator> Region<A> {
 
     /// Returns whether its memory is to be freed: it has no owner, is mapped nowhere, and no device uses it.
     pub fn is_orphan(&self) -> bool {
-        self.owner.is_none() && self.holders.is_empty() && self.pins == 0
+        self.owner.is_none() && self.holders.is_empty() && !self.is_lost
     }
 }
 
 impl Holder {
+    /// Creates one that may open it.
+    pub const fn new(module: Index) -> Holder {
+        Holder { module, may_open: true, mapping: None, pins: 0 }
+    }
+
     /// Returns whether the module has the region open.
     pub fn is_open(&self) -> bool {
         self.mapping.as_ref().is_some_and(|mapping| mapping.key.is_some())

@@ -49,7 +49,7 @@ impl<P: Platform> ModuleManager<P> {
     fn renew_idle(&self, id: ModuleId, blob: Option<&[u8]>, was_stopped: bool) -> Result<(), RestartError> {
         let placed = self.place_anew(id, blob);
         let module = self.get(id).ok_or(RestartError::NotLoaded)?;
-        let old = placed.inspect_err(|_| self.restore_what_lives(&module))?;
+        let old = placed.inspect_err(|_| self.restore_what_lives(id, &module))?;
         let old = match old {
             // Nothing goes back to it, and `init` may need the memory.
             Some(old) if was_stopped => {
@@ -65,7 +65,7 @@ impl<P: Platform> ModuleManager<P> {
         }
         if let Err(error) = called {
             self.lose_what_lives(id, &module);
-            self.restore_what_lives(&module);
+            self.restore_what_lives(id, &module);
             drop(module);
             if let Some(old) = old {
                 self.swap_image(id, old);
@@ -85,7 +85,7 @@ impl<P: Platform> ModuleManager<P> {
         #[cfg(feature = "events")]
         self.start_events(id, None);
         #[cfg(feature = "devices")]
-        self.start_devices(id, None);
+        self.tell_of_devices(id);
         self.publish_own(&name, events::RESTARTED);
         Ok(())
     }
@@ -134,10 +134,12 @@ impl<P: Platform> ModuleManager<P> {
     }
 
     /// Starts what a module declares again, after it could not be restarted.
-    fn restore_what_lives(&self, module: &Module<P>) {
+    fn restore_what_lives(&self, id: ModuleId, module: &Module<P>) {
         #[cfg(feature = "events")]
         self.restore_events(module);
-        let _ = module;
+        #[cfg(feature = "devices")]
+        self.tell_of_devices(id);
+        let _ = (id, module);
     }
 }
 

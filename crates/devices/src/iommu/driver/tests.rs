@@ -12,9 +12,10 @@ use bareflow_device::DeviceError;
 use super::super::buffers::BufferPage;
 use super::super::messages::{Direction, RequestError};
 use super::*;
+use crate::patience::testing::PATIENCE;
 use crate::registers::Part;
-use crate::virtio::Broken;
 use crate::virtio::testing::{Peer, page};
+use crate::virtio::{Broken, SharedPage};
 
 /// The addresses of the three pages, and the places of the registers.
 const PAGES: [u64; 3] = [0x1000, 0x2000, 0x3000];
@@ -70,7 +71,10 @@ impl Registers for Registered {
     }
     fn read_u32(&self, offset: u64) -> u32 {
         let half = self.read_u8(0);
-        if offset == 4 { (self.features >> (32 * half)) as u32 } else { self.read_u8(offset).into() }
+        match offset {
+            4 => (self.features >> (32 * half)) as u32,
+            _ => u32::from_le_bytes([0, 1, 2, 3].map(|byte| self.read_u8(offset + byte))),
+        }
     }
     fn write_u8(&self, offset: u64, value: u8) {
         if offset == CONFIG + 36 && !self.keeps_bypass {
@@ -158,8 +162,12 @@ fn start(change: impl FnOnce(&mut Fake)) -> (&'static Fake, Result<Iommu<Registe
     change(&mut fake);
     let fake: &'static Fake = Box::leak(Box::new(fake));
     let part = |start, length| Part::new(fake, start, length).unwrap();
-    let device = VirtioDevice::new(part(0, 0x100), (part(NOTIFY, 0x100), 4), Some(part(CONFIG, 40))).unwrap();
-    let pages = Pages { queues: [(queues[0], PAGES[0]), (queues[1], PAGES[1])], buffers: (buffers, PAGES[2]) };
+    let device = VirtioDevice::new(part(0, 0x100), (part(NOTIFY, 0x100), 4), Some(part(CONFIG, 40)), PATIENCE).unwrap();
+    // SAFETY: there is no device but this test's.
+    let pages = unsafe {
+        let queues = [SharedPage::new(queues[0], PAGES[0]), SharedPage::new(queues[1], PAGES[1])];
+        Pages { queues, buffers: SharedPage::new(buffers, PAGES[2]) }
+    };
     (fake, Iommu::new(device, pages))
 }
 
@@ -185,7 +193,7 @@ fn nothing_goes_past_it_once_it_is_started() {
     let known = |features| {
         let (fake, _) = start(|fake| fake.features |= features);
         let part = |start, length| Part::new(fake, start, length).unwrap();
-        let device = VirtioDevice::new(part(0, 0x100), (part(NOTIFY, 0x100), 4), None).unwrap();
+        let device = VirtioDevice::new(part(0, 0x100), (part(NOTIFY, 0x100), 4), None, PATIENCE).unwrap();
         device.uses_platform_addresses()
     };
     assert_eq!((known(0), known(1 << 33)), (false, true));
