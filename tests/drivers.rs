@@ -114,6 +114,7 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
                 assert!(is_first || before == Some(pages), "{pages} and {before:?}");
                 before = Some(pages);
             }
+            reach_for_memory_of_another_user(client, &net, &echo, port);
             raise_all_vectors(client, &net, &echo, port);
             reach_for_memory(client, &attack);
             // Without an IOMMU nothing keeps a card that lies from memory.
@@ -137,6 +138,21 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
             assert!(refused.contains("virtio-net has the device virtio:net"), "{refused}");
         },
     );
+}
+
+/// Makes a module reach for the memory of the one that uses the card, by the driver of both.
+fn reach_for_memory_of_another_user(client: &mut Client, net: &[u8], echo: &[u8], port: u16) {
+    push(client, net, Domain::User, "");
+    push(client, echo, Domain::User, "");
+    ask(port);
+    push(client, &fs::read(test_blob("card-thief")).unwrap(), Domain::User, "");
+    assert_eq!(call(client, "card-thief", b"").result, 0);
+    unload(client, "card-thief");
+    // The other one has to begin again.
+    push(client, echo, Domain::User, "");
+    ask(port);
+    unload(client, "echo");
+    unload(client, "virtio-net");
 }
 
 /// Sends interrupts of all vectors from code in ring 0, as any device could, while the card is in use. A module's own `int` is its

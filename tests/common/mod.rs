@@ -41,6 +41,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "bad-frames",
             "bad-task",
             "blast",
+            "card-thief",
             "counter",
             "counter-next",
             "counter-other",

@@ -37,11 +37,12 @@ state! {
     pub struct Card {
         /// Whether it runs.
         is_running: bool = false,
-        /// Whether someone gave it memory since.
+        /// Whether it has a user, and the number of that module.
+        has_user: bool = false,
+        user: u32 = 0,
+        /// Whether the user gave it memory.
         is_used: bool = false,
-        /// The number of its starts.
-        starts: u32 = 0,
-        /// The region with the headers, and the number of its memory.
+        /// The region with the headers, which is another one at each start, and the number of its memory.
         region: u32 = 0,
         headers: u32 = 0,
         /// The address.
@@ -63,7 +64,7 @@ module!(
 
 /// A state that another version left is of a card that was reset since.
 fn forget(_: &mut Context<'_>, card: &mut Card) -> i32 {
-    (card.is_running, card.is_used) = (false, false);
+    (card.is_running, card.has_user) = (false, false);
     0
 }
 
@@ -93,10 +94,18 @@ fn start(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
     with.device.open(CARD)?;
     let started = set_up(card, with);
     match started {
-        Ok(()) => (card.is_running, card.starts) = (true, card.starts.wrapping_add(1)),
+        Ok(()) => card.is_running = true,
         Err(_) => _ = with.device.close(CARD),
     }
     started
+}
+
+/// Starts the card anew. It has no user then.
+fn start_anew(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
+    (card.is_running, card.has_user, card.is_used) = (false, false, false);
+    // Open or not.
+    _ = with.device.close(CARD);
+    start(card, with)
 }
 
 fn set_up(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
@@ -121,26 +130,48 @@ fn set_up(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
 }
 
 impl Driver<'_> {
-    fn start(&mut self) -> Result<(), DeviceError> {
-        start(self.state, &mut self.imports)
+    /// Returns whether the card has a user, who is the caller.
+    fn check_user(&self) -> Result<bool, NicError> {
+        match self.state.has_user {
+            true if self.state.user != self.context.caller() => Err(NicError::NotYours),
+            has_user => Ok(has_user),
+        }
+    }
+
+    /// Starts the card anew if it was closed, or broke the rules. Returns the error.
+    fn mend(&mut self, error: DeviceError) -> DeviceError {
+        match error {
+            DeviceError::NotOpen | DeviceError::Broken => {
+                start_anew(self.state, &mut self.imports).err().unwrap_or(error)
+            }
+            _ => error,
+        }
     }
 
     /// Gives frames to a queue, each behind a header. Returns how many it took.
     fn submit(&mut self, queue: u32, frames: &[Buffer], offset: u32, flags: u16) -> Result<u32, NicError> {
-        self.start()?;
+        if !self.check_user()? {
+            return Err(NicError::NotYours);
+        }
         let header =
             Buffer { memory: self.state.headers, offset, length: HEADER_BYTES, token: 0, flags: flags | Buffer::NEXT };
         let mut taken = 0;
         for frames in frames.chunks(BATCH) {
             let mut buffers = [header; 2 * BATCH];
             for (two, frame) in buffers.chunks_exact_mut(2).zip(frames) {
+                // The headers are no user's.
+                if frame.memory == self.state.headers {
+                    return if taken > 0 { Ok(taken) } else { Err(NicError::BadBuffer) };
+                }
                 two[0].token = frame.token;
                 two[1] = Buffer { flags, ..*frame };
             }
-            let count = self.imports.virtio.submit(CARD, queue, &buffers[..2 * frames.len()])? / 2;
-            taken += count;
-            if (count as usize) < frames.len() {
-                break;
+            match self.imports.virtio.submit(CARD, queue, &buffers[..2 * frames.len()]) {
+                Ok(count) if count as usize == 2 * frames.len() => taken += count / 2,
+                Ok(count) => return Ok(taken + count / 2),
+                // The card has those before.
+                Err(_) if taken > 0 => break,
+                Err(error) => return Err(self.mend(error).into()),
             }
         }
         Ok(taken)
@@ -148,12 +179,20 @@ impl Driver<'_> {
 
     /// Collects frames of a queue. Returns whether there was room for all.
     fn collect(&mut self, queue: u32, into: &mut Out<'_, Completion>) -> Result<bool, NicError> {
-        self.start()?;
+        if !self.check_user()? {
+            return Ok(false);
+        }
         let mut all = [Completion::default(); BATCH];
         while into.remaining() > 0 {
             let room = into.remaining().min(BATCH);
             let mut out = Out::new(&mut all[..room]);
-            self.imports.virtio.collect(CARD, queue, &mut out)?;
+            if let Err(error) = self.imports.virtio.collect(CARD, queue, &mut out) {
+                // What is told is that the card was started anew.
+                return match self.mend(error) {
+                    DeviceError::NotOpen | DeviceError::Broken => Ok(false),
+                    error => Err(error.into()),
+                };
+            }
             let found = out.written();
             for done in found {
                 into.push(Completion { length: done.length.saturating_sub(HEADER_BYTES), ..*done });
@@ -172,19 +211,25 @@ impl Nic for Driver<'_> {
         if address.len() != ADDRESS_BYTES {
             return Err(NicError::BadLength);
         }
-        // Whoever used it before is gone, and so is what it gave the card.
-        if core::mem::take(&mut self.state.is_used) && core::mem::take(&mut self.state.is_running) {
-            self.imports.device.close(CARD)?;
+        // What a user gave the card before goes.
+        if self.state.is_used || !self.state.is_running {
+            start_anew(self.state, &mut self.imports)?;
         }
-        self.start()?;
+        (self.state.has_user, self.state.user) = (true, self.context.caller());
         address.copy_from_slice(&self.state.address);
-        Ok(self.state.starts)
+        Ok(self.state.region)
     }
 
     fn attach(&mut self, region: u32) -> Result<u32, NicError> {
-        self.start()?;
+        if !self.check_user()? {
+            return Err(NicError::NotYours);
+        }
+        // One that another module lent is not the caller's to name.
+        if self.imports.regions.lender(region) != Ok(self.state.user) {
+            return Err(NicError::BadRegion);
+        }
         self.state.is_used = true;
-        Ok(self.imports.device.attach(CARD, region)?)
+        self.imports.device.attach(CARD, region).map_err(|error| self.mend(error).into())
     }
 
     fn receive(&mut self, buffers: &[Buffer]) -> Result<u32, NicError> {
@@ -198,7 +243,7 @@ impl Nic for Driver<'_> {
         if self.collect(RECEIVE, into)? {
             self.imports.device.listen(CARD)?;
         }
-        Ok(self.state.starts)
+        Ok(self.state.region)
     }
 
     fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError> {

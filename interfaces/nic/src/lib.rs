@@ -2,7 +2,7 @@
 //!
 //! The user lends a region to the driver as shared memory, and [attaches](Nic::attach) it. A frame lies in one buffer of it,
 //! without the checksum at its end. The driver publishes `received` when there is something to [collect](Nic::received).
-//! A card has one user at a time.
+//! A card has one user at a time: the module that called [`begin`](Nic::begin) last. All others get [`NicError::NotYours`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,10 +17,11 @@ pub const MAX_FRAME_BYTES: u32 = 1518;
 /// A network card.
 #[interface(version = "1.0")]
 pub trait Nic {
-    /// Starts the card anew, and says its address: it has no memory and no buffers then. Returns the number of this start.
+    /// Starts the card anew for the module that calls, and says its address: it has no memory and no buffers then. Returns the
+    /// number of this start.
     fn begin(&mut self, address: &mut [u8]) -> Result<u32, NicError>;
 
-    /// Lets the card use a region that is lent to the driver as shared memory. Returns the number of the memory, by which
+    /// Lets the card use a region that the module which calls has lent to the driver as shared memory. Returns the number of the memory, by which
     /// buffers name it.
     fn attach(&mut self, region: u32) -> Result<u32, NicError>;
 
@@ -29,7 +30,8 @@ pub trait Nic {
 
     /// Appends the buffers that frames were received into, with the lengths of those. If there is room left, `received` is
     /// published for the next ones. Returns the number of the card's last start: if that is not the one that
-    /// [`begin`](Nic::begin) returned, the driver was replaced, and the card has no memory and no buffers any more.
+    /// [`begin`](Nic::begin) returned, the driver was replaced or the card broke the rules, and it has no memory and no buffers
+    /// any more.
     fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
 
     /// Sends frames. Returns how many the card took.
@@ -44,7 +46,9 @@ pub trait Nic {
 pub enum NicError {
     /// The card does not work: it can't be started, or broke the rules.
     Failed,
-    /// The region is not lent to the driver as shared memory, or there are too many.
+    /// The card is not the caller's: another module began to use it since, or the caller has to [begin](Nic::begin).
+    NotYours,
+    /// The caller has not lent the region to the driver as shared memory, or there are too many.
     BadRegion,
     /// A buffer does not lie in its memory, crosses a page, or is too short for a frame.
     BadBuffer,

@@ -26,7 +26,7 @@ mod guard;
 pub use guard::{Exclusive, ReadOnly, Shared};
 
 /// Memory that modules share. Each call is about the regions of the module that makes it.
-#[interface(version = "1.0")]
+#[interface(version = "1.1")]
 pub trait Regions {
     /// Creates a region of `bytes`, rounded up to whole pages of zeros. Returns its number.
     fn create(&mut self, bytes: u64) -> Result<u32, RegionError>;
@@ -50,6 +50,11 @@ pub trait Regions {
 
     /// Closes a region that the caller has opened, by the key in its view.
     fn close(&mut self, region: u32, key: u64) -> Result<(), RegionError>;
+
+    /// Since 1.1. Returns the number of the module that lent a region to the caller, by which a provider knows it
+    /// ([`Context::caller`](bareflow_abi::Context::caller)): one who is told a region's number by a module learns here whether
+    /// the region is that module's.
+    fn lender(&self, region: u32) -> Result<u32, RegionError>;
 }
 
 /// The access to a region.

@@ -189,6 +189,19 @@ impl<P: Platform> Regions for Caller<'_, P> {
         }
         Ok(())
     }
+
+    fn lender(&self, region: u32) -> Result<u32, RegionError> {
+        let mut regions = self.manager.regions.borrow_mut();
+        let found = regions.of_holder(region, self.module)?;
+        found.access_of(self.module)?;
+        let owner = found.owner.ok_or(RegionError::NoSuchRegion)?;
+        if owner == self.module {
+            return Err(RegionError::NotLent);
+        }
+        let slot = self.manager.registry.slot(owner as usize).and_then(Slot::module);
+        let number = slot.and_then(|owner| owner.metadata.interfaces().map(|interfaces| interfaces.caller.get()));
+        number.ok_or(RegionError::NoSuchRegion)
+    }
 }
 
 impl<P: Platform> Caller<'_, P> {

@@ -153,6 +153,25 @@ fn an_exclusive_lend_moves_a_region() {
 }
 
 #[test]
+fn a_borrower_learns_whose_region_it_has() {
+    let (both, [a, b]) = two();
+    let region = within(both, a, |mut regions, _| {
+        let region = regions.create(1).unwrap();
+        assert_eq!(regions.lender(region), Err(RegionError::NotLent));
+        regions.lend(region, "b", Shared).unwrap();
+        region
+    });
+    let [first, second] = [a, b]
+        .map(|id| both.1.get(id).unwrap().metadata.interfaces().map(|interfaces| interfaces.caller.get()).unwrap());
+    assert!(first != 0 && first != second);
+    within(both, b, move |regions, _| {
+        assert_eq!((regions.lender(region), regions.lender(region + 1)), (Ok(first), Err(RegionError::NoSuchRegion)));
+    });
+    within(both, a, move |mut regions, _| regions.take_back(region).unwrap());
+    within(both, b, move |regions, _| assert_eq!(regions.lender(region), Err(RegionError::NoSuchRegion)));
+}
+
+#[test]
 fn several_read_or_share_a_region() {
     let (both, [a, b]) = two();
     let c = both.1.load(&importer("c", 0)).unwrap();
