@@ -12,7 +12,7 @@ pub mod interrupts;
 pub mod iommu;
 mod open;
 pub mod ports;
-mod setup;
+pub mod setup;
 pub mod window;
 
 pub use bus::Bus;

@@ -1,6 +1,8 @@
 //! Steps of opening a device, whoever drives it: its registers, and the reason if it can't be used.
 
 use core::arch::x86_64::_rdtsc;
+use core::error::Error;
+use core::fmt;
 
 use bareflow_device::DeviceError;
 use bareflow_devices::iommu::IommuError;
@@ -14,10 +16,22 @@ use super::ports::Ports;
 use super::window::{Window, WindowError};
 
 /// The reason for which a device can't be used: for its driver, and for people.
+#[derive(Debug)]
 pub struct Problem {
     pub error: DeviceError,
     pub text: Option<ErrorText>,
 }
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.text {
+            Some(text) => write!(f, "{text}"),
+            None => write!(f, "{:?}", self.error),
+        }
+    }
+}
+
+impl Error for Problem {}
 
 impl From<DeviceError> for Problem {
     fn from(error: DeviceError) -> Problem {
@@ -41,7 +55,7 @@ problems!(NoMemory: WindowError);
 problems!(Lost: Lost);
 
 /// A second at 4 GHz, and more on slower processors: the time for which devices are waited for.
-const PATIENCE: Patience = Patience { now: cycles, limit: 1 << 32 };
+pub const PATIENCE: Patience = Patience { now: cycles, limit: 1 << 32 };
 
 fn cycles() -> u64 {
     // SAFETY: every x86-64 processor has the counter, and reading it has no effect.

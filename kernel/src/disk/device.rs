@@ -1,16 +1,25 @@
-//! The virtio block device, with one request at a time.
+//! The virtio block device (5.2), with one request at a time.
+//!
+//! The crate's own driver waits for a flush without a limit, and allocates memory for each request. This one therefore uses only
+//! the crate's queue.
 
-use core::hint::spin_loop;
-
+use bareflow_devices::Patience;
 use bareflow_disk::{BlockDevice, DeviceError, SECTOR_SIZE};
+use bitflags::bitflags;
 use virtio_drivers::Error;
-use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
+use virtio_drivers::queue::VirtQueue;
+use virtio_drivers::transport::Transport;
 
+use crate::devices::setup;
 use crate::virtio::hal::{KernelHal, PIECE_SIZE, prepare};
 use crate::virtio::{self, OwnTransport};
 
-/// The number of polls for an answer before the device is given up: ten seconds and more.
-const SPIN_LIMIT: u64 = 1 << 31;
+/// The number of the queue, and its size: there is one request, of three pieces.
+const QUEUE: u16 = 0;
+const QUEUE_SIZE: usize = 4;
+
+/// The time after which the device is given up that does not answer.
+const PATIENCE: Patience = Patience { limit: 10 * setup::PATIENCE.limit, ..setup::PATIENCE };
 
 /// The most sectors of one request.
 const PIECE_SECTORS: u64 = (PIECE_SIZE / SECTOR_SIZE) as u64;
@@ -18,92 +27,147 @@ const PIECE_SECTORS: u64 = (PIECE_SIZE / SECTOR_SIZE) as u64;
 /// The pieces of one request: the header, the data, the status.
 const PIECES: usize = 3;
 
+/// The types of requests (5.2.6).
+const IN: u32 = 0;
+const OUT: u32 = 1;
+const FLUSH: u32 = 4;
+
+/// The status of a request before the device writes it: none that means anything.
+const NO_STATUS: u8 = u8::MAX;
+
+/// The places of the capacity's halves in the configuration (5.2.4).
+const CAPACITY: usize = 0;
+
+bitflags! {
+    /// The features of the device that are used.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Features: u64 {
+        const READ_ONLY = 1 << 5;
+        const FLUSH = 1 << 9;
+        const VERSION_1 = 1 << 32;
+    }
+}
+
 /// The device.
 pub struct VirtioDisk {
-    device: VirtIOBlk<KernelHal, OwnTransport>,
-    /// Whether the device once failed to answer. That request may still be running.
+    transport: OwnTransport,
+    queue: VirtQueue<KernelHal, QUEUE_SIZE>,
+    features: Features,
+    /// The number of sectors.
+    capacity: u64,
+    /// Whether the device once failed to answer, or broke the rules. A request may still be running.
     lost: bool,
+}
+
+/// The data of a request.
+enum Data<'data> {
+    None,
+    Read(&'data mut [u8]),
+    Write(&'data [u8]),
 }
 
 impl VirtioDisk {
     /// Starts the device.
-    pub fn new(transport: OwnTransport) -> Result<VirtioDisk, Error> {
+    pub fn new(mut transport: OwnTransport) -> Result<VirtioDisk, Error> {
         if !prepare(PIECES) {
             return Err(Error::DmaError);
         }
-        Ok(VirtioDisk { device: VirtIOBlk::new(transport)?, lost: false })
+        let features = transport.begin_init(Features::all());
+        let capacity = transport.read_consistent(|| {
+            let low: u32 = transport.read_config_space(CAPACITY)?;
+            let high: u32 = transport.read_config_space(CAPACITY + 4)?;
+            Ok(u64::from(low) | u64::from(high) << 32)
+        })?;
+        let queue = VirtQueue::new(&mut transport, QUEUE, false, false)?;
+        transport.finish_init();
+        Ok(VirtioDisk { transport, queue, features, capacity, lost: false })
     }
 
-    fn read_piece(&mut self, first: u64, into: &mut [u8]) -> Result<(), DeviceError> {
-        let sector = self.check(first, into.len())?;
-        let (mut request, mut answer) = (BlkReq::default(), BlkResp::default());
-        // SAFETY: none of the three is accessed before the request is complete. If it never completes, the device
-        // still has only the frames that `KernelHal::share` copied them to.
-        let token = unsafe { self.device.read_blocks_nb(sector, &mut request, into, &mut answer) };
-        self.wait(token.map_err(reason)?)?;
-        // SAFETY: these are the three buffers of this token, which `wait` saw returned.
-        let done = unsafe { self.device.complete_read_blocks(token.map_err(reason)?, &request, into, &mut answer) };
-        done.map_err(reason)
-    }
-
-    fn write_piece(&mut self, first: u64, from: &[u8]) -> Result<(), DeviceError> {
-        let sector = self.check(first, from.len())?;
-        if self.device.readonly() {
-            return Err(DeviceError::READ_ONLY);
-        }
-        let (mut request, mut answer) = (BlkReq::default(), BlkResp::default());
-        // SAFETY: as above.
-        let token = unsafe { self.device.write_blocks_nb(sector, &mut request, from, &mut answer) };
-        self.wait(token.map_err(reason)?)?;
-        // SAFETY: as above.
-        let done = unsafe { self.device.complete_write_blocks(token.map_err(reason)?, &request, from, &mut answer) };
-        done.map_err(reason)
-    }
-
-    /// Returns the first sector as the driver wants it, if the sectors exist and the device still answers.
-    fn check(&self, first: u64, length: usize) -> Result<usize, DeviceError> {
-        let end = first.checked_add((length / SECTOR_SIZE) as u64);
+    /// Does a request, and waits for its answer.
+    fn request(&mut self, kind: u32, sector: u64, data: Data<'_>) -> Result<(), DeviceError> {
         if self.lost {
             return Err(LOST);
         }
-        if length == 0 || end.is_none_or(|end| end > self.device.capacity()) {
-            return Err(DeviceError { reason: "it has no such sectors" });
+        let mut header = [0; 16];
+        header[..4].copy_from_slice(&kind.to_le_bytes());
+        header[8..].copy_from_slice(&sector.to_le_bytes());
+        let mut status = [NO_STATUS];
+        // Until it has answered.
+        self.lost = true;
+        match data {
+            Data::None => self.exchange(&[&header], &mut [&mut status]),
+            Data::Read(into) => self.exchange(&[&header], &mut [into, &mut status]),
+            Data::Write(from) => self.exchange(&[&header, from], &mut [&mut status]),
+        }?;
+        self.lost = false;
+        match status {
+            [0] => Ok(()),
+            [1] => Err(reason(Error::IoError)),
+            [2] => Err(reason(Error::Unsupported)),
+            _ => Err(DeviceError { reason: "its answer means nothing" }),
         }
-        usize::try_from(first).map_err(|_| DeviceError { reason: "it has no such sectors" })
     }
 
-    /// Waits for the answer to the only running request.
-    fn wait(&mut self, token: u16) -> Result<(), DeviceError> {
-        for _ in 0..SPIN_LIMIT {
-            if self.device.peek_used() == Some(token) {
-                return Ok(());
-            }
-            spin_loop();
+    /// Gives the device the pieces of a request, and waits until it is done with them.
+    fn exchange<'a>(&mut self, inputs: &'a [&'a [u8]], outputs: &'a mut [&'a mut [u8]]) -> Result<(), DeviceError> {
+        // SAFETY: none of them is accessed before the request is complete. If it never completes, the device still has only the
+        // frames that `KernelHal::share` copied them to.
+        let token = unsafe { self.queue.add(inputs, outputs) }.map_err(reason)?;
+        if self.queue.should_notify() {
+            self.transport.notify(QUEUE);
         }
-        self.lost = true;
-        Err(LOST)
+        PATIENCE.wait(|| (self.queue.peek_used() == Some(token)).then_some(())).ok_or(LOST)?;
+        // SAFETY: these are the buffers of this token, which was just seen returned.
+        unsafe { self.queue.pop_used(token, inputs, outputs) }.map(|_| ()).map_err(reason)
+    }
+
+    /// Checks that the sectors exist.
+    fn check(&self, first: u64, length: usize) -> Result<(), DeviceError> {
+        let end = first.checked_add((length / SECTOR_SIZE) as u64);
+        if length == 0 || end.is_none_or(|end| end > self.capacity) {
+            return Err(DeviceError { reason: "it has no such sectors" });
+        }
+        Ok(())
     }
 }
 
 impl BlockDevice for VirtioDisk {
     fn sectors(&self) -> u64 {
-        self.device.capacity()
+        self.capacity
     }
 
     fn read(&mut self, first: u64, into: &mut [u8]) -> Result<(), DeviceError> {
-        let firsts = (0..).map(|piece| first.saturating_add(piece * PIECE_SECTORS));
-        firsts.zip(into.chunks_mut(PIECE_SIZE)).try_for_each(|(first, piece)| self.read_piece(first, piece))
+        for (first, piece) in firsts(first).zip(into.chunks_mut(PIECE_SIZE)) {
+            self.check(first, piece.len())?;
+            self.request(IN, first, Data::Read(piece))?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, first: u64, from: &[u8]) -> Result<(), DeviceError> {
-        let firsts = (0..).map(|piece| first.saturating_add(piece * PIECE_SECTORS));
-        firsts.zip(from.chunks(PIECE_SIZE)).try_for_each(|(first, piece)| self.write_piece(first, piece))
+        for (first, piece) in firsts(first).zip(from.chunks(PIECE_SIZE)) {
+            self.check(first, piece.len())?;
+            if self.features.contains(Features::READ_ONLY) {
+                return Err(DeviceError::READ_ONLY);
+            }
+            self.request(OUT, first, Data::Write(piece))?;
+        }
+        Ok(())
     }
 
-    /// The driver waits for this one without a limit. A device that can't flush stores all data at once.
+    /// A device that can't flush stores all data at once.
     fn flush(&mut self) -> Result<(), DeviceError> {
-        if self.lost { Err(LOST) } else { self.device.flush().map_err(reason) }
+        match self.features.contains(Features::FLUSH) {
+            true => self.request(FLUSH, 0, Data::None),
+            false if self.lost => Err(LOST),
+            false => Ok(()),
+        }
     }
+}
+
+/// Returns the first sectors of the pieces from a sector on.
+fn firsts(first: u64) -> impl Iterator<Item = u64> {
+    (0..).map(move |piece| first.saturating_add(piece * PIECE_SECTORS))
 }
 
 /// The error of a device that does not answer.

@@ -9,8 +9,8 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::hint::spin_loop;
 
+use bareflow_devices::Patience;
 use bitflags::bitflags;
 use virtio_drivers::Error;
 use virtio_drivers::queue::VirtQueue;
@@ -18,6 +18,7 @@ use virtio_drivers::transport::{DeviceType, Transport};
 
 use super::hal::{KernelHal, PIECE_SIZE, prepare};
 use super::{OwnTransport, TransportError, find, reason};
+use crate::devices::setup;
 
 /// The queues of port 0 and of port 1: what is received, and what is transmitted.
 const PORT_QUEUES: [[u16; 2]; 2] = [[0, 1], [4, 5]];
@@ -32,8 +33,8 @@ const CONTROL_MESSAGES: [[u8; 8]; 3] = [[0, 0, 0, 0, 0, 0, 1, 0], [1, 0, 0, 0, 3
 /// The size of a queue, in requests.
 const QUEUE_SIZE: usize = 2;
 
-/// The number of polls for a piece before the device is given up: ten seconds and more.
-const PATIENCE: u64 = 1 << 31;
+/// The time after which the device is given up that does not take a piece.
+const PATIENCE: Patience = Patience { limit: 10 * setup::PATIENCE.limit, ..setup::PATIENCE };
 
 bitflags! {
     /// The features of the device that are used.
@@ -114,8 +115,9 @@ impl Channel {
         self.token = None;
         // SAFETY: this is the page of this token, which was just seen returned.
         let length = unsafe { self.receive.pop_used(token, &[], &mut [&mut self.page]) };
-        let came = length.ok().and_then(|length| self.page.get(..usize::try_from(length).ok()?));
-        take(came.unwrap_or_default());
+        // One that says something else now still has the page: it gets no other one.
+        let Ok(length) = length else { return };
+        take(self.page.get(..length as usize).unwrap_or_default());
         // The queue has room, since its only request was just removed.
         let _ = self.ask();
     }
@@ -145,13 +147,7 @@ fn transmit_piece(
     if queue.should_notify() {
         transport.notify(number);
     }
-    let taken = (0..PATIENCE).any(|_| {
-        spin_loop();
-        queue.peek_used() == Some(token)
-    });
-    if !taken {
-        return Err(Error::NotReady);
-    }
+    PATIENCE.wait(|| (queue.peek_used() == Some(token)).then_some(())).ok_or(Error::NotReady)?;
     // SAFETY: this is the piece of this token, which was just seen returned.
     unsafe { queue.pop_used(token, &[piece], &mut []) }.map(|_| ())
 }

@@ -10,7 +10,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 use x86_64::structures::paging::PhysFrame;
 
-use crate::devices::window;
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::{frames, physical};
 
@@ -49,8 +48,7 @@ pub fn prepare(count: usize) -> bool {
 /// The kernel's memory, in the form that the driver requires.
 pub struct KernelHal;
 
-// SAFETY: `dma_alloc` returns frames that belong to no one else, zeroed and mapped contiguously by the physical map;
-// registers were mapped by `window`, only for the driver.
+// SAFETY: `dma_alloc` returns frames that belong to no one else, zeroed and mapped contiguously by the physical map.
 unsafe impl Hal for KernelHal {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let wanted = pages as u64 * PAGE_SIZE;
@@ -69,16 +67,15 @@ unsafe impl Hal for KernelHal {
         (start, NonNull::new(address).unwrap_or(NonNull::dangling()))
     }
 
-    unsafe fn dma_dealloc(paddr: PhysAddr, _: NonNull<u8>, pages: usize) -> i32 {
-        release(paddr, pages as u64 * PAGE_SIZE);
+    /// Frees nothing: the device has the addresses, and may not have ended its reset. Queues are dropped when a device does not
+    /// start, once.
+    unsafe fn dma_dealloc(_: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
         0
     }
 
-    unsafe fn mmio_phys_to_virt(paddr: PhysAddr, size: usize) -> NonNull<u8> {
-        // `pci::find` has mapped all ranges of the device and refused capabilities whose end overflows.
-        // `PciTransport` checks that the rest lie in their range before it calls this (`get_bar_region`).
-        // `MmioTransport` never calls it.
-        window::find(paddr, size as u64).expect("registers outside the ranges that the device has")
+    /// Maps nothing. Only the crate's transport for PCI calls this, which is not used.
+    unsafe fn mmio_phys_to_virt(_: PhysAddr, _: usize) -> NonNull<u8> {
+        NonNull::dangling()
     }
 
     unsafe fn share(buffer: NonNull<[u8]>, direction: BufferDirection) -> PhysAddr {

@@ -1,8 +1,8 @@
 //! The devices of QEMU's microvm, which has no bus: each has a fixed range of registers, whether a device is attached
 //! or not (QEMU's `include/hw/i386/microvm.h`).
 
+use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
-use virtio_drivers::transport::{DeviceType, SomeTransport};
 
 use super::TransportError;
 use crate::devices::window;
@@ -16,7 +16,7 @@ const COUNT: u64 = 24;
 const DEVICE_ID: usize = 8;
 
 /// Returns the first device of type `device_type`.
-pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, TransportError> {
+pub fn find(device_type: DeviceType) -> Result<Option<MmioTransport<'static>>, TransportError> {
     // SAFETY: microvm has nothing else there.
     unsafe { window::map(START, COUNT * SIZE) }?;
     for index in 0..COUNT {
@@ -32,7 +32,7 @@ pub fn find(device_type: DeviceType) -> Result<Option<SomeTransport<'static>>, T
         // first bytes are not those of a virtio device, which is checked before anything is written.
         let transport = unsafe { MmioTransport::new(header.cast::<VirtIOHeader>(), SIZE as usize) };
         if let Ok(transport) = transport {
-            return Ok(Some(transport.into()));
+            return Ok(Some(transport));
         }
     }
     Ok(None)

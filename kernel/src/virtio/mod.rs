@@ -1,6 +1,6 @@
-//! The virtio devices that the kernel drives itself (OASIS, Virtual I/O Device 1.1): discovery (`pci`, `mmio`), what they agree on (`transport`), the memory
-//! that they share with their drivers (`hal`), and the channel to the host (`channel`). They use no interrupts: the kernel
-//! polls.
+//! The virtio devices that the kernel drives itself (OASIS, Virtual I/O Device 1.2): discovery (`pci`, `mmio`), their registers
+//! (`transport`), the memory that they share with their drivers (`hal`), and the channel to the host (`channel`). They use no
+//! interrupts: the kernel polls.
 
 pub mod channel;
 pub mod hal;
@@ -10,11 +10,10 @@ mod transport;
 
 use bareflow_devices::iommu::IommuError;
 use bareflow_devices::pci::BarError;
-use bareflow_devices::virtio::StructureError;
 use virtio_drivers::transport::DeviceType;
-use virtio_drivers::transport::pci::VirtioPciError;
 
 pub use self::transport::OwnTransport;
+use crate::devices::setup::Problem;
 use crate::devices::{ports, window};
 
 /// Finds the first device of type `device_type`: on a PCI bus, or, on a machine without one, among microvm's devices.
@@ -22,11 +21,10 @@ use crate::devices::{ports, window};
 /// # Errors
 /// When its registers can't be used.
 pub fn find(device_type: DeviceType) -> Result<Option<OwnTransport>, TransportError> {
-    let found = match ports::root() {
-        Some(root) => pci::find(root, device_type),
-        None => mmio::find(device_type),
-    };
-    Ok(found?.map(OwnTransport))
+    match ports::root() {
+        Some(root) => Ok(pci::find(root, device_type)?.map(OwnTransport::Pci)),
+        None => Ok(mmio::find(device_type)?.map(OwnTransport::Mmio)),
+    }
 }
 
 /// The reason why a device's registers can't be used.
@@ -38,15 +36,12 @@ pub enum TransportError {
     /// The registers can't be, or have no address.
     #[error("the device: {0}")]
     Registers(#[from] BarError),
-    /// The structures are not those of a virtio device.
+    /// The registers are not those of a virtio device, or it does not end its reset.
     #[error("the device: {0}")]
-    Structures(#[from] StructureError),
+    Device(#[from] Problem),
     /// The IOMMU does not let the device use memory.
     #[error("the device: {0}")]
     Iommu(#[from] IommuError),
-    /// The device is not a virtio device of version 1.
-    #[error("the device's registers: {0} Expected virtio 1.0; attach it as `virtio-...-pci`")]
-    Transport(VirtioPciError),
 }
 
 /// Returns a driver's error as a static text.

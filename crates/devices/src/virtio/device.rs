@@ -10,17 +10,17 @@ use crate::registers::{Part, Registers};
 /// The offsets of the common configuration (4.1.4.3).
 const DEVICE_FEATURES_SELECT: u64 = 0;
 const DEVICE_FEATURES: u64 = 4;
-const DRIVER_FEATURES_SELECT: u64 = 8;
-const DRIVER_FEATURES: u64 = 12;
+pub(super) const DRIVER_FEATURES_SELECT: u64 = 8;
+pub(super) const DRIVER_FEATURES: u64 = 12;
 const CONFIG_VECTOR: u64 = 16;
-const STATUS: u64 = 20;
-const GENERATION: u64 = 21;
-const QUEUE_SELECT: u64 = 22;
-const QUEUE_SIZE: u64 = 24;
+pub(super) const STATUS: u64 = 20;
+pub(super) const GENERATION: u64 = 21;
+pub(super) const QUEUE_SELECT: u64 = 22;
+pub(super) const QUEUE_SIZE: u64 = 24;
 const QUEUE_VECTOR: u64 = 26;
-const QUEUE_ENABLE: u64 = 28;
+pub(super) const QUEUE_ENABLE: u64 = 28;
 const QUEUE_NOTIFY: u64 = 30;
-const QUEUE_ADDRESSES: [u64; 3] = [32, 40, 48];
+pub(super) const QUEUE_ADDRESSES: [u64; 3] = [32, 40, 48];
 
 /// The bits of the status (2.1).
 const ACKNOWLEDGE: u8 = 1;
@@ -36,10 +36,10 @@ const RESERVED: u64 = ((1 << 50) - 1) & !((1 << 24) - 1);
 
 /// Those that the device must have, and those that are taken if it has them: addresses of an IOMMU's.
 const VERSION_1: u64 = 1 << 32;
-const ACCESS_PLATFORM: u64 = 1 << 33;
+pub(super) const ACCESS_PLATFORM: u64 = 1 << 33;
 
 /// The number of reads after which a device is given up whose configuration changes all the time.
-const TRIES: u32 = 100;
+pub(super) const TRIES: u32 = 100;
 
 /// The state of the setting up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +66,10 @@ impl From<Lost> for DeviceError {
 /// A device, by its registers.
 #[derive(Debug)]
 pub struct VirtioDevice<R> {
-    common: Part<R>,
+    pub(super) common: Part<R>,
     notify: Part<R>,
     notify_distance: u32,
-    config: Option<Part<R>>,
+    pub(super) config: Option<Part<R>>,
     patience: Patience,
     /// The number of the interrupt, of changes of the configuration and of all queues; `NO_VECTOR` for none.
     vector: u16,
@@ -126,6 +126,11 @@ impl<R: Registers> VirtioDevice<R> {
     /// Returns the features that the device offers.
     fn offered(&self) -> u64 {
         self.common.write_u8(STATUS, ACKNOWLEDGE | DRIVER);
+        self.read_features()
+    }
+
+    /// Reads the features that the device offers.
+    pub(super) fn read_features(&self) -> u64 {
         let half = |number: u32| {
             self.common.write_u32(DEVICE_FEATURES_SELECT, number);
             u64::from(self.common.read_u32(DEVICE_FEATURES))
@@ -180,11 +185,7 @@ impl<R: Registers> VirtioDevice<R> {
     /// # Errors
     /// The device does not take the vector, or has no place for notifications.
     pub fn set_queue(&mut self, queue: u16, size: u16, page: &SharedPage<QueuePage>) -> Result<u64, DeviceError> {
-        self.common.write_u16(QUEUE_SELECT, queue);
-        let notify = u64::from(self.common.read_u16(QUEUE_NOTIFY)) * u64::from(self.notify_distance);
-        if notify + 2 > self.notify.length() || !notify.is_multiple_of(2) {
-            return Err(DeviceError::BadDevice);
-        }
+        let notify = self.notify_place(queue)?;
         self.common.write_u16(QUEUE_SIZE, size);
         for (register, offset) in QUEUE_ADDRESSES.into_iter().zip(QueuePage::PARTS) {
             let address = page.address() + offset;
@@ -193,6 +194,16 @@ impl<R: Registers> VirtioDevice<R> {
         }
         self.set_vector(QUEUE_VECTOR)?;
         self.common.write_u16(QUEUE_ENABLE, 1);
+        Ok(notify)
+    }
+
+    /// Selects a queue, and returns the place of its notifications.
+    pub(super) fn notify_place(&self, queue: u16) -> Result<u64, DeviceError> {
+        self.common.write_u16(QUEUE_SELECT, queue);
+        let notify = u64::from(self.common.read_u16(QUEUE_NOTIFY)) * u64::from(self.notify_distance);
+        if notify + 2 > self.notify.length() || !notify.is_multiple_of(2) {
+            return Err(DeviceError::BadDevice);
+        }
         Ok(notify)
     }
 
@@ -272,7 +283,7 @@ impl<R: Registers> VirtioDevice<R> {
 }
 
 /// Reads a field.
-fn read_field<R: Registers>(config: &Part<R>, offset: u64, into: &mut [u8]) {
+pub(super) fn read_field<R: Registers>(config: &Part<R>, offset: u64, into: &mut [u8]) {
     match (into.len(), offset % 4) {
         (2, 0 | 2) => into.copy_from_slice(&config.read_u16(offset).to_le_bytes()),
         (4 | 8, 0) => {
@@ -285,4 +296,4 @@ fn read_field<R: Registers>(config: &Part<R>, offset: u64, into: &mut [u8]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

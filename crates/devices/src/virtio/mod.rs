@@ -1,5 +1,6 @@
 //! Virtio devices (OASIS, Virtual I/O Device 1.2): where a function on PCI has their registers (`structures`), the registers
-//! themselves (`device`), the queues, which the kernel alone writes (`queue`, `page`), and memory for both (`shared`).
+//! themselves (`device`), the queues, which the kernel alone writes (`queue`, `page`), memory for both (`shared`), and devices that the
+//! kernel drives by another crate (`transport`).
 
 mod device;
 mod page;
@@ -8,6 +9,7 @@ mod shared;
 mod structures;
 #[cfg(test)]
 pub(crate) mod testing;
+mod transport;
 
 pub use device::{Lost, Setup, VirtioDevice};
 pub use page::{MAX_QUEUE_SIZE, QueuePage};
@@ -15,6 +17,7 @@ pub(crate) use queue::Piece;
 pub use queue::{Broken, Done, Queue};
 pub use shared::{DevicePages, SharedPage};
 pub use structures::{Structure, StructureError, Structures};
+pub use transport::OwnDevice;
 
 /// The types whose requests carry no addresses: what such a device reaches is what its queues say. A graphics card, a
 /// balloon, or an IOMMU takes addresses of memory in its requests, too.

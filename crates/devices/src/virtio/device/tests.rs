@@ -12,23 +12,23 @@ const CONFIG: u64 = 0x200;
 const LENGTH: u64 = 0x240;
 
 /// The registers of a device that does as it is told, and says what the test wants.
-struct Fake {
-    registers: RefCell<Vec<u8>>,
-    features: Cell<u64>,
+pub struct Fake {
+    pub registers: RefCell<Vec<u8>>,
+    pub features: Cell<u64>,
     /// The bits of the status that it never sets, and those that it never clears.
-    never: Cell<u8>,
-    always: Cell<u8>,
+    pub never: Cell<u8>,
+    pub always: Cell<u8>,
     /// The reads of a status that it takes to end a reset.
-    slow: Cell<u32>,
+    pub slow: Cell<u32>,
     /// Whether each look at its configuration finds another one.
-    changes: Cell<bool>,
+    pub changes: Cell<bool>,
     /// The notifications, and the reads of its configuration by place and width.
-    notified: RefCell<Vec<(u64, u16)>>,
-    reads: RefCell<Vec<(u64, u64)>>,
+    pub notified: RefCell<Vec<(u64, u16)>>,
+    pub reads: RefCell<Vec<(u64, u64)>>,
 }
 
 impl Fake {
-    fn word<const N: usize>(&self, offset: u64) -> [u8; N] {
+    pub fn word<const N: usize>(&self, offset: u64) -> [u8; N] {
         let start = offset as usize;
         if let Some(place) = offset.checked_sub(CONFIG) {
             self.reads.borrow_mut().push((place, N as u64));
@@ -36,7 +36,7 @@ impl Fake {
         self.registers.borrow()[start..start + N].try_into().unwrap()
     }
 
-    fn set(&self, offset: u64, bytes: &[u8]) {
+    pub fn set(&self, offset: u64, bytes: &[u8]) {
         let start = offset as usize;
         self.registers.borrow_mut()[start..start + bytes.len()].copy_from_slice(bytes);
     }
@@ -88,7 +88,7 @@ impl Registers for &'static Fake {
 }
 
 /// A device of version 1 with a queue of 64, whose notifications are at 8.
-fn fake() -> &'static Fake {
+pub fn fake() -> &'static Fake {
     let fake = Fake {
         registers: RefCell::new(vec![0; LENGTH as usize]),
         features: Cell::new(VERSION_1 | 0x21),
@@ -105,7 +105,7 @@ fn fake() -> &'static Fake {
     alloc::boxed::Box::leak(alloc::boxed::Box::new(fake))
 }
 
-fn take_over(fake: &'static Fake) -> Result<VirtioDevice<&'static Fake>, Lost> {
+pub fn take_over(fake: &'static Fake) -> Result<VirtioDevice<&'static Fake>, Lost> {
     let part = |start, length| Part::new(fake, start, length).unwrap();
     VirtioDevice::new(part(0, 0x100), (part(NOTIFY, 0x100), 4), Some(part(CONFIG, 0x40)), PATIENCE)
 }
