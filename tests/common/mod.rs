@@ -74,6 +74,8 @@ pub fn test_blob(name: &str) -> PathBuf {
             "slow",
             "sluggish",
             "stray",
+            "tcp-echo",
+            "tcp-source",
             "vectors",
             "watch",
         ] {

@@ -1,0 +1,217 @@
+//! TCP over IPv4: smoltcp on a network card, for whoever uses the interface `tcp`.
+//!
+//! ```text
+//! lib.rs        the module: its settings, its events
+//! server.rs     the interface
+//! link.rs       the card's end: frames in shared memory
+//! port.rs       the card, as smoltcp sees it
+//! sequence.rs   sequence numbers that no one can guess
+//! stack/        the stack, with listeners and connections of several callers
+//! ```
+
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod link;
+mod port;
+mod sequence;
+mod server;
+mod stack;
+
+use bareflow_abi::parameters::Text;
+use bareflow_abi::{CallError, Context, Failure, module, parameters, state};
+use bareflow_events::Events;
+use bareflow_nic::{Nic, NicError};
+use bareflow_random::Random;
+use bareflow_regions::Regions;
+use bareflow_tcp::Tcp;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::Ipv4Address;
+use spinning_top::Spinlock;
+
+use crate::link::Link;
+use crate::port::NoCard;
+use crate::stack::{LISTENERS, MOST_CONNECTIONS, Setup, Stack};
+
+/// The time between two polls while there is no card.
+const WITHOUT_CARD: Duration = Duration::from_millis(100);
+
+/// The exchanges with the card at each event.
+const ROUNDS: usize = 2;
+
+parameters! {
+    /// The settings.
+    pub struct Settings {
+        /// The address, of IPv4; by default that on QEMU's user network.
+        pub address: Text<15> = Text::new("10.0.2.15"),
+        /// The length of the network's prefix, in bits.
+        #[range(1..=30)]
+        pub prefix: u8 = 24,
+        /// The way to other networks; "none" if there is none.
+        pub gateway: Text<15> = Text::new("10.0.2.2"),
+        /// The most connections at a time.
+        #[range(2..=128)]
+        pub connections: u32 = 32,
+        /// The size of the buffer in which a connection receives, in KiB.
+        #[range(2..=1024)]
+        pub receive_kib: u32 = 64,
+        /// The size of the buffer from which a connection sends, in KiB.
+        #[range(2..=1024)]
+        pub send_kib: u32 = 64,
+    }
+}
+
+state! {
+    /// What outlasts a reload.
+    pub struct Kept {
+        /// The number that a listener or a connection gets next.
+        pub next_number: u32 = 1,
+        /// The listeners: number, owner, port and backlog.
+        pub listeners: [[u32; 4]; LISTENERS] = [[0; 4]; LISTENERS],
+        /// The connections: number and owner.
+        pub connections: [[u32; 2]; MOST_CONNECTIONS] = [[0; 2]; MOST_CONNECTIONS],
+    }
+}
+
+module!(
+    parameters = Settings,
+    state = Kept,
+    imports = { nic: Nic, regions: Regions, random: Random, events: Events },
+    exports = [Tcp, card_starts],
+    provider = Server,
+    timers = { on_timer: 0 },
+    subscriptions = { on_received: "virtio-net.received" },
+    notifications = [ready],
+    init = begin,
+);
+
+/// All that lives from call to call, and ends with the image.
+struct Living {
+    stack: Option<Stack>,
+    link: Link,
+    /// Whether the timer is due at once.
+    is_armed: bool,
+}
+
+static LIVING: Spinlock<Living> = Spinlock::new(Living { stack: None, link: Link::new(), is_armed: false });
+
+/// Makes the stack. Refuses settings that can't be.
+fn begin(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
+    let Some(setup) = setup(&with) else {
+        context.log("tcpip: an address or the gateway is not that of a single host, or there is no random number");
+        return -1;
+    };
+    let Some(stack) = Stack::new(setup, kept) else {
+        context.log("tcpip: the heap has no room for so many connections with such buffers");
+        return -2;
+    };
+    let mut living = LIVING.lock();
+    living.stack = Some(stack);
+    living.is_armed = true;
+    with.events.after(Event::ON_TIMER, 0).map_or(-3, |()| 0)
+}
+
+fn setup(with: &Imports<'_>) -> Option<Setup> {
+    let settings = Settings::get();
+    let host = |text: &str| text.parse::<Ipv4Address>().ok().filter(|address| is_host(*address));
+    let gateway = match settings.gateway.as_str() {
+        "none" => None,
+        text => Some(host(text)?),
+    };
+    let mut secret = [0; 3];
+    for number in &mut secret {
+        *number = with.random.next_u64().ok()?;
+    }
+    Some(Setup {
+        address: host(settings.address.as_str())?,
+        prefix: settings.prefix,
+        gateway,
+        connections: settings.connections as usize,
+        receive_bytes: settings.receive_kib as usize * 1024,
+        send_bytes: settings.send_kib as usize * 1024,
+        secret,
+    })
+}
+
+fn is_host(address: Ipv4Address) -> bool {
+    !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast() && !address.is_loopback()
+}
+
+fn on_timer(_: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
+    LIVING.lock().is_armed = false;
+    serve(kept, &mut with)
+}
+
+fn on_received(_: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
+    serve(kept, &mut with)
+}
+
+/// Writes how often the card was set up.
+fn card_starts(context: &mut Context<'_>) -> i32 {
+    context.write(&LIVING.lock().link.starts.to_le_bytes());
+    0
+}
+
+/// Receives and sends what there is. Returns 0, or the negative number of an error of the card's, of which it knows no more.
+fn serve(kept: &mut Kept, with: &mut Imports<'_>) -> i32 {
+    let living = &mut *LIVING.lock();
+    let Living { stack: Some(stack), link, is_armed } = living else { return 0 };
+    let Ok(now) = with.events.now() else { return 0 };
+    let now = Instant::from_micros(now as i64);
+    let (mut next, mut error) = (None, 0);
+    for _ in 0..ROUNDS {
+        let exchanged = match exchange(stack, link, with, now) {
+            // The driver has lost what it knew: the second time it is another one.
+            Err(NicError::Call(CallError::Restarted)) => {
+                link.lose();
+                exchange(stack, link, with, now)
+            }
+            exchanged => exchanged,
+        };
+        next = exchanged.unwrap_or_else(|failed| {
+            error = -(failed.number() as i32);
+            link.lose();
+            stack.poll(now, &mut NoCard)
+        });
+        if next != Some(Duration::ZERO) {
+            break;
+        }
+    }
+    stack.keep(kept);
+    if stack.take_news() {
+        // There may be no one to tell.
+        _ = with.events.notify(Notification::READY);
+    }
+    let next = if link.is_up() { next } else { next.map(|delay| delay.max(WITHOUT_CARD)) };
+    match next {
+        Some(delay) => {
+            *is_armed = delay == Duration::ZERO;
+            _ = with.events.after(Event::ON_TIMER, delay.total_micros());
+        }
+        None => _ = with.events.cancel(Event::ON_TIMER),
+    }
+    error
+}
+
+/// Lets the stack receive and send frames by the card once. Returns the time until that is to be done again.
+fn exchange(
+    stack: &mut Stack,
+    link: &mut Link,
+    with: &mut Imports<'_>,
+    now: Instant,
+) -> Result<Option<Duration>, NicError> {
+    if !link.is_up() {
+        let address = link.set_up(&mut with.nic, &mut with.regions)?;
+        if !stack.set_card(address) {
+            return Err(NicError::Failed);
+        }
+    }
+    let Some(came) = link.collect(&mut with.nic)? else { return Err(CallError::Restarted.into()) };
+    let view = with.regions.shared(link.region()).map_err(|_| NicError::BadRegion)?;
+    let mut batch = link.batch(view.bytes(), &came);
+    let next = stack.poll(now, &mut batch);
+    link.pass_on(&mut with.nic, batch.sent())?;
+    Ok(if came.is_full() { Some(Duration::ZERO) } else { next })
+}

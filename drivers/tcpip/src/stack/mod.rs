@@ -1,0 +1,228 @@
+//! The stack: smoltcp's, with a fixed number of connections, which belong to the callers that made them.
+//!
+//! ```text
+//! slots.rs      the sockets, and what each is used for
+//! listeners.rs  the listeners: one socket of each waits for the next connection
+//! calls.rs      what callers ask for
+//! ready.rs      what they are told of
+//! owners.rs     the callers that have something, and their end
+//! ```
+
+mod calls;
+mod listeners;
+mod owners;
+mod ready;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketSet};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address};
+
+use crate::Kept;
+use crate::port::{Card, Copies, NoCard, Port};
+use crate::sequence::Key;
+use listeners::Listener;
+use owners::Owners;
+use slots::Slot;
+
+/// The most listeners, and the most connections that the parameters may ask for.
+pub const LISTENERS: usize = 16;
+pub const MOST_CONNECTIONS: usize = 128;
+
+/// The frames that are received, and those that are sent, at most, at once.
+const BATCH: usize = 32;
+
+/// The least time after which the stack asks to be polled again when it could do nothing.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The settings of a stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// The address, and the length of its network's prefix.
+    pub address: Ipv4Address,
+    pub prefix: u8,
+    /// The way to other networks.
+    pub gateway: Option<Ipv4Address>,
+    /// The number of connections, and the sizes of the two buffers of each.
+    pub connections: usize,
+    pub receive_bytes: usize,
+    pub send_bytes: usize,
+    /// Numbers that no one can predict.
+    pub secret: [u64; 3],
+}
+
+/// A stack.
+pub struct Stack {
+    setup: Setup,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    slots: Vec<Slot>,
+    listeners: Vec<Listener>,
+    owners: Owners,
+    /// The connections of a stack that this one replaces, with their owners.
+    lost: Vec<(u32, u32)>,
+    /// The number that a listener or a connection gets next.
+    next_number: u32,
+    /// Counts what sockets were used for, so the oldest is known.
+    clock: u64,
+    /// The slot at which the next list of what is ready begins.
+    first_ready: usize,
+    /// Whether callers changed something since the last poll, and whether in what is kept.
+    is_due: bool,
+    is_changed: bool,
+    /// Whether there is something that callers were not told of.
+    is_news: bool,
+    copies: Box<Copies>,
+    key: Key,
+}
+
+impl Stack {
+    /// Makes a stack, with the listeners of one before. Returns `None` if there is no memory for it.
+    pub fn new(setup: Setup, kept: &Kept) -> Option<Stack> {
+        let placeholder = HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, 0]));
+        let mut config = Config::new(placeholder);
+        let [first, second, seed] = setup.secret;
+        config.random_seed = seed;
+        let (key, mut copies) = (Key([first, second]), Box::new(Copies::new()));
+        let mut port = Port { card: &mut NoCard, copies: &mut copies, key };
+        let mut interface = Interface::new(config, &mut port, Instant::ZERO);
+        interface.update_ip_addrs(|addresses| {
+            _ = addresses.push(IpCidr::new(setup.address.into(), setup.prefix));
+        });
+        if let Some(gateway) = setup.gateway {
+            interface.routes_mut().add_default_ipv4_route(gateway).ok()?;
+        }
+        let (sockets, slots) = slots::make(setup.connections, setup.receive_bytes, setup.send_bytes)?;
+        let mut stack = Stack {
+            setup,
+            interface,
+            sockets,
+            slots,
+            listeners: reserved(LISTENERS)?,
+            owners: Owners::new()?,
+            lost: reserved(MOST_CONNECTIONS)?,
+            next_number: kept.next_number.max(1),
+            clock: 0,
+            first_ready: 0,
+            is_due: true,
+            is_changed: true,
+            is_news: false,
+            copies,
+            key,
+        };
+        stack.take_over(kept);
+        Some(stack)
+    }
+
+    /// Sets the address of the card, which was started anew. Returns whether it is that of a single card.
+    pub fn set_card(&mut self, address: [u8; 6]) -> bool {
+        let address = EthernetAddress(address);
+        let is_one = address.is_unicast() && address.0 != [0; 6];
+        if is_one {
+            self.interface.set_hardware_addr(HardwareAddress::Ethernet(address));
+        }
+        is_one
+    }
+
+    /// Receives and sends up to a batch of frames. Returns the time until the next poll, unless a frame comes before.
+    pub fn poll(&mut self, now: Instant, card: &mut impl Card) -> Option<Duration> {
+        self.is_due = false;
+        self.replenish();
+        let mut is_cut = true;
+        for _ in 0..BATCH {
+            if self.receive_one(now, card) == PollIngressSingleResult::None {
+                is_cut = false;
+                break;
+            }
+            self.replenish();
+        }
+        let is_told = self.look_after_owners(now);
+        self.tidy(now);
+        self.replenish();
+        let mut is_idle = false;
+        for _ in 0..BATCH {
+            let mut port = Port { card, copies: &mut self.copies, key: self.key };
+            if self.interface.poll_egress(now, &mut port, &mut self.sockets) == PollResult::None {
+                is_idle = true;
+                break;
+            }
+        }
+        self.is_news |= self.find_news() | is_told;
+        if is_cut || !is_idle { Some(Duration::ZERO) } else { self.wanted(now) }
+    }
+
+    fn receive_one(&mut self, now: Instant, card: &mut impl Card) -> PollIngressSingleResult {
+        let mut port = Port { card, copies: &mut self.copies, key: self.key };
+        self.interface.poll_ingress_single(now, &mut port, &mut self.sockets)
+    }
+
+    /// Returns the time until something is to be done, which can't be at once, as all of that was.
+    fn wanted(&mut self, now: Instant) -> Option<Duration> {
+        let sockets = self.interface.poll_delay(now, &self.sockets);
+        let own = [self.owners.check_at(), self.leaving_until()].into_iter().flatten().min();
+        let own = own.map(|at| if at > now { at - now } else { Duration::ZERO });
+        [sockets, own].into_iter().flatten().min().map(|delay| delay.max(PAUSE))
+    }
+
+    /// Returns whether there is something that callers were not told of, and takes it as told.
+    pub fn take_news(&mut self) -> bool {
+        core::mem::take(&mut self.is_news)
+    }
+
+    /// Returns whether callers changed something since the last poll.
+    pub fn is_due(&self) -> bool {
+        self.is_due
+    }
+
+    /// Writes what another stack takes over, if that has changed.
+    pub fn keep(&mut self, kept: &mut Kept) {
+        if !core::mem::take(&mut self.is_changed) {
+            return;
+        }
+        kept.next_number = self.next_number;
+        kept.listeners = [[0; 4]; LISTENERS];
+        for (place, listener) in kept.listeners.iter_mut().zip(&self.listeners) {
+            *place = [listener.number, listener.owner, u32::from(listener.port), listener.backlog as u32];
+        }
+        kept.connections = [[0; 2]; MOST_CONNECTIONS];
+        let owned = self.slots.iter().filter(|slot| slot.number != 0).map(|slot| (slot.number, slot.owner));
+        for (place, (number, owner)) in kept.connections.iter_mut().zip(owned.chain(self.lost.iter().copied())) {
+            *place = [number, owner];
+        }
+    }
+
+    /// Takes over what another stack kept.
+    fn take_over(&mut self, kept: &Kept) {
+        for &[number, owner, port, backlog] in kept.listeners.iter().filter(|[number, ..]| *number != 0) {
+            if self.owners.admit(owner) {
+                let backlog = (backlog as usize).min(self.most_waiting());
+                self.listeners.push(Listener::new(number, owner, port as u16, backlog));
+            }
+        }
+        for &[number, owner] in kept.connections.iter().filter(|[number, _]| *number != 0) {
+            if self.owners.admit(owner) {
+                self.lost.push((number, owner));
+            }
+        }
+    }
+
+    /// Returns a number that was not in use before.
+    fn new_number(&mut self) -> u32 {
+        let number = self.next_number;
+        self.next_number = number.checked_add(1).unwrap_or(1);
+        self.is_changed = true;
+        number
+    }
+}
+
+/// Returns an empty list with room; `None` if there is no memory.
+fn reserved<T>(count: usize) -> Option<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(count).ok()?;
+    Some(list)
+}

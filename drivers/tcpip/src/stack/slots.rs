@@ -1,0 +1,182 @@
+//! The sockets, and what each is used for.
+
+use alloc::vec::Vec;
+
+use bareflow_tcp::Peer;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::time::{Duration, Instant};
+
+use super::{Stack, reserved};
+
+/// The time after which a connection ends whose other side does not answer, and that after which it is asked to.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// The time for which a connection that its owner has closed is still served.
+const LEAVE: Duration = Duration::from_secs(30);
+
+/// The use of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// None.
+    Free,
+    /// It waits at the listener of this number: for a connection, or with one to be accepted.
+    Waiting(u32),
+    /// It is a connection of its owner's.
+    Owned,
+    /// Its owner has forgotten it. It ends at the latest at this time; `None` until that is known.
+    Leaving(Option<Instant>),
+}
+
+/// A socket with its use.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    pub handle: SocketHandle,
+    pub usage: Use,
+    /// The number and the owner of the connection; 0 if it has none.
+    pub number: u32,
+    pub owner: u32,
+    /// The other side of the connection.
+    pub peer: Peer,
+    /// The place in the order in which sockets were used.
+    pub since: u64,
+    /// Whether the other side had taken the connection.
+    pub was_there: bool,
+    /// Whether the last send did not take all.
+    pub wants_room: bool,
+    /// Whether the end of what is received was passed on, and whether this side has finished.
+    pub is_read: bool,
+    pub is_finished: bool,
+    /// What of it was published.
+    pub told: u32,
+}
+
+impl Slot {
+    const fn new(handle: SocketHandle, usage: Use) -> Slot {
+        Slot {
+            handle,
+            usage,
+            number: 0,
+            owner: 0,
+            peer: Peer::new([0; 4], 0),
+            since: 0,
+            was_there: false,
+            wants_room: false,
+            is_read: false,
+            is_finished: false,
+            told: 0,
+        }
+    }
+}
+
+/// Makes sockets with their buffers; `None` if there is no memory.
+pub fn make(count: usize, receive_bytes: usize, send_bytes: usize) -> Option<(SocketSet<'static>, Vec<Slot>)> {
+    let mut sockets = SocketSet::new(reserved(count)?);
+    let mut slots = reserved(count)?;
+    for _ in 0..count {
+        let mut socket = Socket::new(buffer(receive_bytes)?, buffer(send_bytes)?);
+        socket.set_timeout(Some(TIMEOUT));
+        socket.set_keep_alive(Some(KEEP_ALIVE));
+        slots.push(Slot::new(sockets.add(socket), Use::Free));
+    }
+    Some((sockets, slots))
+}
+
+fn buffer(bytes: usize) -> Option<SocketBuffer<'static>> {
+    let mut room = reserved(bytes)?;
+    room.resize(bytes, 0);
+    Some(SocketBuffer::new(room))
+}
+
+/// Returns whether a connection is neither there yet nor has it ended.
+pub fn is_half_open(state: State) -> bool {
+    matches!(state, State::SynReceived)
+}
+
+impl Stack {
+    pub(super) fn socket(&mut self, slot: usize) -> &mut Socket<'static> {
+        self.sockets.get_mut(self.slots[slot].handle)
+    }
+
+    pub(super) fn state(&self, slot: usize) -> State {
+        self.sockets.get::<Socket<'_>>(self.slots[slot].handle).state()
+    }
+
+    /// Gives a socket another use.
+    pub(super) fn use_slot(&mut self, slot: usize, usage: Use) {
+        self.clock += 1;
+        let slot = &mut self.slots[slot];
+        self.is_changed |= slot.number != 0;
+        *slot = Slot { since: self.clock, ..Slot::new(slot.handle, usage) };
+    }
+
+    /// Returns a socket that can be used: a free one, or one with the oldest connection that is not there yet, or that has ended
+    /// on both sides.
+    pub(super) fn take_slot(&mut self) -> Option<usize> {
+        let free = self.slots.iter().position(|slot| slot.usage == Use::Free);
+        let half_open = || self.oldest(|usage, state| matches!(usage, Use::Waiting(_)) && is_half_open(state));
+        let ended = || self.oldest(|usage, state| matches!(usage, Use::Leaving(_)) && state == State::TimeWait);
+        let slot = free.or_else(half_open).or_else(ended)?;
+        self.socket(slot).abort();
+        Some(slot)
+    }
+
+    /// Returns the socket that has the oldest of some uses and states.
+    pub(super) fn oldest(&self, is_meant: impl Fn(Use, State) -> bool) -> Option<usize> {
+        let found = (0..self.slots.len()).filter(|&slot| is_meant(self.slots[slot].usage, self.state(slot)));
+        found.min_by_key(|&slot| self.slots[slot].since)
+    }
+
+    /// Forgets a connection. With a reset it ends at once, and without one when all is sent.
+    pub(super) fn leave(&mut self, slot: usize, with_reset: bool) {
+        match self.state(slot) {
+            // Both sides have finished.
+            State::TimeWait | State::LastAck | State::Closing => {}
+            State::Listen => self.socket(slot).close(),
+            _ if with_reset => self.socket(slot).abort(),
+            _ => self.socket(slot).close(),
+        }
+        self.use_slot(slot, Use::Leaving(None));
+        self.is_due = true;
+    }
+
+    /// Frees the sockets whose connections have ended.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        for slot in 0..self.slots.len() {
+            match self.slots[slot].usage {
+                Use::Free => {}
+                Use::Owned => {
+                    let state = self.state(slot);
+                    self.slots[slot].was_there |= !matches!(state, State::SynSent | State::SynReceived | State::Closed);
+                }
+                Use::Waiting(listener) => match self.state(slot) {
+                    State::Closed => self.leave(slot, true),
+                    // A reset made it listen again beside another one.
+                    State::Listen if self.open_slot(listener) != Some(slot) => self.leave(slot, true),
+                    _ => {}
+                },
+                Use::Leaving(None) => self.slots[slot].usage = Use::Leaving(Some(now + LEAVE)),
+                Use::Leaving(Some(until)) if now >= until => self.socket(slot).abort(),
+                Use::Leaving(Some(_)) => {}
+            }
+            if let Use::Leaving(_) = self.slots[slot].usage {
+                let socket = self.socket(slot);
+                while socket.recv(|bytes| (bytes.len(), bytes.len())).is_ok_and(|length| length > 0) {}
+                // While there is an address, a reset is to be sent.
+                if socket.state() == State::Closed && socket.remote_endpoint().is_none() {
+                    self.use_slot(slot, Use::Free);
+                }
+            }
+        }
+    }
+
+    /// Returns when the next connection is to be ended whose owner has closed it.
+    pub(super) fn leaving_until(&self) -> Option<Instant> {
+        let times = self.slots.iter().filter_map(|slot| match slot.usage {
+            Use::Leaving(until) => until,
+            _ => None,
+        });
+        times.min()
+    }
+}
