@@ -13,7 +13,7 @@ const NOTHING: TcpError = TcpError::NoSuchConnection;
 impl Server<'_> {
     /// Returns the number of the module that calls.
     fn caller(&self) -> u32 {
-        1
+        self.context.caller()
     }
 
     /// Does something for the caller, and has it go out soon.

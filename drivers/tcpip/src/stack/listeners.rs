@@ -1,13 +1,22 @@
 //! The listeners: one socket of each waits for the next connection, as long as there may be one more.
 //!
-//! If there may not, the oldest connection that is half open gives its socket to the next one. So as many connections as the
-//! backlog may be half open, and strangers that never answer hold up no one for longer than they keep asking.
+//! Besides those that wait to be accepted, as many as the backlog may be half open, for three seconds; the oldest of them gives
+//! its socket to the next one. So strangers that never answer hold up others only as long as more of them than the backlog ask
+//! within the time that a frame takes there and back.
 
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::IpListenEndpoint;
 
 use super::Stack;
 use super::slots::{Use, is_half_open};
+
+/// The connections that may be half open at any listener.
+const LEAST_HALF_OPEN: usize = 2;
+
+/// Returns whether a connection can be accepted.
+fn is_there(state: State) -> bool {
+    !matches!(state, State::Listen | State::SynReceived | State::Closed)
+}
 
 /// A listener.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +57,7 @@ impl Stack {
                 Some(slot) => {
                     // Its connection begins now.
                     self.clock += 1;
-                    self.slots[slot].since = self.clock;
+                    (self.slots[slot].since, self.slots[slot].used_at) = (self.clock, self.now);
                 }
                 None => {}
             }
@@ -63,23 +72,40 @@ impl Stack {
         }
     }
 
-    /// Returns a socket for the next connection at a listener, which it has ended; `None` if as many as may be wait to be accepted.
+    /// Returns a socket for the next connection at a listener, which it has ended; `None` if as many as may be wait to be
+    /// accepted, or if there is no socket.
     fn slot_for(&mut self, number: u32, backlog: usize) -> Option<usize> {
-        let own = Use::Waiting(number);
-        let waiting = self.slots.iter().filter(|slot| slot.usage == own).count();
-        if waiting < backlog {
+        let count = |is_meant: fn(State) -> bool| {
+            let own = |slot: &usize| self.slots[*slot].usage == Use::Waiting(number) && is_meant(self.state(*slot));
+            (0..self.slots.len()).filter(own).count()
+        };
+        if count(is_there) >= backlog {
+            return None;
+        }
+        if count(is_half_open) < backlog.max(LEAST_HALF_OPEN) {
             return self.take_slot();
         }
-        let oldest = self.oldest(|usage, state| usage == own && is_half_open(state))?;
+        let oldest = self.oldest(|usage, state| usage == Use::Waiting(number) && is_half_open(state))?;
         self.socket(oldest).abort();
         Some(oldest)
     }
 
     /// Returns the connection that has waited longest to be accepted.
     pub(super) fn first_waiting(&self, number: u32) -> Option<usize> {
-        self.oldest(|usage, state| {
-            usage == Use::Waiting(number) && !matches!(state, State::Listen | State::SynReceived | State::Closed)
-        })
+        self.oldest(|usage, state| usage == Use::Waiting(number) && is_there(state))
+    }
+
+    /// Has listeners wait for no one that have as many connections as may wait.
+    pub(super) fn close_full(&mut self) {
+        for index in 0..self.listeners.len() {
+            let Listener { number, backlog, open, .. } = self.listeners[index];
+            let is_own = |slot: &usize| self.slots[*slot].usage == Use::Waiting(number) && is_there(self.state(*slot));
+            let is_full = (0..self.slots.len()).filter(is_own).count() >= backlog;
+            if let Some(slot) = open.filter(|slot| is_full && self.state(*slot) == State::Listen) {
+                self.leave(slot, true);
+                self.listeners[index].open = None;
+            }
+        }
     }
 
     /// Ends a listener, and what waits there.

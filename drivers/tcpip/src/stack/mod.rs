@@ -68,8 +68,9 @@ pub struct Stack {
     lost: Vec<(u32, u32)>,
     /// The number that a listener or a connection gets next.
     next_number: u32,
-    /// Counts what sockets were used for, so the oldest is known.
+    /// Counts what sockets were used for, so the oldest is known, and the time of the last poll.
     clock: u64,
+    now: Instant,
     /// The slot at which the next list of what is ready begins.
     first_ready: usize,
     /// Whether callers changed something since the last poll, and whether in what is kept.
@@ -108,6 +109,7 @@ impl Stack {
             lost: reserved(MOST_CONNECTIONS)?,
             next_number: kept.next_number.max(1),
             clock: 0,
+            now: Instant::ZERO,
             first_ready: 0,
             is_due: true,
             is_changed: true,
@@ -131,7 +133,7 @@ impl Stack {
 
     /// Receives and sends up to a batch of frames. Returns the time until the next poll, unless a frame comes before.
     pub fn poll(&mut self, now: Instant, card: &mut impl Card) -> Option<Duration> {
-        self.is_due = false;
+        (self.is_due, self.now) = (false, now);
         self.replenish();
         let mut is_cut = true;
         for _ in 0..BATCH {
@@ -143,6 +145,7 @@ impl Stack {
         }
         let is_told = self.look_after_owners(now);
         self.tidy(now);
+        self.close_full();
         self.replenish();
         let mut is_idle = false;
         for _ in 0..BATCH {
@@ -164,7 +167,7 @@ impl Stack {
     /// Returns the time until something is to be done, which can't be at once, as all of that was.
     fn wanted(&mut self, now: Instant) -> Option<Duration> {
         let sockets = self.interface.poll_delay(now, &self.sockets);
-        let own = [self.owners.check_at(), self.leaving_until()].into_iter().flatten().min();
+        let own = [self.owners.check_at(), self.next_end()].into_iter().flatten().min();
         let own = own.map(|at| if at > now { at - now } else { Duration::ZERO });
         [sockets, own].into_iter().flatten().min().map(|delay| delay.max(PAUSE))
     }

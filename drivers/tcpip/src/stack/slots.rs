@@ -13,6 +13,9 @@ use super::{Stack, reserved};
 const TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+/// The time for which a connection may be half open.
+const HALF_OPEN: Duration = Duration::from_secs(3);
+
 /// The time for which a connection that its owner has closed is still served.
 const LEAVE: Duration = Duration::from_secs(30);
 
@@ -39,8 +42,9 @@ pub struct Slot {
     pub owner: u32,
     /// The other side of the connection.
     pub peer: Peer,
-    /// The place in the order in which sockets were used.
+    /// The place in the order in which sockets were used, and the time.
     pub since: u64,
+    pub used_at: Instant,
     /// Whether the other side had taken the connection.
     pub was_there: bool,
     /// Whether the last send did not take all.
@@ -61,6 +65,7 @@ impl Slot {
             owner: 0,
             peer: Peer::new([0; 4], 0),
             since: 0,
+            used_at: Instant::ZERO,
             was_there: false,
             wants_room: false,
             is_read: false,
@@ -89,9 +94,9 @@ fn buffer(bytes: usize) -> Option<SocketBuffer<'static>> {
     Some(SocketBuffer::new(room))
 }
 
-/// Returns whether a connection is neither there yet nor has it ended.
+/// Returns whether the other side has asked for a connection, and has not answered since.
 pub fn is_half_open(state: State) -> bool {
-    matches!(state, State::SynReceived)
+    state == State::SynReceived
 }
 
 impl Stack {
@@ -108,16 +113,16 @@ impl Stack {
         self.clock += 1;
         let slot = &mut self.slots[slot];
         self.is_changed |= slot.number != 0;
-        *slot = Slot { since: self.clock, ..Slot::new(slot.handle, usage) };
+        *slot = Slot { since: self.clock, used_at: self.now, ..Slot::new(slot.handle, usage) };
     }
 
-    /// Returns a socket that can be used: a free one, or one with the oldest connection that is not there yet, or that has ended
-    /// on both sides.
+    /// Returns a socket that can be used: a free one, or the one whose connection is half open or has ended on both sides, and
+    /// is the oldest of several.
     pub(super) fn take_slot(&mut self) -> Option<usize> {
         let free = self.slots.iter().position(|slot| slot.usage == Use::Free);
-        let half_open = || self.oldest(|usage, state| matches!(usage, Use::Waiting(_)) && is_half_open(state));
+        let half_open = || self.oldest_but_one(|usage, state| matches!(usage, Use::Waiting(_)) && is_half_open(state));
         let ended = || self.oldest(|usage, state| matches!(usage, Use::Leaving(_)) && state == State::TimeWait);
-        let slot = free.or_else(half_open).or_else(ended)?;
+        let slot = free.or_else(ended).or_else(half_open)?;
         self.socket(slot).abort();
         Some(slot)
     }
@@ -126,6 +131,12 @@ impl Stack {
     pub(super) fn oldest(&self, is_meant: impl Fn(Use, State) -> bool) -> Option<usize> {
         let found = (0..self.slots.len()).filter(|&slot| is_meant(self.slots[slot].usage, self.state(slot)));
         found.min_by_key(|&slot| self.slots[slot].since)
+    }
+
+    /// Returns the same if it is not the only one: the newest has to have its time.
+    fn oldest_but_one(&self, is_meant: impl Fn(Use, State) -> bool) -> Option<usize> {
+        let count = (0..self.slots.len()).filter(|&slot| is_meant(self.slots[slot].usage, self.state(slot))).count();
+        if count > 1 { self.oldest(is_meant) } else { None }
     }
 
     /// Forgets a connection. With a reset it ends at once, and without one when all is sent.
@@ -154,6 +165,7 @@ impl Stack {
                     State::Closed => self.leave(slot, true),
                     // A reset made it listen again beside another one.
                     State::Listen if self.open_slot(listener) != Some(slot) => self.leave(slot, true),
+                    State::SynReceived if now >= self.slots[slot].used_at + HALF_OPEN => self.leave(slot, true),
                     _ => {}
                 },
                 Use::Leaving(None) => self.slots[slot].usage = Use::Leaving(Some(now + LEAVE)),
@@ -171,10 +183,11 @@ impl Stack {
         }
     }
 
-    /// Returns when the next connection is to be ended whose owner has closed it.
-    pub(super) fn leaving_until(&self) -> Option<Instant> {
-        let times = self.slots.iter().filter_map(|slot| match slot.usage {
+    /// Returns when the next connection is to be ended that is half open, or that its owner has closed.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        let times = (0..self.slots.len()).filter_map(|slot| match self.slots[slot].usage {
             Use::Leaving(until) => until,
+            Use::Waiting(_) if is_half_open(self.state(slot)) => Some(self.slots[slot].used_at + HALF_OPEN),
             _ => None,
         });
         times.min()

@@ -159,12 +159,10 @@ impl Wire {
         self.stack.poll(self.now, &mut self.own);
         self.is_told |= self.stack.take_news();
         for frame in core::mem::take(&mut self.own.gone) {
-            if std::env::var("SHOW").is_ok() { println!("out {}", smoltcp::wire::PrettyPrinter::<smoltcp::wire::EthernetFrame<&[u8]>>::new("", &&frame[..])); }
             carry(frame, false, &mut self.other.came);
         }
         self.peer.poll(self.now, &mut self.other, &mut self.sockets);
         for frame in core::mem::take(&mut self.other.gone) {
-            if std::env::var("SHOW").is_ok() { println!("in {}", smoltcp::wire::PrettyPrinter::<smoltcp::wire::EthernetFrame<&[u8]>>::new("", &&frame[..])); }
             carry(frame, true, &mut self.own.came);
         }
     }
