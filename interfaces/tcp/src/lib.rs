@@ -39,7 +39,8 @@ pub trait Tcp {
     /// Takes bytes to be sent. Returns how many it took; if not all, [`Ready::SEND`] says when there is room again.
     fn send(&mut self, connection: u32, bytes: &[u8]) -> Result<u32, TcpError>;
 
-    /// Finishes this side: when what was taken is sent, the other side is told that there is no more. It may still send.
+    /// Finishes this side: when what was taken is sent, the other side is told that there is no more. It may still send. Once
+    /// the connection has [ended](Ready::ENDED), another call says whether all arrived.
     fn finish(&mut self, connection: u32) -> Result<(), TcpError>;
 
     /// Finishes this side, and forgets the connection. What was taken is still sent, for half a minute; what comes is dropped.

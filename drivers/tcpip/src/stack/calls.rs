@@ -127,9 +127,9 @@ impl Stack {
         let slot = self.connection(caller, number)?;
         self.slots[slot].told &= !Ready::SEND;
         let taken = match self.state(slot) {
+            _ if self.slots[slot].is_finished => return Err(TcpError::Finished),
             State::SynSent | State::SynReceived => 0,
             State::Established | State::CloseWait => self.socket(slot).send_slice(bytes).unwrap_or(0),
-            _ if self.slots[slot].is_finished => return Err(TcpError::Finished),
             _ => return Err(self.end_of(slot)),
         };
         self.slots[slot].wants_room = taken < bytes.len();
@@ -139,11 +139,12 @@ impl Stack {
 
     pub fn finish(&mut self, caller: u32, number: u32) -> Result<(), TcpError> {
         let slot = self.connection(caller, number)?;
-        if self.state(slot) == State::Closed && !self.slots[slot].is_finished {
+        // One that ended in order has sent all.
+        let has_sent = self.slots[slot].is_finished && self.socket(slot).send_queue() == 0;
+        if self.state(slot) == State::Closed && !has_sent {
             return Err(self.end_of(slot));
         }
-        self.slots[slot].is_finished = true;
-        self.socket(slot).close();
+        self.finish_slot(slot);
         self.is_due = true;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The listeners: one socket of each waits for the next connection, as long as there may be one more.
 //!
-//! Besides those that wait to be accepted, as many as the backlog may be half open, for three seconds; the oldest of them gives
+//! Besides those that wait to be accepted, as many as the backlog may be half open, for ten seconds; the oldest of them gives
 //! its socket to the next one. So strangers that never answer hold up others only as long as more of them than the backlog ask
 //! within the time that a frame takes there and back.
 

@@ -113,7 +113,8 @@ impl Stack {
             first_ready: 0,
             is_due: true,
             is_changed: true,
-            is_news: false,
+            // Users of a stack that was restarted are to find that out.
+            is_news: true,
             copies,
             key,
         };

@@ -10,11 +10,11 @@ use smoltcp::time::{Duration, Instant};
 use super::{Stack, reserved};
 
 /// The time after which a connection ends whose other side does not answer, and that after which it is asked to.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The time for which a connection may be half open.
-const HALF_OPEN: Duration = Duration::from_secs(3);
+const HALF_OPEN: Duration = Duration::from_secs(10);
 
 /// The time for which a connection that its owner has closed is still served.
 const LEAVE: Duration = Duration::from_secs(30);
@@ -146,10 +146,22 @@ impl Stack {
             State::TimeWait | State::LastAck | State::Closing => {}
             State::Listen => self.socket(slot).close(),
             _ if with_reset => self.socket(slot).abort(),
-            _ => self.socket(slot).close(),
+            _ => self.finish_slot(slot),
         }
+        let is_finished = self.slots[slot].is_finished;
         self.use_slot(slot, Use::Leaving(None));
+        self.slots[slot].is_finished = is_finished;
         self.is_due = true;
+    }
+
+    /// Finishes this side of a connection, at once or when all is sent: smoltcp 0.14 takes no news of the other side's room once
+    /// both sides have finished.
+    pub(super) fn finish_slot(&mut self, slot: usize) {
+        self.slots[slot].is_finished = true;
+        let socket = self.socket(slot);
+        if socket.state() != State::CloseWait || socket.send_queue() == 0 {
+            socket.close();
+        }
     }
 
     /// Frees the sockets whose connections have ended.
@@ -171,6 +183,9 @@ impl Stack {
                 Use::Leaving(None) => self.slots[slot].usage = Use::Leaving(Some(now + LEAVE)),
                 Use::Leaving(Some(until)) if now >= until => self.socket(slot).abort(),
                 Use::Leaving(Some(_)) => {}
+            }
+            if self.slots[slot].is_finished && self.state(slot) == State::CloseWait {
+                self.finish_slot(slot);
             }
             if let Use::Leaving(_) = self.slots[slot].usage {
                 let socket = self.socket(slot);

@@ -113,8 +113,9 @@ fn a_connection_that_is_closed_does_not_last() {
 fn a_silent_peer_and_a_silent_module_end() {
     let (mut wire, listener, number, _) = connected();
     // Nothing gets through.
-    for _ in 0..45_000 {
+    for _ in 0..75_000 {
         wire.step(|_, _, _| ());
+        wire.stack.hear(ME);
     }
     assert_eq!(wire.ready(ME), [Ready { number, what: Ready::ENDED }]);
     assert_eq!(wire.receive(number), Err(TcpError::Reset));

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bareflow_tcp::{Ready, TcpError};
 use proptest::prelude::*;
 use smoltcp::socket::tcp::State;
+use smoltcp::time::Duration;
 
 use super::wire::{ME, SETUP, Wire, pattern};
 
@@ -72,6 +73,8 @@ fn transfer(bytes: usize, chances: Chances, seed: u64, slow: bool) -> bool {
     let mut bad = Bad { chances, random: seed | 1, late: Default::default() };
     let listener = wire.stack.listen(ME, 80, 4).unwrap();
     let handle = wire.connect(80, 50_000);
+    // It may take itself to be connected when the stack has given up.
+    wire.at(handle).set_keep_alive(Some(Duration::from_secs(5)));
     let (mut number, mut sent, mut received, mut back, mut returned) = (None, 0, 0, 0, 0);
     let (mut has_finished, mut is_read) = (false, false);
     for step in 0..400_000 {
@@ -129,11 +132,13 @@ fn transfer(bytes: usize, chances: Chances, seed: u64, slow: bool) -> bool {
             return true;
         }
         let has_ended = wire.ready(ME).iter().any(|ready| ready.number == number && ready.can(Ready::ENDED));
-        if has_ended && !(is_read && has_finished) {
+        if has_ended && (!is_read || !has_finished || wire.stack.finish(ME, number) == Err(TcpError::Reset)) {
             return false;
         }
     }
-    panic!("{sent} and {received}, {back} and {returned}");
+    let own = wire.stack.slots.iter().position(|slot| slot.number != 0).unwrap();
+    let own = alloc::format!("{:?}", wire.stack.socket(own));
+    panic!("{sent} and {received}, {back} and {returned}: {own}, and {:?}", wire.at(handle));
 }
 
 #[test]
@@ -141,6 +146,15 @@ fn a_good_wire_carries_everything() {
     let none = Chances { lost: 0, doubled: 0, delayed: 0, cut: 0, flipped: 0 };
     assert!(transfer(1_000_000, none, 1, false));
     assert!(transfer(100_000, none, 1, true));
+}
+
+/// A peer that has finished, and then has no room for a while.
+#[test]
+fn a_reader_that_has_finished_gets_all_or_the_connection_ends() {
+    let chances = Chances { lost: 41, doubled: 0, delayed: 73, cut: 3, flipped: 9 };
+    for seed in 1..20 {
+        transfer(9653, chances, 17_792_744_051_848_912_430_u64.wrapping_mul(seed), true);
+    }
 }
 
 #[test]

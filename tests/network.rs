@@ -1,0 +1,228 @@
+//! TCP in modules of ring 3, on virtio's network card, whatever is replaced or faults meanwhile; one kernel.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use bareflow::client::Client;
+use bareflow::qemu::Network;
+use bareflow_builder::build_module;
+use bareflow_builder::discover::module_at;
+use bareflow_loader::Domain;
+use bareflow_protocol::control::LoadOverrides;
+use bareflow_protocol::{Request, Response};
+use common::kernel::{call, push, push_with, with_kernel};
+use common::{driver_blob, root, test_blob};
+
+/// The bytes of a download, and those of one during which the driver goes again and again.
+const BYTES: usize = 4 << 20;
+
+/// The times that a driver is replaced, and that it faults, while there is a download.
+const RELOADS: usize = 100;
+const FAULTS: usize = 10;
+
+/// The constant of the pattern that `tcp-source` sends.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Returns ports of 127.0.0.1 that no one uses.
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream
+}
+
+/// Returns `bytes` of the pattern, as whole words.
+fn pattern(bytes: usize) -> Vec<u8> {
+    (0..bytes as u64 / 8).flat_map(|index| index.wrapping_mul(STEP).to_le_bytes()).collect()
+}
+
+/// Downloads all that the source sends. Returns how long it took. QEMU takes a connection before the module listens, so one
+/// that ends at once is begun again.
+#[track_caller]
+fn download(port: u16, wanted: &[u8]) -> Duration {
+    let mut got = Vec::new();
+    for _ in 0..20 {
+        let start = Instant::now();
+        let mut stream = connect(port);
+        let read = stream.read_to_end(&mut got);
+        if !got.is_empty() {
+            read.unwrap();
+            assert!(got == wanted, "{} bytes, of which some are others", got.len());
+            return start.elapsed();
+        }
+        sleep(Duration::from_millis(500));
+    }
+    panic!("nothing came");
+}
+
+/// Sends the pattern to the source, which checks it, and reads what it sends. Returns how long the former took.
+fn upload_and_download(port: u16, wanted: &[u8]) -> Duration {
+    let start = Instant::now();
+    let mut stream = connect(port);
+    let mut other = stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut got = Vec::new();
+            other.read_to_end(&mut got).unwrap();
+            got
+        });
+        stream.write_all(wanted).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert!(reader.join().unwrap() == wanted);
+    });
+    start.elapsed()
+}
+
+/// Sends bytes to the echo, which must come back.
+fn ask_echo(port: u16, wanted: &[u8]) {
+    let mut stream = connect(port);
+    let mut other = stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            stream.write_all(wanted).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut got = Vec::new();
+        other.read_to_end(&mut got).unwrap();
+        assert!(got == wanted);
+    });
+}
+
+/// Returns what a module counts, as numbers.
+fn counts(client: &mut Client, function: &str) -> Vec<u64> {
+    let called = call(client, function, b"");
+    called.output.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect()
+}
+
+fn pages(client: &mut Client) -> u64 {
+    match client.ask(Request::Memory).unwrap() {
+        Response::Memory { pages, .. } => pages,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Builds the driver with one line more: its function `net_init` panics if it gets an input.
+fn faulty_driver() -> Vec<u8> {
+    let folder = root().join("target/faulty-driver");
+    let copy = |from: PathBuf, to: PathBuf, change: &dyn Fn(String) -> String| {
+        let text = change(fs::read_to_string(&from).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        // What is the same is not written, so it is not built again.
+        if fs::read_to_string(&to).is_ok_and(|old| old == text) {
+            return;
+        }
+        fs::write(to, text).unwrap();
+    };
+    let drivers = root().join("drivers");
+    let up = format!("\"{}/", root().display());
+    copy(drivers.join("Cargo.toml"), folder.join("Cargo.toml"), &|text| text.replace("\"../", &up));
+    copy(drivers.join("Cargo.lock"), folder.join("Cargo.lock"), &|text| text);
+    copy(drivers.join("virtio-net/Cargo.toml"), folder.join("virtio-net/Cargo.toml"), &|text| text);
+    copy(drivers.join("virtio-net/src/lib.rs"), folder.join("virtio-net/src/lib.rs"), &|text| {
+        let (head, rest) = text.split_once("fn net_init(_:").unwrap();
+        let (arguments, body) = rest.split_once("{\n").unwrap();
+        let fault = "    assert!(context.input().is_empty(), \"asked to\");\n";
+        format!("{head}fn net_init(context:{arguments}{{\n{fault}{body}")
+    });
+    let module = module_at(&folder.join("virtio-net/Cargo.toml")).unwrap_or_else(|error| panic!("{error}"));
+    build_module(&module, &folder).unwrap_or_else(|error| panic!("{error}"));
+    fs::read(folder.join("virtio-net.mod")).unwrap()
+}
+
+/// Does something again and again while there is a download. Returns how often, and how long the download took.
+fn during(port: u16, wanted: &[u8], mut work: impl FnMut()) -> (usize, Duration) {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let downloading = scope.spawn(|| {
+            let took = download(port, wanted);
+            is_done.store(true, Ordering::Release);
+            took
+        });
+        let mut times = 0;
+        while !is_done.load(Ordering::Acquire) {
+            work();
+            times += 1;
+        }
+        (times, downloading.join().unwrap())
+    })
+}
+
+#[test]
+fn connections_go_on_whatever_becomes_of_the_driver() {
+    let [net, tcpip] = ["virtio-net", "tcpip"].map(|name| fs::read(driver_blob(name)).unwrap());
+    let [source, echo] = ["tcp-source", "tcp-echo"].map(|name| fs::read(test_blob(name)).unwrap());
+    let faulty = faulty_driver();
+    let [port, echo_port] = free_ports();
+    let network = Network::parse(&format!("tcp:{port}:80,tcp:{echo_port}:7")).unwrap();
+    let wanted = pattern(BYTES);
+    with_kernel(
+        |machine| machine.network = Some(network),
+        |client| {
+            let mut before = None;
+            for _ in 0..2 {
+                push(client, &net, Domain::User, "");
+                push(client, &tcpip, Domain::User, "");
+                push(client, &source, Domain::User, &format!("tcp-source.bytes={BYTES}"));
+                push(client, &echo, Domain::User, "");
+                println!("download: {:?}", download(port, &wanted));
+                ask_echo(echo_port, &wanted[..100_000]);
+                println!("both ways: {:?}", upload_and_download(port, &wanted));
+                let found = counts(client, "tcp-source.counts");
+                assert_eq!(found[1..4], [BYTES as u64, 0, 2], "received, wrong, finished");
+                for module in ["tcp-echo", "tcp-source", "tcpip", "virtio-net"] {
+                    match client.ask(Request::Unload { module }).unwrap() {
+                        Response::Unloaded(receipt) => {
+                            assert_eq!(receipt.pages_held, receipt.pages_returned, "{module}")
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+                // Tables of addresses that were in use once stay, so the second round is compared with the first.
+                let pages = pages(client);
+                assert_eq!(*before.get_or_insert(pages), pages);
+            }
+            let policy =
+                LoadOverrides { domain: Some("user"), on_fault: Some("restart:1000"), ..LoadOverrides::default() };
+            push_with(client, &faulty, policy);
+            push(client, &tcpip, Domain::User, "");
+            push(client, &source, Domain::User, &format!("tcp-source.bytes={BYTES}"));
+            let mut faults = 0;
+            while faults < FAULTS {
+                let (times, took) = during(port, &wanted, || {
+                    let request = Request::Call { module: "virtio-net.net_init", input: b"now", repeat: 1 };
+                    let fault = client.ask(request).unwrap_err().to_string();
+                    assert!(fault.contains("panic"), "{fault}");
+                    sleep(Duration::from_millis(100));
+                });
+                println!("download with {times} faults of the driver: {took:?}");
+                faults += times;
+            }
+            let mut reloads = 0;
+            while reloads < RELOADS {
+                let (times, took) = during(port, &wanted, || push(client, &net, Domain::User, ""));
+                println!("download with {times} reloads of the driver: {took:?}");
+                reloads += times;
+            }
+            // The listeners outlast the stack, and its users begin anew after a restart of it.
+            push(client, &tcpip, Domain::User, "");
+            download(port, &wanted);
+            assert!(matches!(client.ask(Request::Restart { module: "tcpip" }), Ok(Response::Done)));
+            download(port, &wanted);
+            // A user that is replaced gets its port from the one that is gone.
+            push(client, &source, Domain::User, &format!("tcp-source.bytes={BYTES}"));
+            download(port, &wanted);
+            assert_eq!(counts(client, "tcp-source.counts")[2], 0);
+        },
+    );
+}
