@@ -29,6 +29,7 @@ check:
 	cargo clippy --manifest-path engines/Cargo.toml --workspace --all-targets --locked -- -D warnings
 	cargo test --manifest-path engines/Cargo.toml --workspace --locked
 	cargo clippy --manifest-path drivers/Cargo.toml --workspace --all-targets --locked -- -D warnings
+	cargo test --manifest-path drivers/Cargo.toml --workspace --locked
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p bareflow-loader --no-default-features --locked -- -D warnings
 	scripts/kernel-check $(KERNEL_CRATES)

@@ -64,6 +64,7 @@ fn the_examples_shown_are_the_code_that_is_built() {
         ("docs/events.md", "tests/modules/watch/src/lib.rs"),
         ("docs/interfaces.md", "examples/sensors-interface/src/lib.rs"),
         ("docs/interfaces.md", "examples/thermostat/src/lib.rs"),
+        ("docs/network.md", "tests/modules/tcp-echo/src/lib.rs"),
         ("docs/regions.md", "examples/gallery/pipe-source/src/lib.rs"),
     ] {
         assert!(read(page).contains(&read(path)), "{page} does not show {path} as it is");
@@ -94,7 +95,7 @@ fn add_sources(folder: &Path, sources: &mut String) {
 fn the_architectures_tests_exist() {
     let text = read("ARCHITECTURE.md");
     let mut sources = String::new();
-    for folder in ["abi", "crates", "kernel", "tests"] {
+    for folder in ["abi", "crates", "drivers", "kernel", "tests"] {
         add_sources(&root().join(folder), &mut sources);
     }
     let table =

@@ -202,16 +202,21 @@ fn exchange(
     with: &mut Imports<'_>,
     now: Instant,
 ) -> Result<Option<Duration>, NicError> {
-    if !link.is_up() {
-        let address = link.set_up(&mut with.nic, &mut with.regions)?;
+    let is_new = !link.is_up();
+    if is_new {
+        let address = link.set_up(&mut with.nic, &mut with.regions, now)?;
         if !stack.set_card(address) {
             return Err(NicError::Failed);
         }
     }
     let Some(came) = link.collect(&mut with.nic)? else { return Err(CallError::Restarted.into()) };
     let view = with.regions.shared(link.region()).map_err(|_| NicError::BadRegion)?;
-    let mut batch = link.batch(view.bytes(), &came);
+    let mut batch = link.batch(view.bytes(), &came, now);
+    if is_new {
+        batch.repeat_newest();
+    }
     let next = stack.poll(now, &mut batch);
-    link.pass_on(&mut with.nic, batch.sent())?;
+    let count = batch.count();
+    link.pass_on(&mut with.nic, count)?;
     Ok(if came.is_full() { Some(Duration::ZERO) } else { next })
 }

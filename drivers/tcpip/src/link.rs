@@ -6,6 +6,7 @@ use bareflow_abi::Out;
 use bareflow_abi::shared::SharedBytes;
 use bareflow_nic::{Buffer, Completion, Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions};
+use smoltcp::time::{Duration, Instant};
 
 use crate::port::{Card, FRAME_BYTES};
 
@@ -16,6 +17,10 @@ const DRIVER: &str = "virtio-net";
 const BUFFER_BYTES: u32 = 2048;
 const EACH: u16 = 64;
 const ALL: u64 = u64::MAX;
+
+/// The time for which a frame that was sent is sent again when the card is started anew, and how often the newest is.
+const RECENT: Duration = Duration::from_millis(500);
+const REPEATS: usize = 3;
 
 /// The frames that are received at once.
 const BATCH: usize = 32;
@@ -29,13 +34,29 @@ pub struct Link {
     is_up: bool,
     memory: u32,
     start: u32,
-    /// The buffers to receive that the card does not have, and the buffers to send that are free: a bit for each.
+    /// The buffers to receive that the card does not have, a bit for each.
     to_give: u64,
-    to_send: u64,
-    /// The frames that are being sent, in order: their buffers and their lengths.
-    sending: VecDeque<(u16, u16)>,
+    /// The frames that were sent, whose buffers are free, and those that are being sent, in order.
+    sent: VecDeque<Frame>,
+    sending: VecDeque<Frame>,
     /// How often it was set up.
     pub starts: u64,
+}
+
+/// A frame that goes out.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// Its buffer, and its length: 0 for one that was never used.
+    token: u16,
+    length: u16,
+    /// When it was sent.
+    at: Instant,
+}
+
+impl Frame {
+    fn unused(token: u16) -> Frame {
+        Frame { token, length: 0, at: Instant::ZERO }
+    }
 }
 
 /// The frames that came.
@@ -55,10 +76,11 @@ impl Came {
 /// The frames of one exchange with the card, in the memory that they lie in.
 #[derive(Debug)]
 pub struct Batch<'view> {
+    link: &'view mut Link,
     bytes: SharedBytes<'view>,
     came: &'view [Completion],
-    free: u64,
-    sent: [(u16, u16); EACH as usize],
+    now: Instant,
+    /// The frames that go out.
     count: usize,
 }
 
@@ -71,7 +93,7 @@ impl Link {
             memory: 0,
             start: 0,
             to_give: ALL,
-            to_send: ALL,
+            sent: VecDeque::new(),
             sending: VecDeque::new(),
             starts: 0,
         }
@@ -92,13 +114,18 @@ impl Link {
         self.is_up = false;
     }
 
-    /// Starts the card, gives it the region, and sends again what was being sent. Returns the card's address.
-    pub fn set_up(&mut self, nic: &mut impl Nic, regions: &mut impl Regions) -> Result<[u8; 6], NicError> {
+    /// Starts the card, gives it the region, and sends again what was sent shortly before: what came meanwhile is lost, and that
+    /// makes the other sides repeat it. Returns the card's address.
+    pub fn set_up(
+        &mut self,
+        nic: &mut impl Nic,
+        regions: &mut impl Regions,
+        now: Instant,
+    ) -> Result<[u8; 6], NicError> {
         let mut address = [0; 6];
         self.start = nic.begin(&mut address)?;
         if self.region == 0 {
-            let bytes = u64::from(BUFFER_BYTES) * u64::from(2 * EACH);
-            self.region = regions.create(bytes).map_err(|_| NicError::BadRegion)?;
+            self.create(regions)?;
         }
         // A driver that was not replaced has it still.
         match regions.lend(self.region, DRIVER, Access::Shared) {
@@ -111,11 +138,26 @@ impl Link {
         self.memory = nic.attach(self.region)?;
         self.to_give = ALL;
         self.give(nic)?;
-        let count = self.sending.len();
+        let recent = self.sent.iter().filter(|frame| frame.length > 0 && now < frame.at + RECENT).count();
+        let again = self.sent.split_off(self.sent.len() - recent);
+        for frame in again.into_iter().rev() {
+            self.sending.push_front(frame);
+        }
         self.is_up = true;
         self.starts += 1;
-        self.send_last(nic, count)?;
+        self.send_last(nic, self.sending.len())?;
         Ok(address)
+    }
+
+    fn create(&mut self, regions: &mut impl Regions) -> Result<(), NicError> {
+        for list in [&mut self.sent, &mut self.sending] {
+            list.clear();
+            list.try_reserve(EACH.into()).map_err(|_| NicError::BadRegion)?;
+        }
+        self.sent.extend((EACH..2 * EACH).map(Frame::unused));
+        let bytes = u64::from(BUFFER_BYTES) * u64::from(2 * EACH);
+        self.region = regions.create(bytes).map_err(|_| NicError::BadRegion)?;
+        Ok(())
     }
 
     /// Collects the frames that came, and those that were sent. Returns `None` if the card was started anew.
@@ -142,17 +184,13 @@ impl Link {
     }
 
     /// Returns the frames that came, and room for those that go out.
-    pub fn batch<'view>(&self, bytes: SharedBytes<'view>, came: &'view Came) -> Batch<'view> {
-        Batch { bytes, came: &came.frames[..came.count], free: self.to_send, sent: [(0, 0); EACH as usize], count: 0 }
+    pub fn batch<'view>(&'view mut self, bytes: SharedBytes<'view>, came: &'view Came, now: Instant) -> Batch<'view> {
+        Batch { link: self, bytes, came: &came.frames[..came.count], now, count: 0 }
     }
 
     /// Sends the frames of a batch, and gives the card the buffers that are free.
-    pub fn pass_on(&mut self, nic: &mut impl Nic, sent: &[(u16, u16)]) -> Result<(), NicError> {
-        for &(token, length) in sent {
-            self.to_send &= !(1 << (token - EACH));
-            self.sending.push_back((token, length));
-        }
-        self.send_last(nic, sent.len())?;
+    pub fn pass_on(&mut self, nic: &mut impl Nic, count: usize) -> Result<(), NicError> {
+        self.send_last(nic, count)?;
         self.give(nic)
     }
 
@@ -163,8 +201,8 @@ impl Link {
         }
         let mut frames = [Buffer::default(); EACH as usize];
         let first = self.sending.len() - count;
-        for (frame, (token, length)) in frames.iter_mut().zip(self.sending.range(first..)) {
-            *frame = self.buffer(*token, u32::from(*length));
+        for (place, frame) in frames.iter_mut().zip(self.sending.range(first..)) {
+            *place = self.buffer(frame.token, u32::from(frame.length));
         }
         let taken = nic.send(&frames[..count])? as usize;
         for dropped in frames[..count].iter().skip(taken) {
@@ -194,17 +232,27 @@ impl Link {
 
     /// Takes a buffer back that was sent. One that was not is passed by.
     fn free(&mut self, token: u16) {
-        if let Some(place) = self.sending.iter().position(|(sent, _)| *sent == token) {
-            self.sending.remove(place);
-            self.to_send |= 1 << (token - EACH);
+        let place = self.sending.iter().position(|frame| frame.token == token);
+        if let Some(frame) = place.and_then(|place| self.sending.remove(place)) {
+            self.sent.push_back(frame);
         }
     }
 }
 
 impl Batch<'_> {
-    /// Returns the frames that go out: their buffers and their lengths.
-    pub fn sent(&self) -> &[(u16, u16)] {
-        &self.sent[..self.count]
+    /// Returns how many frames go out.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Sends the newest frame again, as often as makes TCP's other side take it that something was lost (RFC 5681).
+    pub fn repeat_newest(&mut self) {
+        let Some(&Frame { token, length, .. }) = self.link.sending.back() else { return };
+        let mut copy = [0; FRAME_BYTES];
+        let Some(copy) = copy.get_mut(..length.into()) else { return };
+        if self.buffer(token).is_some_and(|bytes| bytes.read(0, copy).is_ok()) {
+            (0..REPEATS).for_each(|_| self.send(copy));
+        }
     }
 
     fn buffer(&self, token: u16) -> Option<SharedBytes<'_>> {
@@ -226,17 +274,17 @@ impl Card for Batch<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.free != 0
+        !self.link.sent.is_empty()
     }
 
     fn send(&mut self, frame: &[u8]) {
-        let place = self.free.trailing_zeros() as u16;
-        let token = EACH + place;
-        let Some(target) = (place < EACH).then(|| self.buffer(token)).flatten() else { return };
-        if target.write(0, frame).is_ok() {
-            self.free &= !(1 << place);
-            self.sent[self.count] = (token, frame.len() as u16);
+        let Some(Frame { token, .. }) = self.link.sent.pop_front() else { return };
+        let written = self.buffer(token).is_some_and(|target| target.write(0, frame).is_ok());
+        if written {
+            self.link.sending.push_back(Frame { token, length: frame.len() as u16, at: self.now });
             self.count += 1;
+        } else {
+            self.link.sent.push_back(Frame::unused(token));
         }
     }
 }

@@ -3,7 +3,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use bareflow_abi::{Context, Failure, Out, module, parameters, state};
+use bareflow_abi::{CallError, Context, Failure, Out, module, parameters, state};
 use bareflow_events::Events;
 use bareflow_tcp::{Ready, Tcp, TcpClient, TcpError};
 
@@ -67,7 +67,12 @@ fn counts(context: &mut Context<'_>, echo: &mut Echo) -> i32 {
 
 /// Does what can be done. Returns 0, or the negative number of an error, after which it begins anew at the next event.
 fn serve(echo: &mut Echo, with: &mut Imports<'_>) -> i32 {
-    let done = echo.serve(&mut with.tcp);
+    let mut done = echo.serve(&mut with.tcp);
+    if done == Err(TcpError::Call(CallError::Restarted)) {
+        // The provider knows of nothing any more, and has said so once.
+        echo.listener = 0;
+        done = echo.serve(&mut with.tcp);
+    }
     done.map_or_else(
         |error| {
             echo.listener = 0;
@@ -80,7 +85,6 @@ fn serve(echo: &mut Echo, with: &mut Imports<'_>) -> i32 {
 impl Echo {
     fn serve(&mut self, tcp: &mut TcpClient<'_>) -> Result<(), TcpError> {
         if self.listener == 0 {
-            // The provider or this module began anew.
             tcp.begin()?;
             self.numbers = [0; CONNECTIONS];
             self.listener = tcp.listen(Settings::get().port, CONNECTIONS as u32)?;

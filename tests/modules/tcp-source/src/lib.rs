@@ -4,7 +4,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use bareflow_abi::{Context, Failure, Out, module, parameters, state};
+use bareflow_abi::{CallError, Context, Failure, Out, module, parameters, state};
 use bareflow_events::Events;
 use bareflow_tcp::{Ready, Tcp, TcpClient, TcpError};
 
@@ -83,7 +83,13 @@ fn counts(context: &mut Context<'_>, source: &mut Source) -> i32 {
 
 /// Does what can be done. Returns 0, or the negative number of an error, after which it begins anew at the next event.
 fn serve(source: &mut Source, with: &mut Imports<'_>) -> i32 {
-    match source.serve(&mut with.tcp) {
+    let mut done = source.serve(&mut with.tcp);
+    if done == Err(TcpError::Call(CallError::Restarted)) {
+        // The provider knows of nothing any more, and has said so once.
+        source.listener = 0;
+        done = source.serve(&mut with.tcp);
+    }
+    match done {
         // There may be more to do than fits into one event.
         Ok(is_cut) => i32::from(is_cut && with.events.after(Event::ON_TIMER, 0).is_err()),
         Err(error) => {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use bareflow_tcp::TcpError;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::{
@@ -142,7 +143,7 @@ fn sequence_numbers_are_not_those_that_smoltcp_draws() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Frames of any bytes, and segments to open ports with any flags, numbers and payloads, in any order.
     #[test]
