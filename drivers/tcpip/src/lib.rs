@@ -64,7 +64,7 @@ parameters! {
 }
 
 state! {
-    /// What outlasts a reload.
+    /// The part of the stack that outlasts a reload.
     pub struct Kept {
         /// The number that a listener or a connection gets next.
         pub next_number: u32 = 1,

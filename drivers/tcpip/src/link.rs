@@ -39,17 +39,17 @@ pub struct Link {
     /// The frames that were sent, whose buffers are free, and those that are being sent, in order.
     sent: VecDeque<Frame>,
     sending: VecDeque<Frame>,
-    /// How often it was set up.
+    /// The times that it was set up.
     pub starts: u64,
 }
 
 /// A frame that goes out.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
-    /// Its buffer, and its length: 0 for one that was never used.
+    /// The buffer, and the frame's length: 0 for one that was never used.
     token: u16,
     length: u16,
-    /// When it was sent.
+    /// The time when it was sent.
     at: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! What callers ask for.
+//! The calls, each for one caller.
 
 use bareflow_abi::Out;
 use bareflow_tcp::{Peer, Ready, TcpError};

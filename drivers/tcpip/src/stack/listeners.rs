@@ -95,7 +95,7 @@ impl Stack {
         self.oldest(|usage, state| usage == Use::Waiting(number) && is_there(state))
     }
 
-    /// Has listeners wait for no one that have as many connections as may wait.
+    /// Closes the ports of listeners that have as many connections as may wait.
     pub(super) fn close_full(&mut self) {
         for index in 0..self.listeners.len() {
             let Listener { number, backlog, open, .. } = self.listeners[index];

@@ -1,4 +1,4 @@
-//! What callers are told of: what can be gone on with.
+//! The list of what a caller can go on with.
 
 use bareflow_abi::Out;
 use bareflow_tcp::Ready;

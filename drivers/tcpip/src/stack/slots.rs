@@ -24,11 +24,11 @@ const LEAVE: Duration = Duration::from_secs(30);
 pub enum Use {
     /// None.
     Free,
-    /// It waits at the listener of this number: for a connection, or with one to be accepted.
+    /// Waiting at the listener of this number: for a connection, or with one to be accepted.
     Waiting(u32),
-    /// It is a connection of its owner's.
+    /// A connection of its owner's.
     Owned,
-    /// Its owner has forgotten it. It ends at the latest at this time; `None` until that is known.
+    /// Forgotten by its owner. It ends at the latest at this time; `None` until that is known.
     Leaving(Option<Instant>),
 }
 
@@ -52,7 +52,7 @@ pub struct Slot {
     /// Whether the end of what is received was passed on, and whether this side has finished.
     pub is_read: bool,
     pub is_finished: bool,
-    /// What of it was published.
+    /// The part of what is ready that was published.
     pub told: u32,
 }
 

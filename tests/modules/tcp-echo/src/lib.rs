@@ -26,7 +26,7 @@ state! {
         listener: u32 = 0,
         /// The connections; 0 for none.
         numbers: [u32; CONNECTIONS] = [0; CONNECTIONS],
-        /// What each is to be sent, from `start` on, and its length.
+        /// The bytes that each is to be sent, from `start` on, and its length.
         waiting: [[u8; BYTES]; CONNECTIONS] = [[0; BYTES]; CONNECTIONS],
         start: [u32; CONNECTIONS] = [0; CONNECTIONS],
         end: [u32; CONNECTIONS] = [0; CONNECTIONS],
