@@ -84,6 +84,15 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
+    /// Publishes a notification in the embedder's name, such as `kernel`, to all modules that subscribe to it.
+    ///
+    /// What is no [`Name`] has no subscribers. Subscribers are called when the embedder next [runs events](Self::run_events).
+    pub fn notify(&self, embedder: &str, notification: &str) {
+        if let Some(embedder) = Name::new(embedder) {
+            self.notify_for(&embedder, notification);
+        }
+    }
+
     /// Publishes a notification in the name of a module.
     pub(crate) fn notify_for(&self, module: &Name, notification: &str) {
         if let Some(notification) = Name::new(notification) {

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 use allocator_api2::boxed::Box;
 use bareflow_abi::interface::bindings::Method;
-use bareflow_abi::interface::{CallError, Frame, Reply, Serve, serve, serve_shared};
+use bareflow_abi::interface::{CallError, Frame, Interface, Reply, Serve, serve, serve_shared};
 
 use super::loader::LOADER_NAME;
 use crate::error::ProvideError;
@@ -38,7 +38,7 @@ struct Typed<I: ?Sized, T> {
 }
 
 impl<I: Serve<T> + ?Sized, T> Provide for Typed<I, T> {
-    fn call(&self, method: u32, frame: &mut Frame<'_>) -> Reply {
+    fn call(&self, _: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
         if frame.shape().is_exclusive() {
             match self.provider.try_borrow_mut() {
                 Ok(mut provider) => serve::<I, T>(&mut provider, method, frame),
@@ -55,6 +55,23 @@ impl<I: Serve<T> + ?Sized, T> Provide for Typed<I, T> {
     #[cfg(feature = "events")]
     fn is_busy(&self) -> bool {
         self.provider.try_borrow_mut().is_err()
+    }
+}
+
+/// A provider that is made anew for each call, by what makes it.
+struct Made<I: ?Sized, T, F> {
+    make: F,
+    interface: PhantomData<fn() -> (*const I, T)>,
+}
+
+impl<I: Serve<T> + ?Sized, T, F: Fn(u32) -> T> Provide for Made<I, T, F> {
+    fn call(&self, caller: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
+        serve::<I, T>(&mut (self.make)(caller), method, frame)
+    }
+
+    #[cfg(feature = "events")]
+    fn is_busy(&self) -> bool {
+        false
     }
 }
 
@@ -131,14 +148,37 @@ impl<P: Platform> ModuleManager<P> {
         I: Serve<T> + ?Sized + 'static,
         T: Send + 'static,
     {
+        self.add_provider::<I, _>(name, Typed::<I, T> { provider: RefCell::new(provider), interface: PhantomData })
+    }
+
+    /// Provides the interface `I` to modules as [`provide`](Self::provide) does, by what `make` returns for each call.
+    ///
+    /// `make` is told [who calls](bareflow_abi::Context::caller), so that what is one module's can be kept from the others.
+    /// What it returns may be called while another one is.
+    ///
+    /// # Errors
+    /// As with [`provide`](Self::provide).
+    pub fn provide_to_each<I, T, F>(&self, name: &str, make: F) -> Result<(), ProvideError>
+    where
+        I: Serve<T> + ?Sized + 'static,
+        T: 'static,
+        F: Fn(u32) -> T + Send + 'static,
+    {
+        self.add_provider::<I, _>(name, Made::<I, T, F> { make, interface: PhantomData })
+    }
+
+    fn add_provider<I, T>(&self, name: &str, provider: T) -> Result<(), ProvideError>
+    where
+        I: Interface + ?Sized + 'static,
+        T: Provide + Send + 'static,
+    {
         let name = Name::new(name).ok_or(ProvideError::Name)?;
         let exported = Exported::of::<I>();
         let same = |other: &Exported| other.interface == exported.interface;
         let taken = self.embedder.all().find(|(_, other)| other.name == name && same(&other.exported));
         let list = taken.map_or(Some(&self.embedder), |(_, other)| other.replacements(&exported));
         let list = list.ok_or(ProvideError::Taken)?;
-        let typed = Typed::<I, T> { provider: RefCell::new(provider), interface: PhantomData };
-        let provider = Box::try_new_in(Provider::new(name, exported, typed), self.platform.allocator());
+        let provider = Box::try_new_in(Provider::new(name, exported, provider), self.platform.allocator());
         let provider = provider.map_err(|_| ProvideError::NoMemory)?;
         list.add(allocator_api2::unsize_box!(provider));
         Ok(())

@@ -31,7 +31,7 @@ impl<P: Platform> ModuleManager<P> {
                 self.one_deeper(|| self.call_method(id, function, frame, Some((import, caller.caller.get()))))
             }
             ProviderId::Embedder(number) => self.one_deeper(|| match self.embedder.get(number) {
-                Some(found) => found.call(&self.platform, function, frame, &import.restarts),
+                Some(found) => found.call(&self.platform, function, frame, (caller.caller.get(), &import.restarts)),
                 None => CallError::NotBound.into(),
             }),
         };

@@ -32,8 +32,8 @@ impl Exported {
 
 /// A provider of the embedder, without its type.
 pub(crate) trait Provide {
-    /// Calls a method, whose shape the frame has.
-    fn call(&self, method: u32, frame: &mut Frame<'_>) -> Reply;
+    /// Calls a method, whose shape the frame has, for the module with the number `caller`.
+    fn call(&self, caller: u32, method: u32, frame: &mut Frame<'_>) -> Reply;
 
     /// Returns whether a call of it is under way.
     #[cfg(feature = "events")]
@@ -63,13 +63,19 @@ impl<A: Allocator, T> Provider<A, T> {
 }
 
 impl<A: Allocator> Provider<A> {
-    /// Calls a method, whose shape the frame has. `known` is the number of replacements that the user knows of.
+    /// Calls a method, whose shape the frame has. The user has a number, and knows of a number of replacements.
     #[inline]
-    pub fn call<P: Platform>(&self, platform: &P, method: u32, frame: &mut Frame<'_>, known: &Cell<u32>) -> Reply {
+    pub fn call<P: Platform>(
+        &self,
+        platform: &P,
+        method: u32,
+        frame: &mut Frame<'_>,
+        user: (u32, &Cell<u32>),
+    ) -> Reply {
         if self.has_panicked.get() {
-            return self.call_replacement(platform, method, frame, known);
+            return self.call_replacement(platform, method, frame, user);
         }
-        let reply = platform.call_provider(&self.name, move || self.provider.call(method, frame));
+        let reply = platform.call_provider(&self.name, move || self.provider.call(user.0, method, frame));
         reply.unwrap_or_else(|| {
             self.has_panicked.set(true);
             CallError::Faulted.into()
@@ -84,15 +90,15 @@ impl<A: Allocator> Provider<A> {
         platform: &P,
         method: u32,
         frame: &mut Frame<'_>,
-        known: &Cell<u32>,
+        user: (u32, &Cell<u32>),
     ) -> Reply {
         let (last, count) = (self.last(), self.replacement_count());
         if last.has_panicked.get() {
             CallError::Faulted.into()
-        } else if known.replace(count) != count {
+        } else if user.1.replace(count) != count {
             CallError::Restarted.into()
         } else {
-            last.call(platform, method, frame, known)
+            last.call(platform, method, frame, user)
         }
     }
 
