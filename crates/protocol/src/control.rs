@@ -73,10 +73,22 @@ impl<'payload> Envelope<'payload> {
     /// `None` if the payload is no request, or too long.
     #[must_use]
     pub fn with_request_id(payload: &[u8], request_id: u64) -> Option<Vec<u8>> {
-        let (_, rest) = postcard::take_from_bytes::<u64>(payload).ok()?;
-        let mut renumbered = postcard::to_allocvec(&request_id).ok()?;
-        renumbered.extend_from_slice(rest);
-        encode_frame(&renumbered)
+        let mut renumbered = payload.to_vec();
+        if Envelope::renumber(&mut renumbered, request_id) { encode_frame(&renumbered) } else { None }
+    }
+
+    /// Gives the request in `payload` another id. Returns false if it is no request, or there is no memory.
+    #[must_use]
+    pub fn renumber(payload: &mut Vec<u8>, request_id: u64) -> bool {
+        let mut room = [0; 10];
+        let Ok(number) = postcard::to_slice(&request_id, &mut room) else { return false };
+        let Ok((_, rest)) = postcard::take_from_bytes::<u64>(payload) else { return false };
+        let old = payload.len() - rest.len();
+        let has_room = payload.try_reserve(number.len()).is_ok();
+        if has_room {
+            payload.splice(..old, number.iter().copied());
+        }
+        has_room
     }
 
     /// Decodes only the id of a request from the start of its payload; 0 if there is none.
@@ -202,6 +214,11 @@ pub enum Request<'payload> {
     },
     /// List the devices. Response: [`Response::Devices`].
     Devices,
+    /// Show the token of the kernel, where clients come by modules. Response: [`Response::Done`].
+    Token {
+        /// The token.
+        token: [u8; 16],
+    },
 }
 
 /// The options of a push, which loads an uploaded blob.
@@ -361,6 +378,8 @@ pub enum RefusalCode {
     NoTrace,
     /// A client traces already.
     Tracing,
+    /// The client has not shown the kernel's token.
+    WrongToken,
 }
 
 impl Refusal {

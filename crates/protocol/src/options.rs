@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bareflow_abi::checksum::crc32c;
 use bareflow_loader::{LoadOptions, Timing};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
 use crate::campaign::Campaign;
 use crate::tier::Portable;
@@ -78,6 +79,27 @@ pub struct KernelOptions {
     pub virtio: bool,
     /// The time for which a run of all modules runs their events after the tests, in microseconds.
     pub events_us: u64,
+    /// The token of clients that come by modules, by the interface `channel`. Without one, none are taken.
+    pub token: Option<Token>,
+}
+
+/// A secret of 128 bits, which a client shows before anything is done for it.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token(pub [u8; 16]);
+
+impl Token {
+    /// Returns whether it is the same, in a time that does not tell how much of it is.
+    #[must_use]
+    pub fn is(&self, other: &Token) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+/// Shows that there is a token, and not which.
+impl core::fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("Token(..)")
+    }
 }
 
 impl Default for KernelOptions {
@@ -94,6 +116,7 @@ impl Default for KernelOptions {
             halt: false,
             virtio: false,
             events_us: 0,
+            token: None,
         }
     }
 }
@@ -113,7 +136,7 @@ pub struct BadOptions {
 }
 
 /// The version of the encoding, which rises with every change between releases.
-const ENCODING: u8 = 6;
+const ENCODING: u8 = 7;
 
 /// Returns the checksum of encoded options, which those of another version do not have.
 fn checksum(payload: &[u8]) -> u32 {
@@ -167,6 +190,7 @@ mod tests {
             portable: Portable { tier: Tier::Quick, calls: Some([3, 4]), engine_domain: Domain::Kernel, guard: false },
             icount: true,
             events_us: 2_000_000,
+            token: Some(Token([7; 16])),
             ..KernelOptions::default()
         }
     }
@@ -209,7 +233,7 @@ mod tests {
             ..options()
         });
         let encoded = crc32c(&[&postcard::to_allocvec(&(enums, switches)).unwrap()]);
-        assert_eq!((ENCODING, encoded), (6, 0x8f14_3639), "raise ENCODING, and name both here: {encoded:#010x}");
+        assert_eq!((ENCODING, encoded), (7, 0x0a26_c607), "raise ENCODING, and name both here: {encoded:#010x}");
     }
 
     #[test]

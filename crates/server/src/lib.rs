@@ -19,6 +19,7 @@ mod functions;
 mod gate;
 mod interfaces;
 mod jobs;
+mod links;
 mod outputs;
 mod push;
 mod receipts;
@@ -50,6 +51,7 @@ use bareflow_suite::{OUTPUT_CAPACITY, error_text};
 
 use blob_store::BlobStore;
 use jobs::{JOB_CAPACITY, Job};
+use links::own_number;
 use outputs::Outputs;
 use running::Running;
 use startup::PendingLoad;
@@ -58,6 +60,7 @@ use tiers::Ascents;
 use trace::Trace;
 use uploads::Uploads;
 
+pub use links::{Access, Links};
 pub use ring::Ring;
 pub use trace::Tracer;
 
@@ -152,6 +155,8 @@ pub struct Server<'blobs, P: Platform, S: ServerEnvironment> {
     /// The blobs that wait for their dependencies during startup.
     pending: RefCell<Vec<PendingLoad<'blobs, P>>>,
     ended: Cell<bool>,
+    /// The clients that come by modules, if there may be any.
+    links: Option<&'static spin::Mutex<Links>>,
     running: Running,
     #[cfg(feature = "portable")]
     ascents: Ascents,
@@ -191,6 +196,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             jobs: RefCell::new(jobs),
             pending: RefCell::new(Vec::new()),
             ended: Cell::new(false),
+            links: None,
             running: Running::default(),
             #[cfg(feature = "portable")]
             ascents: Ascents::new(),
@@ -202,6 +208,12 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     #[must_use]
     pub fn with_parameters(self, lines: &'blobs str) -> Server<'blobs, P, S> {
         Server { parameters: lines, ..self }
+    }
+
+    /// Returns the same server, which answers clients that come by modules as well.
+    #[must_use]
+    pub fn with_links(self, links: &'static spin::Mutex<Links>) -> Server<'blobs, P, S> {
+        Server { links: Some(links), ..self }
     }
 
     /// Returns the module manager.
@@ -288,12 +300,12 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
 
     /// Sends an answer, or a refusal if there is no memory for it.
     fn answer(&self, request_id: u64, answer: Response) {
-        let message = Message::Response(request_id, answer);
+        let message = Message::Response(own_number(request_id), answer);
         let mut frame = self.frame.borrow_mut();
         // A frame that does not fit the buffer gets memory of its own, which is freed afterwards.
         let within = frame.capacity();
         if write_frame(&mut frame, &message, within).is_ok() {
-            self.environment.send(&frame);
+            self.send(request_id, &frame);
             if let Message::Response(_, answer) = message {
                 self.recycle(answer);
             }
@@ -301,13 +313,14 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
         }
         let mut long = Vec::new();
         let error = match write_frame(&mut long, &message, usize::MAX) {
-            Ok(()) => return self.environment.send(&long),
+            Ok(()) => return self.send(request_id, &long),
             Err(FrameError::NoMemory { .. }) => NoMemory.into(),
             Err(_) => TOO_LONG.into(),
         };
         // A refusal fits: see `FRAME_BYTES`.
-        if write_frame(&mut frame, &Message::Response(request_id, Response::Refused(error)), within).is_ok() {
-            self.environment.send(&frame);
+        let refusal = Message::Response(own_number(request_id), Response::Refused(error));
+        if write_frame(&mut frame, &refusal, within).is_ok() {
+            self.send(request_id, &frame);
         }
     }
 
@@ -327,7 +340,7 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
 const TOO_LONG: &str = "the answer is longer than a frame can be; ask for less, such as one module";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use bareflow_host::HostPlatform;
     use bareflow_loader::{LoadOptions, Timing};

@@ -1,4 +1,5 @@
-//! The interfaces that the kernel provides to modules: random numbers (`random`), and values on the disk (`store`).
+//! The interfaces that the kernel provides to modules: random numbers (`random`), values on the disk (`store`), and its own
+//! channel.
 
 mod random;
 mod store;
@@ -9,6 +10,7 @@ use bareflow_suite::line;
 
 use crate::console::KernelConsole;
 use crate::containment::Manager;
+use crate::serve::provide_channel;
 use random::Processor;
 use store::DiskStore;
 
@@ -17,7 +19,8 @@ pub fn provide(manager: &Manager) {
     // A processor without a generator provides none, and a module that imports it is refused.
     let random = Processor::find().map(|processor| manager.provide::<dyn Random, _>("kernel", processor));
     let store = manager.provide::<dyn Store, _>("kernel", DiskStore);
-    for (name, provided) in [("random", random.unwrap_or(Ok(()))), ("store", store)] {
+    let channel = provide_channel(manager);
+    for (name, provided) in [("random", random.unwrap_or(Ok(()))), ("store", store), ("channel", channel)] {
         if let Err(error) = provided {
             line!(&KernelConsole, Warning, "[WARN] interface {name}: {error}");
         }

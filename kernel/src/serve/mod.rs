@@ -3,9 +3,11 @@
 
 mod channel_queue;
 mod environment;
+mod links;
 pub mod poll_during_call;
 
 pub use channel_queue::drain_rx;
+pub use links::provide as provide_channel;
 
 use alloc::boxed::Box;
 
@@ -37,9 +39,10 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
         return false;
     }
+    links::take(options.token);
     let environment = KernelEnvironment::new(options.icount);
     let server = match Server::new(manager, environment, archive.load_defaults()) {
-        Ok(server) => server.with_parameters(archive.parameters),
+        Ok(server) => server.with_parameters(archive.parameters).with_links(&links::LINKS),
         Err(error) => {
             console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
             return false;
@@ -71,7 +74,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
         // The last call may have left interrupts masked. Without ticks nothing would end the next call, or the wait.
         Cr8::write(None);
         let came = channel_queue::take(|bytes| server.receive(bytes));
-        let worked = server.poll();
+        let worked = server.serve_links() | server.poll();
         let handled = server.run_events(false).called > 0;
         idle = if came || worked || handled { 0 } else { idle + 1 };
         if idle > IDLE_ROUNDS {
@@ -84,6 +87,7 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
             }
         }
     }
+    links::flush(server);
     server.end_modules();
     console::show(Style::Title, format_args!("=== KERNEL ENDED BY A CLIENT ===\n"));
     channel_queue::flush();
