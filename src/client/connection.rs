@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -30,7 +31,10 @@ pub trait Connection: Send {
     fn loses_bytes(&self) -> bool;
 }
 
-impl Connection for UnixStream {
+/// Implements [`Connection`] for a stream of the standard library: the two kinds have the same methods, of no trait.
+macro_rules! connection {
+    ($($stream:ty),*) => {$(
+impl Connection for $stream {
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
         // A timeout of zero would mean none.
         self.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
@@ -54,6 +58,10 @@ impl Connection for UnixStream {
         false
     }
 }
+    )*};
+}
+
+connection!(UnixStream, TcpStream);
 
 /// A serial port.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 
 mod call;
 mod commands;
+mod connect;
 pub mod connection;
 mod engine;
 pub mod error;

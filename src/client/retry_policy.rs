@@ -52,6 +52,7 @@ pub(super) fn retry_policy(request: &Request<'_>, loses_bytes: bool, timeout: Du
         Request::Restart { .. } => ("restart", false),
         Request::Compare { .. } => ("compare", false),
         Request::Shutdown => ("shutdown", false),
+        Request::Token { .. } => ("token", false),
         _ => ("request", false),
     };
     let (times, each) = match request {

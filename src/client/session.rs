@@ -7,11 +7,9 @@ use anyhow::{Error, Result, anyhow, bail};
 use bareflow_protocol::control::{CONTROL_VERSION, MAX_CHUNK, MAX_REQUEST};
 use bareflow_protocol::{Decoder, Envelope, Message, Request, Response};
 
-use super::connection::{Connection, Port};
+use super::connection::Connection;
 use super::error::Lost;
 use super::retry_policy::{RetryPolicy, retry_policy};
-use crate::options::ConnectOptions;
-use crate::serve::address;
 
 /// One conversation with a kernel.
 pub struct Client {
@@ -24,26 +22,27 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects as the options say, and greets the kernel.
-    ///
-    /// # Errors
-    /// When there is no kernel, or it has another version of the protocol.
-    pub fn connect(connect: &ConnectOptions) -> Result<Client> {
-        let timeout = Duration::from_secs(connect.timeout);
-        if let Some(port) = &connect.port {
-            return Client::greet(Box::new(Port::open(port)?), port, timeout);
-        }
-        let (path, stream) = address::connect(connect.socket.as_deref())?;
-        Client::greet(Box::new(stream), &path, timeout)
-    }
-
     /// Greets the kernel at the other end of `connection`.
     ///
     /// # Errors
     /// When the kernel does not respond, or has another version of the protocol.
     pub fn greet(connection: Box<dyn Connection>, place: &Path, timeout: Duration) -> Result<Client> {
-        let place = place.display().to_string();
-        let mut client = Client { connection, place, decoder: Decoder::new(), request_id: 0, timeout };
+        Client::new(connection, place.display().to_string(), timeout).begin()
+    }
+
+    /// Creates one that has said nothing yet.
+    pub(super) fn new(connection: Box<dyn Connection>, place: String, timeout: Duration) -> Client {
+        Client { connection, place, decoder: Decoder::new(), request_id: 0, timeout }
+    }
+
+    /// Returns the same client with another patience.
+    pub(super) fn with_timeout(self, timeout: Duration) -> Client {
+        Client { timeout, ..self }
+    }
+
+    /// Greets the kernel.
+    pub(super) fn begin(self) -> Result<Client> {
+        let mut client = self;
         match client.ask(Request::Hello)? {
             Response::Welcome { control: CONTROL_VERSION, .. } => Ok(client),
             Response::Welcome { control, version, .. } => Err(anyhow!(

@@ -28,6 +28,12 @@ pub struct ConnectOptions {
     /// A serial port with the kernel at its other end, such as /dev/ttyS0, instead of `serve`.
     #[arg(long, value_name = "DEVICE")]
     pub port: Option<PathBuf>,
+    /// The address and port of a kernel whose module `control` takes clients by TCP, instead of `serve`'s socket.
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["socket", "port"])]
+    pub tcp: Option<String>,
+    /// The file with the token that such a kernel demands; by default the one beside `serve`'s socket.
+    #[arg(long, value_name = "FILE", requires = "tcp")]
+    pub token: Option<PathBuf>,
     /// Seconds without a sign of the kernel after which a request fails.
     #[arg(long, value_name = "S", default_value_t = 600, value_parser = value_parser!(u64).range(1..=86400))]
     pub timeout: u64,

@@ -24,6 +24,13 @@ pub enum Network {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwards(Vec<Forward>);
 
+/// The user network, to which no port leads.
+impl Default for Network {
+    fn default() -> Network {
+        Network::User(Forwards::default())
+    }
+}
+
 impl Network {
     /// Reads the ports that are passed on: `udp:5007:7,tcp:8080:80`, or none; or `wire`.
     #[must_use]
@@ -39,6 +46,13 @@ impl Network {
         };
         let forwards = text.split(',').filter(|part| !part.is_empty()).map(forward).collect::<Option<_>>();
         forwards.map(|forwards| Network::User(Forwards(forwards)))
+    }
+
+    /// Passes a port of 127.0.0.1 on to one of the machine's as well. Returns false if there is no way to it: on a wire.
+    pub fn forward(&mut self, here: u16, there: u16) -> bool {
+        let Network::User(Forwards(forwards)) = self else { return false };
+        forwards.push(Forward { protocol: "tcp", ports: (here, there) });
+        true
     }
 
     /// Returns QEMU's words for the network and the cards on it, each with `options`. A device on PCI sends its interrupts as messages.

@@ -65,6 +65,12 @@ pub struct HostOptions {
     pub replay: Option<PathBuf>,
 }
 
+/// Reads the port at which clients come by TCP.
+fn control(text: &str) -> Result<u16, String> {
+    let port = text.strip_prefix("tcp:").and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+    port.ok_or_else(|| "expected `tcp:` and a port, such as `tcp:9000`".to_owned())
+}
+
 /// Reads the ports that a network passes on.
 fn network(text: &str) -> Result<Network, String> {
     Network::parse(text)
@@ -128,6 +134,10 @@ pub struct ServeOptions {
     /// bareflow.sock in the user's runtime folder.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Take clients by TCP as well, at a port of 127.0.0.1: `tcp:9000`. It leads to the module `control`, which is to be among
+    /// the files, with `tcpip` and a card's driver. Clients name it by `--tcp`.
+    #[arg(long, value_name = "tcp:PORT", value_parser = control)]
+    pub control: Option<u16>,
     /// Options for loading modules.
     #[command(flatten)]
     pub loading: LoadingOptions,

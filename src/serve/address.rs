@@ -57,17 +57,22 @@ pub struct NoKernel {
     tried: String,
 }
 
+/// Returns the paths at which a kernel may be served, the likeliest first.
+#[must_use]
+pub fn candidates(option: Option<&Path>) -> Vec<PathBuf> {
+    match said(option) {
+        Some(path) => vec![path],
+        None => [of_workspace(), of_user()].into_iter().flatten().collect(),
+    }
+}
+
 /// Connects to the kernel that is served.
 ///
 /// # Errors
 /// When there is none; the error names all paths that were tried.
 pub fn connect(option: Option<&Path>) -> Result<(PathBuf, UnixStream), NoKernel> {
-    let paths = match said(option) {
-        Some(path) => vec![path],
-        None => [of_workspace(), of_user()].into_iter().flatten().collect(),
-    };
     let mut tried = Vec::new();
-    for path in paths {
+    for path in candidates(option) {
         match UnixStream::connect(&path) {
             Ok(stream) => return Ok((path, stream)),
             Err(error) => tried.push(format!("no kernel at {}: {error}", path.display())),

@@ -8,6 +8,7 @@ mod flow;
 mod listener;
 mod request_queue;
 mod response_queue;
+pub mod token;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +17,17 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use bareflow_protocol::options::Task;
+use bareflow_protocol::KernelOptions;
+use bareflow_protocol::options::{Task, Token};
 
 use crate::input_files::InputFiles;
 use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
 use crate::{Exit, boot, engines, output, say};
 pub use listener::Socket;
+
+/// The port of the module `control` in the machine, unless its parameter says otherwise.
+const CONTROL_PORT: u16 = 7777;
 
 /// The interval between checks whether the kernel is up.
 const POLL: Duration = Duration::from_millis(50);
@@ -34,7 +39,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub fn serve(options: &ServeOptions) -> Result<Exit> {
     let (path, link) = address::to_listen(options.socket.as_deref());
     let files = engines::go_along(InputFiles::to_load(&options.files, &options.loading), &options.loading.portable)?;
-    let machine = boot::machine(&options.machine, &files)?.machine;
+    let mut machine = boot::machine(&options.machine, &files)?.machine;
     if let Some(refused) = files.unreadable.first() {
         bail!("{} can't be read, expected a blob; nothing was booted", refused.source);
     }
@@ -42,7 +47,8 @@ pub fn serve(options: &ServeOptions) -> Result<Exit> {
     if data_disk_read_only {
         crate::complain!("[SERVE] the disk may not be written to, so `save` will be refused");
     }
-    let options = boot::kernel_options(Task::Serve, &options.loading);
+    let token = options.control.map(|port| control(port, &path, &mut machine)).transpose()?;
+    let options = KernelOptions { token, ..boot::kernel_options(Task::Serve, &options.loading) };
     let machine = Machine { options, files, virtio_channel: true, data_disk_read_only, ..machine };
     let socket = Socket::bind(&path)?;
     let _link = link.and_then(|link| address::SocketLink::publish(&link, &path));
@@ -71,6 +77,16 @@ pub fn serve(options: &ServeOptions) -> Result<Exit> {
     left?;
     ended?;
     Ok(Exit::Passed)
+}
+
+/// Lets clients come by TCP at a port of 127.0.0.1. Returns the token that they show, which is in a file beside the socket.
+fn control(port: u16, socket: &Path, machine: &mut Machine) -> Result<Token> {
+    let network = machine.network.get_or_insert_default();
+    ensure!(
+        network.forward(port, CONTROL_PORT),
+        "`--control` and `--net=wire` exclude each other: nothing leads to a wire"
+    );
+    token::create(&token::beside(socket))
 }
 
 /// Whether an existing file may not be written to.

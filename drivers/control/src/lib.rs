@@ -1,0 +1,170 @@
+//! Passes the kernel's channel on to clients that come by TCP: one link of the channel for each connection.
+//!
+//! What passes is not looked at. The kernel takes no request from a client before its token has come.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod pair;
+
+use bareflow_abi::{CallError, Context, Failure, Out, module, parameters, state};
+use bareflow_channel::{Channel, ChannelError};
+use bareflow_events::Events;
+use bareflow_tcp::{Ready, Tcp, TcpError};
+
+use pair::{Pair, Pumped};
+
+/// The most clients at a time, which is the kernel's own limit.
+const CLIENTS: usize = 8;
+
+parameters! {
+    /// The settings.
+    pub struct Settings {
+        /// The port.
+        pub port: u16 = 7777,
+    }
+}
+
+state! {
+    /// The clients.
+    pub struct Clients {
+        /// Whether the two sides know of this module.
+        is_set_up: bool = false,
+        /// The listener.
+        listener: u32 = 0,
+        /// The connections that are in use, their links, and the room that each had last.
+        in_use: [bool; CLIENTS] = [false; CLIENTS],
+        connections: [u32; CLIENTS] = [0; CLIENTS],
+        links: [u32; CLIENTS] = [0; CLIENTS],
+    }
+}
+
+module!(
+    parameters = Settings,
+    state = Clients,
+    imports = { tcp: Tcp, channel: Channel, events: Events },
+    timers = { on_start: 0 },
+    subscriptions = { on_ready: "tcpip.ready", on_channel: "kernel.channel", on_restarted: "tcpip.restarted" },
+    init = begin,
+);
+
+/// An error of one of the two sides, which keeps the module from going on.
+pub enum Error {
+    /// One of TCP.
+    Tcp(TcpError),
+    /// One of the channel.
+    Channel(ChannelError),
+}
+
+impl From<TcpError> for Error {
+    fn from(error: TcpError) -> Error {
+        Error::Tcp(error)
+    }
+}
+
+impl From<ChannelError> for Error {
+    fn from(error: ChannelError) -> Error {
+        Error::Channel(error)
+    }
+}
+
+fn begin(_: &mut Context<'_>, _: &mut Clients, mut with: Imports<'_>) -> i32 {
+    with.events.after(Event::ON_START, 0).map_or(-1, |()| 0)
+}
+
+fn on_start(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+    serve(clients, &mut with)
+}
+
+fn on_ready(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+    serve(clients, &mut with)
+}
+
+/// Listens again, as the stack knows of no listener any more.
+fn on_restarted(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+    serve(clients, &mut with)
+}
+
+fn on_channel(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+    serve(clients, &mut with)
+}
+
+/// Passes on what came on either side. Returns the number of clients, or the negative number of an error.
+fn serve(clients: &mut Clients, with: &mut Imports<'_>) -> i32 {
+    // One of the two sides may have been started again, and knows nothing of this module then.
+    for _ in 0..3 {
+        match clients.set_up(with).and_then(|()| clients.pass_all(with)) {
+            Ok(()) => return clients.in_use.iter().filter(|in_use| **in_use).count() as i32,
+            Err(
+                Error::Tcp(TcpError::Call(CallError::Restarted))
+                | Error::Channel(ChannelError::Call(CallError::Restarted)),
+            ) => {
+                clients.is_set_up = false;
+            }
+            Err(Error::Tcp(error)) => return -(error.number() as i32),
+            Err(Error::Channel(error)) => return -1000 - error.number() as i32,
+        }
+    }
+    -2000
+}
+
+impl Clients {
+    fn set_up(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
+        if self.is_set_up {
+            return Ok(());
+        }
+        self.in_use = [false; CLIENTS];
+        with.channel.begin()?;
+        with.tcp.begin()?;
+        self.listener = with.tcp.listen(Settings::get().port, CLIENTS as u32)?;
+        self.is_set_up = true;
+        Ok(())
+    }
+
+    fn pass_all(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
+        let mut ready = [Ready::default(); 2 * CLIENTS];
+        let mut ready = Out::new(&mut ready);
+        with.tcp.ready(&mut ready)?;
+        if ready.written().iter().any(|ready| ready.number == self.listener && ready.can(Ready::ACCEPT)) {
+            self.accept_all(with)?;
+        }
+        let mut has_more = false;
+        for number in 0..CLIENTS {
+            if !self.in_use[number] {
+                continue;
+            }
+            let pair = Pair { connection: self.connections[number], link: self.links[number] };
+            match pair.pump(with)? {
+                Pumped::All => {}
+                Pumped::More => has_more = true,
+                Pumped::Ended => self.in_use[number] = false,
+            }
+        }
+        if has_more {
+            // An error is the timer's, which is there.
+            _ = with.events.after(Event::ON_START, 0);
+        }
+        Ok(())
+    }
+
+    /// Takes the clients that wait. Those for whom there is no link are turned away.
+    fn accept_all(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
+        for _ in 0..CLIENTS {
+            let connection = match with.tcp.accept(self.listener) {
+                Ok(connection) => connection,
+                Err(TcpError::NothingYet) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let free = self.in_use.iter().position(|in_use| !in_use);
+            match (free, with.channel.open()) {
+                (Some(free), Ok(link)) => {
+                    self.in_use[free] = true;
+                    (self.connections[free], self.links[free]) = (connection, link);
+                }
+                (_, Err(ChannelError::Call(error))) => return Err(ChannelError::Call(error).into()),
+                _ => with.tcp.abort(connection)?,
+            }
+        }
+        Ok(())
+    }
+}
