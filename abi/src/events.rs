@@ -110,6 +110,15 @@ impl Event<'_> {
         HEADER_SIZE + self.name.len() + self.source.len()
     }
 
+    /// Returns the number of the device whose interrupts it is for, if it is for interrupts.
+    #[must_use]
+    pub const fn device(&self) -> Option<u32> {
+        match self.kind {
+            Kind::Interrupt => Some(self.period_us as u32),
+            _ => None,
+        }
+    }
+
     /// Returns the module and the notification that a subscription is for.
     #[must_use]
     pub fn source_parts(&self) -> Option<(&str, &str)> {

@@ -27,6 +27,8 @@ pub enum BadEvent {
     Period,
     /// There are more than [`MAX_EVENTS`], or a second stop or watchdog.
     TooMany,
+    /// The module declares no device of the interrupt's number, or that has another event.
+    Device,
 }
 
 impl BadEvent {
@@ -43,6 +45,9 @@ impl BadEvent {
             BadEvent::Function => "no function of the module's handles it",
             BadEvent::Period => "it has no period that it can have",
             BadEvent::TooMany => "it is one too many",
+            BadEvent::Device => {
+                "it is the interrupt of a device that the module does not declare, or that has another event"
+            }
         }
     }
 }
@@ -89,6 +94,20 @@ impl<'bytes> Events<'bytes> {
             if event.kind.has_handler() && !functions.contains(&event.function.into()) {
                 return wrong(BadEvent::Function);
             }
+        }
+        Ok(())
+    }
+
+    /// Checks a valid record of a module that declares `devices`: each interrupt is one's, and each has one event.
+    ///
+    /// # Errors
+    /// As of [`check`](Self::check).
+    pub fn check_devices(bytes: &'bytes [u8], devices: usize) -> Result<(), (usize, BadEvent)> {
+        let mut seen = 0_u64;
+        for (event, number) in Events(bytes).zip(1..) {
+            let Some(device) = event.device() else { continue };
+            let bit = 1_u64.checked_shl(device).filter(|bit| (device as usize) < devices && seen & bit == 0);
+            seen |= bit.ok_or((number, BadEvent::Device))?;
         }
         Ok(())
     }

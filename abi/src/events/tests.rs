@@ -110,3 +110,19 @@ fn rejects_a_notification_that_the_loader_publishes() {
     assert_eq!(Events::check(&bytes, 0..1), Ok(()));
     assert_eq!(check(&[Event { name: FAULTED, source: "feed.faulted", ..PRICE }]), Ok(()));
 }
+
+#[test]
+fn an_interrupt_is_of_a_device_that_is_declared() {
+    let interrupt = |name, device| Event { kind: Kind::Interrupt, at_start: false, period_us: device, name, ..TICK };
+    let check = |events: &[Event<'_>], devices| {
+        let bytes = encode::<256>(events);
+        Events::check_devices(&bytes[..encoded_size(events)], devices)
+    };
+    let both = [DONE, interrupt("first", 0), interrupt("second", 1)];
+    assert_eq!((both[0].device(), both[2].device()), (None, Some(1)));
+    assert_eq!(check(&both, 2), Ok(()));
+    assert_eq!(check(&both, 1), Err((3, BadEvent::Device)));
+    assert_eq!(check(&both, 0), Err((2, BadEvent::Device)));
+    assert_eq!(check(&[interrupt("first", 0), interrupt("second", 0)], 2), Err((2, BadEvent::Device)));
+    assert_eq!(check(&[TICK, STOP], 0), Ok(()));
+}

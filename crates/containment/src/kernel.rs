@@ -115,12 +115,9 @@ pub trait Ticks: Sync {
     /// Returns whether a tick arrived whose end was not signalled yet. Modules can raise the vector by `int`, too.
     fn is_in_service(&self) -> bool;
 
-    /// Returns whether an interrupt of this vector arrived whose end was not signalled yet; by default never: there are
-    /// none besides ticks.
-    fn is_vector_in_service(&self, vector: u8) -> bool {
-        let _ = vector;
-        false
-    }
+    /// Returns whether an interrupt of this vector arrived whose end was not signalled yet. Any device may send one, also in a
+    /// kernel whose modules drive none: one that is taken for a module's `int` is the module's fault, and is never ended.
+    fn is_vector_in_service(&self, vector: u8) -> bool;
 
     /// Signals the end of a tick, or of an interrupt.
     fn end_of_interrupt(&self);

@@ -10,7 +10,8 @@
 //!    of the `x86_64` crate.
 //! 3. [`descriptor_tables::load`] loads segments, a task state and an interrupt table, all of which are this crate's. A
 //!    kernel that has its own calls [`descriptor_tables::fill_tss`] and [`descriptor_tables::fill_idt`] instead: they set
-//!    the trap stacks, and the stubs of the vectors that modules can reach.
+//!    the trap stacks, and the stubs of the vectors that modules can reach; [`descriptor_tables::fill_devices`] sets those of
+//!    devices that modules drive.
 //! 4. [`Contained::init`] enables `syscall`, starts the ticks, and returns the platform for a
 //!    [`ModuleManager`](bareflow_loader::ModuleManager). [`self_test`] then tries every class of fault.
 //!

@@ -64,6 +64,40 @@ mod least {
     bareflow_abi::module!(timers = { on_tick: 1 });
 }
 
+mod driver {
+    use super::*;
+
+    fn on_card(context: &mut Context<'_>) -> i32 {
+        context.write(b"card") as i32
+    }
+
+    bareflow_abi::module!(timers = { on_tick: 1 }, interrupts = { on_card: 0, on_disk: 1 });
+
+    fn on_tick() -> i32 {
+        0
+    }
+
+    fn on_disk() -> i32 {
+        1
+    }
+
+    #[test]
+    fn are_numbered_behind_other_events() {
+        assert_eq!([Event::ON_TICK, Event::ON_CARD, Event::ON_DISK], [0, 1, 2]);
+    }
+}
+
+mod driver_task {
+    use super::*;
+
+    async fn main(cx: TaskContext) -> i32 {
+        cx.notified(Event::CARD).await;
+        0
+    }
+
+    bareflow_abi::module!(task = main, imports = { events: Events }, interrupts = { card: 0 });
+}
+
 mod publisher {
     use super::*;
 

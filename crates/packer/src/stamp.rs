@@ -2,6 +2,7 @@
 
 use bareflow_abi::depends::{Dependencies, Dependency};
 use bareflow_abi::devices::Devices;
+use bareflow_abi::events::Events;
 use bareflow_abi::header::{FORMAT_VERSION, Header, KNOWN_FLAGS, MAGIC, NAME_SIZE, SERVICE_CALL, is_name_byte};
 use bareflow_abi::record::{
     BINDINGS, DEPENDENCIES, DEVICES, EVENTS, EXPECTED_RESULT, LAYOUT, PARAMETERS, SIGNATURES, STATE_SCHEMA,
@@ -33,6 +34,8 @@ impl Identity {
     pub(crate) fn stamp(self, settings: &Settings, about: &Description) -> Result<(Header, Vec<u8>), PackError> {
         let bindings = bindings::bind(&about.bindings, &settings.bind)?;
         bindings::check_callable(about.descriptor.flags, &bindings)?;
+        Events::check_devices(&about.events, Devices::new(&self.devices).count())
+            .map_err(|(number, why)| PackError::Event { number, why })?;
         let services = settings.services | bindings::services(&bindings);
         let services = if self.depends.is_empty() { services } else { services | SERVICE_CALL };
         let (version_major, version_minor, version_patch) = settings.version;

@@ -194,6 +194,20 @@ fn events_become_a_record() {
 }
 
 #[test]
+fn rejects_interrupts_of_devices_that_are_not_declared() {
+    const IRQ: Event<'_> = Event { kind: Kind::Interrupt, period_us: 1, name: "irq", ..STOP };
+    let file = with_events(&events::encode::<{ events::encoded_size(&[IRQ]) }>(&[IRQ]));
+    let with = |devices: &[&str]| {
+        let devices = devices.iter().map(|&device| device.to_owned()).collect();
+        pack(&file, &Settings { devices, ..settings() })
+    };
+    assert_eq!(with(&[]), Err(PackError::Event { number: 1, why: BadEvent::Device }));
+    assert_eq!(with(&["virtio:net"]), Err(PackError::Event { number: 1, why: BadEvent::Device }));
+    let blob = with(&["virtio:net", "virtio:entropy"]).unwrap();
+    assert_eq!(Header::from_bytes(blob.first_chunk().unwrap()).abi_minor, 6);
+}
+
+#[test]
 fn rejects_events_that_are_none() {
     let refused = |file: &[u8]| pack(file, &settings()).unwrap_err();
     let bytes: [u8; events::encoded_size(&[PRICE, STOP])] = events::encode(&[PRICE, STOP]);

@@ -58,6 +58,7 @@ pub unsafe fn load() {
     let idt = IDT.call_once(|| {
         let mut idt = InterruptDescriptorTable::new();
         fill_idt(&mut idt);
+        fill_devices(&mut idt);
         fill_unused(&mut idt);
         idt
     });
@@ -76,10 +77,9 @@ pub fn fill_tss(tss: &mut TaskStateSegment) {
     tss.iomap_base = size_of::<TaskStateSegment>() as u16;
 }
 
-/// Sets the entries of all exceptions, of the tick ([`timer::TICK`]), of devices' interrupts
-/// ([`timer::FIRST_DEVICE`] and those behind it) and of the timer's spurious interrupt ([`timer::SPURIOUS`]), whatever they
-/// were. The kernel is told of those
-/// that are not a module's ([`Kernel::trap`](crate::Kernel::trap)).
+/// Sets the entries of all exceptions, of the tick ([`timer::TICK`]) and of the timer's spurious interrupt
+/// ([`timer::SPURIOUS`]), whatever they were. The kernel is told of those that are not a module's
+/// ([`Kernel::trap`](crate::Kernel::trap)).
 pub fn fill_idt(idt: &mut InterruptDescriptorTable) {
     // The crate gives each entry a type by its handler; ours are all stubs.
     macro_rules! set {
@@ -91,11 +91,20 @@ pub fn fill_idt(idt: &mut InterruptDescriptorTable) {
     set!(page_fault = 14, x87_floating_point = 16, alignment_check = 17, machine_check = 18, simd_floating_point = 19);
     set!(virtualization = 20, cp_protection_exception = 21, hv_injection_exception = 28);
     set!(vmm_communication_exception = 29, security_exception = 30);
-    for vector in timer::TICK as u8..=timer::SPURIOUS as u8 {
+    for vector in [timer::TICK as u8, timer::SPURIOUS as u8] {
         set_stub(&mut idt[vector], usize::from(vector));
     }
     // Ring 3 may execute `int3`; any other `int` from ring 3 is a violation.
     set_stub(&mut idt.breakpoint, 3).set_privilege_level(PrivilegeLevel::Ring3);
+}
+
+/// Sets the entries of devices' interrupts ([`timer::FIRST_DEVICE`] to [`timer::LAST_DEVICE`]), of which the kernel is told
+/// ([`Kernel::interrupt`](crate::Kernel::interrupt)). One whose modules drive no devices may have something else there, such as
+/// what came from the first interrupt controller.
+pub fn fill_devices(idt: &mut InterruptDescriptorTable) {
+    for vector in timer::FIRST_DEVICE as u8..=timer::LAST_DEVICE as u8 {
+        set_stub(&mut idt[vector], usize::from(vector));
+    }
 }
 
 /// Sets the entries of the vectors that nothing uses ([`timer::FIRST_UNUSED`] to 255), so that an interrupt of theirs is

@@ -1,7 +1,7 @@
 //! The choice of devices for a module that is loaded.
 
 use bareflow_abi::devices::{Devices, Selector};
-use bareflow_abi::events::{Events, Kind};
+use bareflow_abi::events::Events;
 use bareflow_abi::record::EVENTS;
 
 use crate::error::LoadError;
@@ -40,10 +40,8 @@ impl<P: Platform> ModuleManager<P> {
         for (selector, number) in Devices::new(valid.devices()).zip(0_u32..) {
             let bus = self.platform.device_bus().ok_or(LoadError::NoDevices { device: selector })?;
             let device = self.choose(bus, selector, &claimant)?;
-            let is_told = |event: &bareflow_abi::events::Event<'_>| {
-                event.kind == Kind::Interrupt && event.period_us == u64::from(number)
-            };
-            let event = events.handled().zip(0_u8..).find(|(event, _)| is_told(event)).map(|(_, event)| event);
+            let mut told = events.handled().zip(0_u8..).filter(|(event, _)| event.device() == Some(number));
+            let event = told.next().map(|(_, event)| event);
             let added = self.claims.borrow_mut().add(id, claimant.name, number, device, event);
             added.ok_or(LoadError::NoMemory)?;
         }

@@ -128,13 +128,19 @@ fn with_bus(cards: usize) -> (&'static FakePlatform, &'static Manager, &'static 
     (platform, manager, bus)
 }
 
-/// Returns a blob that drives devices, with an event for the interrupts of each.
-fn driver(name: &str, minor: u32, devices: &[&str]) -> Vec<u8> {
+/// Returns a blob with the imports of a driver, and a handler.
+fn bare(name: &str, minor: u32) -> Vec<u8> {
     const HANDLER: &[Method] = &[Method { fingerprint: function_fingerprint("handle"), shape: Shape::EMPTY }];
     let functions = NewEntry { role: Role::Export, name: "", interface: "", version: (0, 0), methods: HANDLER };
     let entries = [NewEntry::of::<dyn Device>("device"), NewEntry::of::<dyn Regions>("regions"), functions];
     let mut bytes = blob::version(name, 1, minor);
     add_record(&mut bytes, BINDINGS, &encode::<1024>(&entries)[..encoded_size(&entries)]);
+    bytes
+}
+
+/// Returns a blob that drives devices, with an event for the interrupts of each.
+fn driver(name: &str, minor: u32, devices: &[&str]) -> Vec<u8> {
+    let mut bytes = bare(name, minor);
     let names = ["on_first", "on_second"];
     let declared: Vec<_> = (0..devices.len().min(2))
         .map(|number| Event {
@@ -254,6 +260,19 @@ fn a_device_is_one_modules_and_not_every_device_is() {
     let two = driver("two", 0, &["virtio:net", "virtio:net"]);
     assert!(matches!(load(&two), Some(LoadError::NoSuchDevice { .. })));
     manager.load(&driver("b", 0, &["virtio:net"])).unwrap();
+}
+
+#[test]
+fn rejects_an_interrupt_of_no_device() {
+    let (_, manager, _) = with_bus(1);
+    let mut list = Vec::new();
+    bareflow_abi::devices::encode("virtio:net", &mut |part| list.extend_from_slice(part));
+    let event = Event { kind: Kind::Interrupt, at_start: false, function: 0, period_us: 1, name: "irq", source: "" };
+    let mut other = bare("net", 0);
+    add_record(&mut other, EVENTS, &events::encode::<64>(&[event])[..events::encoded_size(&[event])]);
+    add_record(&mut other, DEVICES, &list);
+    let why = bareflow_abi::events::BadEvent::Device;
+    assert_eq!(manager.load(&other), Err(LoadError::Invalid(InvalidModule::Event { number: 1, why })));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 #[cfg(feature = "portable")]
 use bareflow_abi::carry::Carry;
 use bareflow_abi::depends::Dependencies;
-#[cfg(feature = "devices")]
 use bareflow_abi::devices::Devices;
 use bareflow_abi::events::Events;
 use bareflow_abi::header::{FLAG_NO_RUN, FLAG_STATE, Header};
@@ -11,13 +10,13 @@ use bareflow_abi::interface::bindings::Entries;
 use bareflow_abi::parameters::Parameters;
 #[cfg(feature = "portable")]
 use bareflow_abi::record::CARRY;
-#[cfg(feature = "devices")]
-use bareflow_abi::record::DEVICES;
 #[cfg(feature = "memory")]
 use bareflow_abi::record::MEMORY;
 #[cfg(feature = "traps")]
 use bareflow_abi::record::TRAPS;
-use bareflow_abi::record::{BINDINGS, DEPENDENCIES, EVENTS, PARAMETERS, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT};
+use bareflow_abi::record::{
+    BINDINGS, DEPENDENCIES, DEVICES, EVENTS, PARAMETERS, SKIPPABLE, STATE_SCHEMA, SYMBOLS, VARIANT,
+};
 use bareflow_abi::state::Schema;
 use bareflow_abi::symbols::Symbols;
 use bareflow_abi::variant::MAX_LEVEL;
@@ -26,7 +25,7 @@ use crate::error::{BadVariant, InvalidModule};
 use crate::format::code::CodeVariant;
 #[cfg(feature = "memory")]
 use crate::format::memory::check_memory;
-use crate::format::records::{Record, Records, bindings};
+use crate::format::records::{Record, Records, bindings, first_record};
 #[cfg(feature = "traps")]
 use crate::format::traps::check_traps;
 
@@ -148,6 +147,9 @@ pub(super) fn check_records<'blob>(
             _ => {}
         }
     }
+    if cfg!(feature = "events") && seen & bit(EVENTS) != 0 {
+        check_interrupts(records)?;
+    }
     // A state is transferred only if its schema is known.
     if optional.schema.is_some() != (header.flags & FLAG_STATE != 0) {
         return Err(InvalidModule::StateSchema);
@@ -193,6 +195,15 @@ fn check_events(bytes: &[u8], is_first: bool, records: &[u8]) -> Result<(), Inva
         return Err(InvalidModule::TwoEvents);
     }
     Events::check(bytes, bindings(records).plain_functions())
+        .map_err(|(number, why)| InvalidModule::Event { number, why })
+}
+
+/// Checks that each interrupt in the record of events is that of a device in the record of devices, both of which are valid.
+#[cold]
+#[inline(never)]
+fn check_interrupts(records: &[u8]) -> Result<(), InvalidModule> {
+    let devices = Devices::new(first_record(records, DEVICES)).count();
+    Events::check_devices(first_record(records, EVENTS), devices)
         .map_err(|(number, why)| InvalidModule::Event { number, why })
 }
 
