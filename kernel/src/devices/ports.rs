@@ -38,8 +38,9 @@ impl ConfigurationAccess for Ports {
 
     fn write_word(&mut self, device_function: DeviceFunction, register_offset: u8, data: u32) {
         select(device_function, register_offset);
-        // SAFETY: as above. Only a device's addresses, its command and its way to interrupt are written; devices are
-        // inactive before that.
+        // SAFETY: as above. Only a device's addresses, its command and its way to interrupt are written: its addresses lead to
+        // nothing else, as `assign_addresses` checks, and it is a bus master only once it was reset. One that is asked for the size
+        // of its registers has them back before anything else runs.
         unsafe { Port::new(DATA).write(data) };
     }
 

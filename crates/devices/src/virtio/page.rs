@@ -15,7 +15,8 @@ pub(super) struct Descriptor {
     pub next: AtomicU16,
 }
 
-/// The driver's ring (2.7.6), which the device reads. Its places depend on no size but that of the ring's end, which is not used.
+/// The driver's ring (2.7.6), which the device reads. A smaller queue uses the beginning of it. What the ring ends with belongs to
+/// a feature that is not accepted.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Available {

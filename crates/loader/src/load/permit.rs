@@ -55,12 +55,12 @@ impl Allowed {
         if !refused.is_none() {
             return Err(LoadError::NotAllowed { refused, allowed });
         }
-        // Handlers are called without that the module asks for it, so that needs no import of the interface.
         #[cfg(feature = "devices")]
         if let Some(device) = Devices::new(valid.devices()).find(|device| self.devices().all(|other| other != *device))
         {
             return Err(LoadError::DeviceNotAllowed { device });
         }
+        // Handlers are called without that the module asks for it, so that needs no import of the interface.
         let may_have_events = allowed.has(SERVICE_INVOKE) || allows(EVENTS_INTERFACE) || !valid.has_events();
         if may_have_events { Ok(()) } else { Err(LoadError::EventsNotAllowed) }
     }
