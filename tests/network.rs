@@ -47,17 +47,23 @@ fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes as u64 / 8).flat_map(|index| index.wrapping_mul(STEP).to_le_bytes()).collect()
 }
 
-/// Downloads all that the source sends. Returns how long it took. QEMU takes a connection before the module listens, so one
-/// that ends at once is begun again.
+/// Downloads all that the source sends. Returns how long it took.
 #[track_caller]
 fn download(port: u16, wanted: &[u8]) -> Duration {
-    let mut got = Vec::new();
+    download_with(port, wanted, &|| ())
+}
+
+/// Downloads all that the source sends, and calls `begun` when the first of it is there. QEMU takes a connection before the
+/// module listens, so one that ends at once is begun again.
+#[track_caller]
+fn download_with(port: u16, wanted: &[u8], begun: &dyn Fn()) -> Duration {
     for _ in 0..20 {
-        let start = Instant::now();
         let mut stream = connect(port);
-        let read = stream.read_to_end(&mut got);
-        if !got.is_empty() {
-            read.unwrap();
+        let mut got = vec![0; 1];
+        if stream.read_exact(&mut got).is_ok() {
+            let start = Instant::now();
+            begun();
+            stream.read_to_end(&mut got).unwrap();
             assert!(got == wanted, "{} bytes, of which some are others", got.len());
             return start.elapsed();
         }
@@ -140,29 +146,42 @@ fn faulty_driver() -> Vec<u8> {
     fs::read(folder.join("virtio-net.mod")).unwrap()
 }
 
-/// Does something again and again while there is a download. Returns how often, and how long the download took.
-fn during(port: u16, wanted: &[u8], mut work: impl FnMut()) -> (usize, Duration) {
-    let is_done = AtomicBool::new(false);
+/// Does something again and again while `transfer` works, from when that says that it has begun. Returns how often, and what the
+/// transfer returned.
+fn during(transfer: impl FnOnce(&dyn Fn()) -> Duration + Send, mut work: impl FnMut()) -> (usize, Duration) {
+    let has_begun = AtomicBool::new(false);
     thread::scope(|scope| {
-        let downloading = scope.spawn(|| {
-            let took = download(port, wanted);
-            is_done.store(true, Ordering::Release);
-            took
-        });
+        let transfer = scope.spawn(|| transfer(&|| has_begun.store(true, Ordering::Release)));
         let mut times = 0;
-        while !is_done.load(Ordering::Acquire) {
-            work();
-            times += 1;
+        while !transfer.is_finished() {
+            if has_begun.load(Ordering::Acquire) {
+                work();
+                times += 1;
+            } else {
+                sleep(Duration::from_millis(1));
+            }
         }
-        (times, downloading.join().unwrap())
+        (times, transfer.join().unwrap())
     })
+}
+
+/// Has the driver fault.
+fn fault(client: &mut Client) {
+    let request = Request::Call { module: "virtio-net.net_init", input: b"now", repeat: 1 };
+    let fault = client.ask(request).unwrap_err().to_string();
+    assert!(fault.contains("panic"), "{fault}");
+}
+
+/// Loads the driver that can be made to fault, and is started again each time.
+fn push_faulty(client: &mut Client) {
+    let policy = LoadOverrides { domain: Some("user"), on_fault: Some("restart:1000000"), ..LoadOverrides::default() };
+    push_with(client, &faulty_driver(), policy);
 }
 
 #[test]
 fn connections_go_on_whatever_becomes_of_the_driver() {
     let [net, tcpip] = ["virtio-net", "tcpip"].map(|name| fs::read(driver_blob(name)).unwrap());
     let [source, echo] = ["tcp-source", "tcp-echo"].map(|name| fs::read(test_blob(name)).unwrap());
-    let faulty = faulty_driver();
     let [port, echo_port] = free_ports();
     let network = Network::parse(&format!("tcp:{port}:80,tcp:{echo_port}:7")).unwrap();
     let wanted = pattern(BYTES);
@@ -192,25 +211,25 @@ fn connections_go_on_whatever_becomes_of_the_driver() {
                 let pages = pages(client);
                 assert_eq!(*before.get_or_insert(pages), pages);
             }
-            let policy =
-                LoadOverrides { domain: Some("user"), on_fault: Some("restart:1000"), ..LoadOverrides::default() };
-            push_with(client, &faulty, policy);
+            push_faulty(client);
             push(client, &tcpip, Domain::User, "");
             push(client, &source, Domain::User, &format!("tcp-source.bytes={BYTES}"));
             let mut faults = 0;
             while faults < FAULTS {
-                let (times, took) = during(port, &wanted, || {
-                    let request = Request::Call { module: "virtio-net.net_init", input: b"now", repeat: 1 };
-                    let fault = client.ask(request).unwrap_err().to_string();
-                    assert!(fault.contains("panic"), "{fault}");
-                    sleep(Duration::from_millis(100));
-                });
+                let (times, took) = during(
+                    |begun| download_with(port, &wanted, begun),
+                    || {
+                        fault(client);
+                        sleep(Duration::from_millis(20));
+                    },
+                );
                 println!("download with {times} faults of the driver: {took:?}");
                 faults += times;
             }
             let mut reloads = 0;
             while reloads < RELOADS {
-                let (times, took) = during(port, &wanted, || push(client, &net, Domain::User, ""));
+                let (times, took) =
+                    during(|begun| download_with(port, &wanted, begun), || push(client, &net, Domain::User, ""));
                 println!("download with {times} reloads of the driver: {took:?}");
                 reloads += times;
             }
@@ -225,4 +244,66 @@ fn connections_go_on_whatever_becomes_of_the_driver() {
             assert_eq!(counts(client, "tcp-source.counts")[2], 0);
         },
     );
+}
+
+/// The bytes of a measured transfer, and the pairs of transfers.
+const MEASURED: usize = 64 << 20;
+const PAIRS: usize = 7;
+
+#[test]
+#[ignore = "takes two minutes; docs/network.md shows what it prints"]
+fn measures_transfers_with_and_without_faults() {
+    let tcpip = fs::read(driver_blob("tcpip")).unwrap();
+    let source = fs::read(test_blob("tcp-source")).unwrap();
+    let [port, _] = free_ports();
+    let network = Network::parse(&format!("tcp:{port}:80")).unwrap();
+    let wanted = pattern(MEASURED);
+    with_kernel(
+        |machine| machine.network = Some(network),
+        |client| {
+            push_faulty(client);
+            push(client, &tcpip, Domain::User, "");
+            push(client, &source, Domain::User, &format!("tcp-source.bytes={MEASURED}"));
+            download(port, &wanted);
+            measure("from the module", client, |begun| download_with(port, &wanted, begun));
+            push(client, &source, Domain::User, "tcp-source.bytes=8");
+            download(port, &wanted[..8]);
+            measure("to the module", client, |begun| {
+                let mut stream = connect(port);
+                stream.read_exact(&mut [0; 8]).unwrap();
+                let start = Instant::now();
+                begun();
+                stream.write_all(&wanted).unwrap();
+                start.elapsed()
+            });
+            sleep(Duration::from_secs(2));
+            let found = counts(client, "tcp-source.counts");
+            assert_eq!(found[2], 0, "wrong bytes");
+        },
+    );
+}
+
+/// Makes a transfer in turn without faults of the driver and with one each second, and prints the medians.
+fn measure(name: &str, client: &mut Client, transfer: impl Fn(&dyn Fn()) -> Duration + Send + Sync) {
+    let (mut without, mut with, mut faults) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..PAIRS {
+        without.push(transfer(&|| ()));
+        let mut next = Instant::now() + Duration::from_millis(300);
+        let (_, took) = during(&transfer, || {
+            if Instant::now() >= next {
+                fault(client);
+                faults += 1;
+                next += Duration::from_secs(1);
+            }
+            sleep(Duration::from_millis(5));
+        });
+        with.push(took);
+    }
+    let [without, with] = [without, with].map(|mut times| {
+        times.sort();
+        times[times.len() / 2]
+    });
+    let rate = |time: Duration| MEASURED as f64 / time.as_secs_f64() / 1e6;
+    let loss = 100.0 * (1.0 - rate(with) / rate(without));
+    println!("{name}: {:.1} MB/s; with {faults} faults, {:.1} MB/s, {loss:.1} % less", rate(without), rate(with));
 }
