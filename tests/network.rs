@@ -165,7 +165,7 @@ fn during(transfer: impl FnOnce(&dyn Fn()) -> Duration + Send, mut work: impl Fn
     })
 }
 
-/// Has the driver fault.
+/// Makes the driver fault.
 fn fault(client: &mut Client) {
     let request = Request::Call { module: "virtio-net.net_init", input: b"now", repeat: 1 };
     let fault = client.ask(request).unwrap_err().to_string();
