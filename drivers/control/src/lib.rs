@@ -17,6 +17,9 @@ use pair::{Pair, Pumped};
 /// The most clients at a time, which is the kernel's own limit.
 const CLIENTS: usize = 8;
 
+/// The places for clients: each new one may take that of another in the kernel, which is still known here until then.
+const PLACES: usize = 2 * CLIENTS;
+
 parameters! {
     /// The settings.
     pub struct Settings {
@@ -33,9 +36,9 @@ state! {
         /// The listener.
         listener: u32 = 0,
         /// The connections that are in use, their links, and the room that each had last.
-        in_use: [bool; CLIENTS] = [false; CLIENTS],
-        connections: [u32; CLIENTS] = [0; CLIENTS],
-        links: [u32; CLIENTS] = [0; CLIENTS],
+        in_use: [bool; PLACES] = [false; PLACES],
+        connections: [u32; PLACES] = [0; PLACES],
+        links: [u32; PLACES] = [0; PLACES],
     }
 }
 
@@ -113,7 +116,7 @@ impl Clients {
         if self.is_set_up {
             return Ok(());
         }
-        self.in_use = [false; CLIENTS];
+        self.in_use = [false; PLACES];
         with.channel.begin()?;
         with.tcp.begin()?;
         self.listener = with.tcp.listen(Settings::get().port, CLIENTS as u32)?;
@@ -122,14 +125,14 @@ impl Clients {
     }
 
     fn pass_all(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
-        let mut ready = [Ready::default(); 2 * CLIENTS];
+        let mut ready = [Ready::default(); 2 * PLACES];
         let mut ready = Out::new(&mut ready);
         with.tcp.ready(&mut ready)?;
         if ready.written().iter().any(|ready| ready.number == self.listener && ready.can(Ready::ACCEPT)) {
             self.accept_all(with)?;
         }
         let mut has_more = false;
-        for number in 0..CLIENTS {
+        for number in 0..PLACES {
             if !self.in_use[number] {
                 continue;
             }

@@ -6,7 +6,7 @@
 //! was said last.
 //!
 //! A link is known by a number, never one that was in use before, and belongs to the module that opened it. The kernel ends
-//! those of a module that was silent for a minute.
+//! those of a module that was silent for a minute, and the oldest without a token when there is no place for another link.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -41,7 +41,7 @@ pub enum ChannelError {
     NoSuchLink,
     /// The link is another module's.
     NotYours,
-    /// There are as many links as there may be.
+    /// There are as many links with a token as there may be.
     TooMany,
     /// There are more bytes than room, or fewer than were said to be sent.
     OutOfRange,

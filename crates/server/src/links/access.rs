@@ -29,6 +29,18 @@ impl Access {
 }
 
 impl Links {
+    /// Returns the place for a new link of a module: a free one, or that of a link whose token has not come, so nothing is done
+    /// for it. Of those it is the oldest of the same module, or else the oldest. `None` if all have shown the token.
+    fn slot_for(&mut self, caller: u32) -> Option<&mut Option<Link>> {
+        let order = |slot: &Option<Link>| match slot {
+            None => Some((false, false, 0)),
+            Some(link) if link.is_trusted => None,
+            Some(link) => Some((true, link.caller != caller, link.number)),
+        };
+        let best = self.links.iter().filter_map(order).min()?;
+        self.links.iter_mut().find(|slot| order(slot) == Some(best))
+    }
+
     fn of(&mut self, caller: u32, number: u32) -> Result<&mut Link, ChannelError> {
         let link = self.all_mut().find(|link| link.number == number && !link.is_closed);
         match link.ok_or(ChannelError::NoSuchLink)? {
@@ -51,8 +63,8 @@ impl Channel for Access {
             return Err(ChannelError::NotAllowed);
         }
         let number = FIRST | links.count;
-        let free = links.links.iter_mut().find(|link| link.is_none()).ok_or(ChannelError::TooMany)?;
-        *free = Some(Link::new(number, self.caller, self.now_ms));
+        let slot = links.slot_for(self.caller).ok_or(ChannelError::TooMany)?;
+        *slot = Some(Link::new(number, self.caller, self.now_ms));
         links.count = (links.count + 1) % FIRST;
         Ok(number)
     }

@@ -26,7 +26,7 @@ pub(super) struct Link {
     pub heard_ms: u64,
     decoder: Decoder,
     /// Whether the token has come.
-    is_trusted: bool,
+    pub is_trusted: bool,
     answers: Vec<u8>,
     /// The number of bytes of `answers` that were taken.
     taken: usize,

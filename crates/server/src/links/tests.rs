@@ -141,13 +141,29 @@ fn rejects_links_of_others_and_those_that_are_gone() {
 fn rejects_more_links_than_there_may_be_and_ends_silent_ones() {
     let (server, mut access) = server();
     for _ in 0..MAX_LINKS {
-        access.open().unwrap();
+        trusted(&server, &mut access);
     }
     assert_eq!(access.open(), Err(ChannelError::TooMany));
     // The test's server knows no other time than 0, so the time of their last call lies that much before.
     access.links.lock().all_mut().for_each(|link| link.is_closed = true);
     assert!(server.serve_links());
     assert!(access.open().is_ok());
+}
+
+#[test]
+fn those_without_a_token_keep_out_no_one_with_one() {
+    let (server, mut access) = server();
+    let first = trusted(&server, &mut access);
+    let strangers: Vec<u32> = (1..MAX_LINKS).map(|_| access.open().unwrap()).collect();
+    // A module takes the place of its own strangers first, and one that has none that of the oldest.
+    let mut other = Access { caller: 2, ..access };
+    let others = other.open().unwrap();
+    assert_eq!(access.put(strangers[0], b""), Err(ChannelError::NoSuchLink));
+    other.open().unwrap();
+    assert_eq!(other.put(others, b""), Err(ChannelError::NoSuchLink));
+    let late = trusted(&server, &mut access);
+    assert_eq!(access.put(strangers[1], b""), Err(ChannelError::NoSuchLink));
+    assert!(strangers[2..].iter().chain(&[first, late]).all(|link| access.put(*link, b"").is_ok()));
 }
 
 #[test]
