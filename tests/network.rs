@@ -238,9 +238,15 @@ fn connections_go_on_whatever_becomes_of_the_driver() {
             download(port, &wanted);
             assert!(matches!(client.ask(Request::Restart { module: "tcpip" }), Ok(Response::Done)));
             download(port, &wanted);
-            // A user that is replaced gets its port from the one that is gone.
+            // A user that is replaced has its port still: it is the same caller.
             push(client, &source, Domain::User, &format!("tcp-source.bytes={BYTES}"));
             download(port, &wanted);
+            // One that is loaded anew gets the port from the one that is gone: soon, and not after a minute of silence.
+            let start = Instant::now();
+            assert!(matches!(client.ask(Request::Unload { module: "tcp-source" }), Ok(Response::Unloaded(_))));
+            push(client, &source, Domain::User, &format!("tcp-source.bytes={BYTES}"));
+            download(port, &wanted);
+            assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
             assert_eq!(counts(client, "tcp-source.counts")[2], 0);
         },
     );

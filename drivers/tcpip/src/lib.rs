@@ -35,8 +35,9 @@ use crate::link::Link;
 use crate::port::NoCard;
 use crate::stack::{LISTENERS, MOST_CONNECTIONS, Setup, Stack};
 
-/// The time between two polls while there is no card.
+/// The time between two polls while there is no card, and the time for which one that another module took is left to it.
 const WITHOUT_CARD: Duration = Duration::from_millis(100);
+const TAKEN: Duration = Duration::from_secs(1);
 
 /// The exchanges with the card at each event.
 const ROUNDS: usize = 2;
@@ -93,9 +94,18 @@ struct Living {
     link: Link,
     /// Whether the timer is due at once.
     is_armed: bool,
+    /// The time until which another module is left the card, and whether that was told.
+    taken_until: Instant,
+    has_told: bool,
 }
 
-static LIVING: Spinlock<Living> = Spinlock::new(Living { stack: None, link: Link::new(), is_armed: false });
+static LIVING: Spinlock<Living> = Spinlock::new(Living {
+    stack: None,
+    link: Link::new(),
+    is_armed: false,
+    taken_until: Instant::ZERO,
+    has_told: false,
+});
 
 /// Makes the stack. Refuses settings that can't be.
 fn begin(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
@@ -139,13 +149,13 @@ fn is_host(address: Ipv4Address) -> bool {
     !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast() && !address.is_loopback()
 }
 
-fn on_timer(_: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
+fn on_timer(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
     LIVING.lock().is_armed = false;
-    serve(kept, &mut with)
+    serve(context, kept, &mut with)
 }
 
-fn on_received(_: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
-    serve(kept, &mut with)
+fn on_received(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
+    serve(context, kept, &mut with)
 }
 
 /// Writes how often the card was set up.
@@ -155,13 +165,17 @@ fn card_starts(context: &mut Context<'_>) -> i32 {
 }
 
 /// Receives and sends what there is. Returns 0, or the negative number of an error of the card's, of which it knows no more.
-fn serve(kept: &mut Kept, with: &mut Imports<'_>) -> i32 {
+fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> i32 {
     let living = &mut *LIVING.lock();
-    let Living { stack: Some(stack), link, is_armed } = living else { return 0 };
+    let Living { stack: Some(stack), link, is_armed, taken_until, has_told } = living else { return 0 };
     let Ok(now) = with.events.now() else { return 0 };
     let now = Instant::from_micros(now as i64);
     let (mut next, mut error) = (None, 0);
     for _ in 0..ROUNDS {
+        if now < *taken_until {
+            next = stack.poll(now, &mut NoCard);
+            break;
+        }
         let exchanged = match exchange(stack, link, with, now) {
             // The driver has lost what it knew: the second time it is another one.
             Err(NicError::Call(CallError::Restarted)) => {
@@ -173,6 +187,12 @@ fn serve(kept: &mut Kept, with: &mut Imports<'_>) -> i32 {
         next = exchanged.unwrap_or_else(|failed| {
             error = -(failed.number() as i32);
             link.lose();
+            if failed == NicError::NotYours {
+                *taken_until = now + TAKEN;
+                if !core::mem::replace(has_told, true) {
+                    context.log("tcpip: another module took the card; it is asked for again each second");
+                }
+            }
             stack.poll(now, &mut NoCard)
         });
         if next != Some(Duration::ZERO) {
@@ -184,13 +204,20 @@ fn serve(kept: &mut Kept, with: &mut Imports<'_>) -> i32 {
         // There may be no one to tell.
         _ = with.events.notify(Notification::READY);
     }
-    let next = if link.is_up() { next } else { next.map(|delay| delay.max(WITHOUT_CARD)) };
+    let next = match link.is_up() {
+        true => next,
+        false if now < *taken_until => Some(*taken_until - now),
+        false => next.map(|delay| delay.max(WITHOUT_CARD)),
+    };
     match next {
         Some(delay) => {
             *is_armed = delay == Duration::ZERO;
             _ = with.events.after(Event::ON_TIMER, delay.total_micros());
         }
-        None => _ = with.events.cancel(Event::ON_TIMER),
+        None => {
+            *is_armed = false;
+            _ = with.events.cancel(Event::ON_TIMER);
+        }
     }
     error
 }

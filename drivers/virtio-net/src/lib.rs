@@ -62,9 +62,9 @@ module!(
     init = forget,
 );
 
-/// A state that another version left is of a card that was reset since.
+/// A state that another version left is of a card that was reset since, and of a region that went with it.
 fn forget(_: &mut Context<'_>, card: &mut Card) -> i32 {
-    (card.is_running, card.has_user) = (false, false);
+    (card.is_running, card.has_user, card.region) = (false, false, 0);
     0
 }
 
@@ -91,6 +91,8 @@ fn start(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
     if card.is_running {
         return Ok(());
     }
+    // From here on the card has another region or none, and users are told of a new start.
+    _ = with.regions.destroy(core::mem::take(&mut card.region));
     with.device.open(CARD)?;
     let started = set_up(card, with);
     match started {
@@ -121,8 +123,6 @@ fn set_up(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
     }
     // What was sent is collected when something is to be sent.
     virtio.interrupt(CARD, TRANSMIT, false)?;
-    // That of an earlier version is gone with it.
-    _ = regions.destroy(card.region);
     card.region = regions.create(u64::from(SENT_HEADER + HEADER_BYTES)).map_err(|_| DeviceError::NoMemory)?;
     card.headers = device.attach(CARD, card.region)?;
     virtio.start(CARD)?;

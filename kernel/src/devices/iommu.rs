@@ -47,7 +47,7 @@ fn behind(function: DeviceFunction) -> Option<(&'static Found, u32)> {
 
 /// Returns whether a function is behind an IOMMU, and whether that is of use.
 pub fn state(function: DeviceFunction) -> Option<bool> {
-    behind(function).map(|(found, _)| found.state.lock().iommu.is_some())
+    behind(function).map(|(found, _)| found.state.lock().iommu.as_ref().is_some_and(|iommu| !iommu.is_lost()))
 }
 
 /// Lets a function that the kernel drives itself reach all memory.

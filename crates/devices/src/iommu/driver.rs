@@ -149,7 +149,8 @@ impl<R: Registers> Iommu<R> {
     /// Closes a domain: its device reaches nothing any more.
     ///
     /// # Errors
-    /// As above; the device may still reach what was mapped.
+    /// As above; the device may still reach what was mapped, so nothing more is asked of the IOMMU: the next domain of this number
+    /// would have it, too.
     pub fn close(&mut self, domain: Domain) -> Result<(), IommuError> {
         let Domain { number, endpoint, next } = domain;
         let unmapped = if next > FIRST_ADDRESS {
@@ -157,7 +158,14 @@ impl<R: Registers> Iommu<R> {
         } else {
             Ok(())
         };
-        self.queues.ask(Request::Detach { domain: number, endpoint }).and(unmapped)
+        let closed = self.queues.ask(Request::Detach { domain: number, endpoint }).and(unmapped);
+        closed.inspect_err(|_| self.queues.give_up())
+    }
+
+    /// Returns whether it was given up, after an answer that never came, or that broke the rules, or since a device may reach more
+    /// than it was given.
+    pub fn is_lost(&self) -> bool {
+        self.queues.is_lost()
     }
 
     /// Passes the faults that were reported to `put`: as many as there is room for at once, at the most. Returns how many

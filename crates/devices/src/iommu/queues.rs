@@ -67,6 +67,11 @@ impl<R: Registers> Queues<R> {
         self.is_lost = true;
     }
 
+    /// Returns whether nothing is asked of it any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
     /// Does a request, and waits for its answer.
     pub(super) fn ask(&mut self, request: Request) -> Result<(), IommuError> {
         if self.is_lost {

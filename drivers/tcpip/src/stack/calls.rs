@@ -35,8 +35,7 @@ impl Stack {
         if let Some(listener) = self.listeners.iter().find(|listener| listener.port == port) {
             let owner = listener.owner;
             if owner != caller {
-                self.owners.doubt(owner);
-                self.is_due = true;
+                self.is_due |= self.owners.doubt(owner);
             }
             return Err(TcpError::PortTaken);
         }

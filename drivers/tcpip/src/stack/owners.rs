@@ -30,13 +30,15 @@ struct Owner {
 pub struct Owners {
     all: Vec<Owner>,
     check_at: Option<Instant>,
+    /// Whether the next look is to be soon, and whether it is.
     is_in_a_hurry: bool,
+    is_near: bool,
 }
 
 impl Owners {
     /// Makes a list with room for all; `None` if there is no memory.
     pub fn new() -> Option<Owners> {
-        Some(Owners { all: reserved(MOST)?, check_at: None, is_in_a_hurry: false })
+        Some(Owners { all: reserved(MOST)?, check_at: None, is_in_a_hurry: false, is_near: false })
     }
 
     /// Notes a call.
@@ -58,12 +60,16 @@ impl Owners {
         has_room
     }
 
-    /// Gives a caller little time to say something.
-    pub fn doubt(&mut self, caller: u32) {
-        if let Some(owner) = self.find(caller) {
-            (owner.is_heard, owner.silent) = (false, LOOKS - 1);
-            self.is_in_a_hurry = true;
+    /// Gives a caller little time to say something. Returns `false` if the next look is near already, which is not put off: who
+    /// asks again each time that it is told of something would put it off for ever.
+    pub fn doubt(&mut self, caller: u32) -> bool {
+        if self.is_near {
+            return false;
         }
+        let Some(owner) = self.find(caller) else { return false };
+        (owner.is_heard, owner.silent) = (false, LOOKS - 1);
+        self.is_in_a_hurry = true;
+        true
     }
 
     /// Returns the time of the next look.
@@ -81,18 +87,18 @@ impl Stack {
     /// say that they are there.
     pub(super) fn look_after_owners(&mut self, now: Instant) -> bool {
         if self.owners.all.is_empty() {
-            self.owners.check_at = None;
+            (self.owners.check_at, self.owners.is_near) = (None, false);
             return false;
         }
         if core::mem::take(&mut self.owners.is_in_a_hurry) {
-            self.owners.check_at = Some(now + HURRY);
+            (self.owners.check_at, self.owners.is_near) = (Some(now + HURRY), true);
             return true;
         }
         let at = *self.owners.check_at.get_or_insert(now + INTERVAL);
         if now < at {
             return false;
         }
-        self.owners.check_at = Some(now + INTERVAL);
+        (self.owners.check_at, self.owners.is_near) = (Some(now + INTERVAL), false);
         let mut is_told = false;
         for index in (0..self.owners.all.len()).rev() {
             let owner = &mut self.owners.all[index];

@@ -249,6 +249,21 @@ fn what_fails_leaves_nothing_mapped() {
 }
 
 #[test]
+fn a_domain_that_can_not_be_closed_is_not_used_again() {
+    // The request to unmap, or that to detach, is refused.
+    for answers in [[Answer::Status(3), Answer::Status(0)], [Answer::Status(0), Answer::Status(3)]] {
+        let (fake, mut iommu) = started();
+        let mut domain = iommu.open(0, 24).unwrap();
+        iommu.map(&mut domain, &mut [0x5000]).unwrap();
+        assert!(!iommu.is_lost());
+        fake.answers.replace(answers.into());
+        assert!(matches!(iommu.close(domain), Err(IommuError::Request(RequestError::Refused(_)))));
+        assert!(iommu.is_lost());
+        assert_eq!(iommu.open(0, 32).unwrap_err(), IommuError::Lost);
+    }
+}
+
+#[test]
 fn addresses_and_domains_end() {
     let (fake, iommu) = start(|fake| {
         fake.config.get_mut()[16..24].copy_from_slice(&0x1_0000_2000_u64.to_le_bytes());

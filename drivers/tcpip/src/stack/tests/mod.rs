@@ -158,6 +158,24 @@ fn the_port_of_a_module_that_is_gone_is_free_soon() {
 }
 
 #[test]
+fn who_asks_for_a_port_whenever_it_is_told_gets_it() {
+    let (mut wire, ..) = connected();
+    assert_eq!(wire.stack.listen(OTHER, 80, 1), Err(TcpError::PortTaken));
+    let mut tries = 0;
+    for _ in 0..10_000 {
+        wire.run(1);
+        if core::mem::take(&mut wire.is_told) {
+            tries += 1;
+            if wire.stack.listen(OTHER, 80, 1).is_ok() {
+                assert!(tries < 10, "{tries}");
+                return;
+            }
+        }
+    }
+    panic!("{tries} tries");
+}
+
+#[test]
 fn a_new_stack_has_the_listeners_of_the_one_before() {
     let (mut wire, listener, number, _) = connected();
     let mut kept = Kept::INITIAL;
