@@ -3,6 +3,7 @@
 //! ```text
 //! lib.rs        the module: its settings, its events
 //! server.rs     the interface
+//! hosts.rs      the addresses of the settings
 //! link.rs       the card's end: frames in shared memory
 //! port.rs       the card, as smoltcp sees it
 //! sequence.rs   sequence numbers that no one can guess
@@ -14,11 +15,15 @@
 
 extern crate alloc;
 
+mod hosts;
 mod link;
 mod port;
 mod sequence;
 mod server;
 mod stack;
+
+use alloc::format;
+use alloc::string::String;
 
 use bareflow_abi::parameters::Text;
 use bareflow_abi::{CallError, Context, Failure, module, parameters, state};
@@ -28,7 +33,6 @@ use bareflow_random::Random;
 use bareflow_regions::Regions;
 use bareflow_tcp::Tcp;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::Ipv4Address;
 use spinning_top::Spinlock;
 
 use crate::link::Link;
@@ -109,9 +113,12 @@ static LIVING: Spinlock<Living> = Spinlock::new(Living {
 
 /// Makes the stack. Refuses settings that can't be.
 fn begin(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
-    let Some(setup) = setup(&with) else {
-        context.log("tcpip: an address or the gateway is not that of a single host, or there is no random number");
-        return -1;
+    let setup = match setup(&with) {
+        Ok(setup) => setup,
+        Err(problem) => {
+            context.log(&format!("tcpip: {problem}"));
+            return -1;
+        }
     };
     let Some(stack) = Stack::new(setup, kept) else {
         context.log("tcpip: the heap has no room for so many connections with such buffers");
@@ -123,19 +130,17 @@ fn begin(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i
     with.events.after(Event::ON_TIMER, 0).map_or(-3, |()| 0)
 }
 
-fn setup(with: &Imports<'_>) -> Option<Setup> {
+/// Returns what the stack is made from, or why it can't be.
+fn setup(with: &Imports<'_>) -> Result<Setup, String> {
     let settings = Settings::get();
-    let host = |text: &str| text.parse::<Ipv4Address>().ok().filter(|address| is_host(*address));
-    let gateway = match settings.gateway.as_str() {
-        "none" => None,
-        text => Some(host(text)?),
-    };
+    let (address, gateway) = hosts::parse(settings.address.as_str(), settings.prefix, settings.gateway.as_str())?;
     let mut secret = [0; 3];
     for number in &mut secret {
-        *number = with.random.next_u64().ok()?;
+        let drawn = with.random.next_u64();
+        *number = drawn.map_err(|error| format!("there is no random number: {error:?}"))?;
     }
-    Some(Setup {
-        address: host(settings.address.as_str())?,
+    Ok(Setup {
+        address,
         prefix: settings.prefix,
         gateway,
         connections: settings.connections as usize,
@@ -143,10 +148,6 @@ fn setup(with: &Imports<'_>) -> Option<Setup> {
         send_bytes: settings.send_kib as usize * 1024,
         secret,
     })
-}
-
-fn is_host(address: Ipv4Address) -> bool {
-    !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast() && !address.is_loopback()
 }
 
 fn on_timer(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {

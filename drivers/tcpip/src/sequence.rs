@@ -1,8 +1,7 @@
 //! Sequence numbers that no one can guess (RFC 6528).
 //!
-//! smoltcp draws a connection's first one from a generator that is not made to resist
-//! prediction (PCG).
-//! So each connection's numbers are shifted by a keyed hash of its addresses and ports, on their way out and back.
+//! smoltcp draws a connection's first one from a generator that is not made to resist prediction (PCG). So each connection's
+//! numbers are shifted by a keyed hash of its addresses and ports, on their way out and back.
 
 use core::hash::Hasher;
 

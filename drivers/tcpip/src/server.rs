@@ -1,14 +1,14 @@
 //! The interface, on the stack.
 
-use bareflow_abi::Out;
+use bareflow_abi::{CallError, Out};
 use bareflow_events::Events;
 use bareflow_tcp::{Peer, Ready, Tcp, TcpError};
 
 use crate::stack::Stack;
 use crate::{Event, LIVING, Server};
 
-/// A stack that is not there, before `init` or after it failed, has nothing.
-const NOTHING: TcpError = TcpError::NoSuchConnection;
+/// The error of a stack that is not there, before `init` or after it failed.
+const NOTHING: TcpError = TcpError::Call(CallError::Faulted);
 
 impl Server<'_> {
     /// Returns the number of the module that calls.

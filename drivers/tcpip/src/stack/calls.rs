@@ -8,6 +8,7 @@ use smoltcp::wire::{IpAddress, Ipv4Address, Ipv4Cidr};
 use super::listeners::Listener;
 use super::slots::{Slot, Use};
 use super::{LISTENERS, Stack};
+use crate::hosts::is_host;
 
 /// The first of the ports from which connections begin, and their number (RFC 6335).
 const FIRST_PORT: u16 = 49_152;
@@ -68,8 +69,7 @@ impl Stack {
     pub fn connect(&mut self, caller: u32, to: Peer) -> Result<u32, TcpError> {
         let address = Ipv4Address::from(to.address);
         let network = Ipv4Cidr::new(self.setup.address, self.setup.prefix);
-        let is_one = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
-        if !is_one || network.broadcast() == Some(address) || address == self.setup.address {
+        if !is_host(address, network) || address == self.setup.address {
             return Err(TcpError::BadAddress);
         }
         if to.port == 0 {

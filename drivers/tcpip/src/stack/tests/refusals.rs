@@ -47,7 +47,7 @@ fn rejects_ports_and_addresses() {
     let mut wire = Wire::new(SETUP);
     assert_eq!(wire.stack.listen(ME, 0, 1), Err(TcpError::BadPort));
     assert_eq!(wire.stack.connect(ME, Peer::new(PEER, 0)), Err(TcpError::BadPort));
-    for address in [[0; 4], [255; 4], [224, 0, 0, 1], [10, 0, 2, 255], OWN] {
+    for address in [[0; 4], [255; 4], [224, 0, 0, 1], [127, 0, 0, 1], [10, 0, 2, 255], [10, 0, 2, 0], OWN] {
         assert_eq!(wire.stack.connect(ME, Peer::new(address, 80)), Err(TcpError::BadAddress), "{address:?}");
     }
     assert!(wire.stack.listen(ME, 80, 1).is_ok());
