@@ -111,6 +111,18 @@ fn counts(client: &mut Client, function: &str) -> Vec<u64> {
     called.output.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect()
 }
 
+/// Returns the counts of `tcp-source` once it has seen the end of so many connections, of which its other side knows before.
+fn counts_after(client: &mut Client, finished: u64) -> Vec<u64> {
+    for _ in 0..1000 {
+        let found = counts(client, "tcp-source.counts");
+        if found[3] >= finished {
+            return found;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    panic!("{finished} connections have not finished within 10 s: {:?}", counts(client, "tcp-source.counts"));
+}
+
 fn pages(client: &mut Client) -> u64 {
     match client.ask(Request::Memory).unwrap() {
         Response::Memory { pages, .. } => pages,
@@ -197,7 +209,7 @@ fn connections_go_on_whatever_becomes_of_the_driver() {
                 println!("download: {:?}", download(port, &wanted));
                 ask_echo(echo_port, &wanted[..100_000]);
                 println!("both ways: {:?}", upload_and_download(port, &wanted));
-                let found = counts(client, "tcp-source.counts");
+                let found = counts_after(client, 2);
                 assert_eq!(found[1..4], [BYTES as u64, 0, 2], "received, wrong, finished");
                 for module in ["tcp-echo", "tcp-source", "tcpip", "virtio-net"] {
                     match client.ask(Request::Unload { module }).unwrap() {
