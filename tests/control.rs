@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bareflow::client::{Client, upload};
 use bareflow::options::{ConnectOptions, Network};
@@ -128,9 +128,12 @@ fn strangers_get_nowhere(at: &Setting) {
     }
     // What is more than a token is not waited for.
     say(at.port, &vec![0xff; 100_000]);
-    let mut idle: Vec<_> = (0..6).map(|_| TcpStream::connect(("127.0.0.1", at.port)).unwrap()).collect();
+    let mut idle: Vec<_> = (0..8).map(|_| TcpStream::connect(("127.0.0.1", at.port)).unwrap()).collect();
     idle.iter_mut().for_each(|stream| stream.write_all(&frame(Request::Ps)[..5]).unwrap());
+    // As many as there may be, which wait for no token for ever.
+    let began = Instant::now();
     assert_eq!(call(&mut connect(at.port, &at.token), "sum", b"").result, 5050);
+    println!("a client is served {:?} after strangers took all links", began.elapsed());
     drop(idle);
     assert_eq!(call(&mut connect(at.port, &at.token), "sum", b"").result, 5050);
 }

@@ -274,7 +274,7 @@ impl<'call> Context<'call> {
     /// Returns the number of the module that calls this method; 0 for the embedder, and in everything that is no method.
     ///
     /// Since ABI 1.6. It stays when the caller is started again, and what replaces the caller has the same one, from its `init`
-    /// on. What is loaded anew has a number that none of the 4,294,967,294 loads before it had. A provider of several users
+    /// on, a candidate too. What is loaded anew has a number that none of the 4,294,967,294 loads before it had. A provider of several users
     /// tells them apart by it, which no user can forge.
     #[cfg(not(all(bareflow_module, target_family = "wasm")))]
     #[must_use]

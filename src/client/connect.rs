@@ -1,6 +1,7 @@
 //! The ways to a kernel: the socket of `serve`, a serial port, or TCP to its module `control`.
 
-use std::net::TcpStream;
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,9 +67,21 @@ fn connect_by_tcp(address: &str, token: &Token, timeout: Duration) -> Result<Cli
     }
 }
 
+/// Opens a connection to the first of an address's hosts that takes one in time.
+fn open(address: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no host has this name");
+    for host in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&host, START) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// Connects and shows the token, for whose answer it waits as long as `patience`.
 fn attempt(address: &str, token: &Token, patience: Duration) -> Result<Client> {
-    let stream = TcpStream::connect(address).map_err(|error| {
+    let stream = open(address).map_err(|error| {
         anyhow!("no kernel at {address}: {error}; run `bareflow serve --control=tcp:PORT`, or check `--tcp`")
     })?;
     // A request is sent at once, and waited for.

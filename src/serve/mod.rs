@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use bareflow_protocol::KernelOptions;
-use bareflow_protocol::options::{Task, Token};
+use bareflow_protocol::options::Task;
 
 use crate::input_files::InputFiles;
 use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
 use crate::{Exit, boot, engines, output, say};
 pub use listener::Socket;
+use token::TokenFile;
 
 /// The port of the module `control` in the machine, unless its parameter says otherwise.
 const CONTROL_PORT: u16 = 7777;
@@ -47,10 +48,12 @@ pub fn serve(options: &ServeOptions) -> Result<Exit> {
     if data_disk_read_only {
         crate::complain!("[SERVE] the disk may not be written to, so `save` will be refused");
     }
-    let token = options.control.map(|port| control(port, &path, &mut machine)).transpose()?;
+    let network = options.control.map(|port| control(port, &mut machine)).transpose()?;
+    let socket = Socket::bind(&path)?;
+    let token_file = network.map(|()| TokenFile::create(&path)).transpose()?;
+    let token = token_file.as_ref().map(TokenFile::token);
     let options = KernelOptions { token, ..boot::kernel_options(Task::Serve, &options.loading) };
     let machine = Machine { options, files, virtio_channel: true, data_disk_read_only, ..machine };
-    let socket = Socket::bind(&path)?;
     let _link = link.and_then(|link| address::SocketLink::publish(&link, &path));
     let stopped = Arc::new(AtomicBool::new(false));
     let (told, kill_handle) = mpsc::channel();
@@ -79,14 +82,14 @@ pub fn serve(options: &ServeOptions) -> Result<Exit> {
     Ok(Exit::Passed)
 }
 
-/// Lets clients come by TCP at a port of 127.0.0.1. Returns the token that they show, which is in a file beside the socket.
-fn control(port: u16, socket: &Path, machine: &mut Machine) -> Result<Token> {
+/// Lets clients come by TCP at a port of 127.0.0.1.
+fn control(port: u16, machine: &mut Machine) -> Result<()> {
     let network = machine.network.get_or_insert_default();
     ensure!(
         network.forward(port, CONTROL_PORT),
         "`--control` and `--net=wire` exclude each other: nothing leads to a wire"
     );
-    token::create(&token::beside(socket))
+    Ok(())
 }
 
 /// Whether an existing file may not be written to.

@@ -38,6 +38,40 @@ pub fn create(path: &Path) -> Result<Token> {
     Ok(Token(token))
 }
 
+/// The file with the token of a kernel that is served. It is removed when this is dropped.
+#[derive(Debug)]
+pub struct TokenFile {
+    path: PathBuf,
+    token: Token,
+}
+
+impl TokenFile {
+    /// Makes a token, in a file beside a socket that is listened on.
+    ///
+    /// # Errors
+    /// As with [`create`].
+    pub fn create(socket: &Path) -> Result<TokenFile> {
+        let path = beside(socket);
+        let token = create(&path)?;
+        Ok(TokenFile { path, token })
+    }
+
+    /// Returns the token.
+    #[must_use]
+    pub const fn token(&self) -> Token {
+        self.token
+    }
+}
+
+impl Drop for TokenFile {
+    fn drop(&mut self) {
+        // Another kernel's may be there by now.
+        if find(Some(&self.path)).is_ok_and(|there| there.is(&self.token)) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Reads the token in a file; by default in the one beside the socket of `serve`.
 ///
 /// # Errors
@@ -54,7 +88,7 @@ pub fn find(path: Option<&Path>) -> Result<Token> {
             Err(error) => tried.push(format!("no token at {}: {error}", path.display())),
         }
     }
-    bail!("{}; name the file that `serve --control` wrote by `--token`", tried.join(", "))
+    bail!("{}; name by `--token` the file that `serve --control` wrote", tried.join(", "))
 }
 
 /// Reads a token's digits.

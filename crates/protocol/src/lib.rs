@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use campaign::Injection;
 pub use control::{Envelope, Request, Response};
-pub use frame::{Decoder, FrameError, encode_frame, write_frame};
+pub use frame::{Decoder, FrameError, HEAD, encode_frame, write_frame};
 pub use options::KernelOptions;
 pub use report::Report;
 pub use self_check::FaultTable;

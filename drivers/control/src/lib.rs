@@ -7,10 +7,10 @@
 
 mod pair;
 
-use bareflow_abi::{CallError, Context, Failure, Out, module, parameters, state};
+use bareflow_abi::{CallError, Context, Failure, module, parameters, state};
 use bareflow_channel::{Channel, ChannelError};
 use bareflow_events::Events;
-use bareflow_tcp::{Ready, Tcp, TcpError};
+use bareflow_tcp::{Tcp, TcpError};
 
 use pair::{Pair, Pumped};
 
@@ -47,7 +47,7 @@ module!(
     state = Clients,
     imports = { tcp: Tcp, channel: Channel, events: Events },
     timers = { on_start: 0 },
-    subscriptions = { on_ready: "tcpip.ready", on_channel: "kernel.channel", on_restarted: "tcpip.restarted" },
+    subscriptions = { on_ready: "tcpip.ready", on_channel: "kernel.channel" },
     init = begin,
 );
 
@@ -83,11 +83,6 @@ fn on_ready(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -
     serve(clients, &mut with)
 }
 
-/// Listens again, as the stack knows of no listener any more.
-fn on_restarted(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
-    serve(clients, &mut with)
-}
-
 fn on_channel(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
     serve(clients, &mut with)
 }
@@ -99,7 +94,7 @@ fn serve(clients: &mut Clients, with: &mut Imports<'_>) -> i32 {
         match clients.set_up(with).and_then(|()| clients.pass_all(with)) {
             Ok(()) => return clients.in_use.iter().filter(|in_use| **in_use).count() as i32,
             Err(
-                Error::Tcp(TcpError::Call(CallError::Restarted))
+                Error::Tcp(TcpError::Call(CallError::Restarted) | TcpError::NoSuchListener)
                 | Error::Channel(ChannelError::Call(CallError::Restarted)),
             ) => {
                 clients.is_set_up = false;
@@ -125,12 +120,7 @@ impl Clients {
     }
 
     fn pass_all(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
-        let mut ready = [Ready::default(); 2 * PLACES];
-        let mut ready = Out::new(&mut ready);
-        with.tcp.ready(&mut ready)?;
-        if ready.written().iter().any(|ready| ready.number == self.listener && ready.can(Ready::ACCEPT)) {
-            self.accept_all(with)?;
-        }
+        self.accept_all(with)?;
         let mut has_more = false;
         for number in 0..PLACES {
             if !self.in_use[number] {
@@ -158,14 +148,22 @@ impl Clients {
                 Err(TcpError::NothingYet) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            let free = self.in_use.iter().position(|in_use| !in_use);
-            match (free, with.channel.open()) {
-                (Some(free), Ok(link)) => {
+            let Some(free) = self.in_use.iter().position(|in_use| !in_use) else {
+                with.tcp.abort(connection)?;
+                continue;
+            };
+            match with.channel.open() {
+                Ok(link) => {
                     self.in_use[free] = true;
                     (self.connections[free], self.links[free]) = (connection, link);
                 }
-                (_, Err(ChannelError::Call(error))) => return Err(ChannelError::Call(error).into()),
-                _ => with.tcp.abort(connection)?,
+                Err(error) => {
+                    with.tcp.abort(connection)?;
+                    // All links may be in use, also by others.
+                    if error != ChannelError::TooMany {
+                        return Err(error.into());
+                    }
+                }
             }
         }
         Ok(())

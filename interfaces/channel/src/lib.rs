@@ -6,7 +6,8 @@
 //! was said last.
 //!
 //! A link is known by a number, never one that was in use before, and belongs to the module that opened it. The kernel ends
-//! those of a module that was silent for a minute, and the oldest without a token when there is no place for another link.
+//! those of a module that was silent for a minute, those on which no token came within 5 s, and the oldest of those when there
+//! is no place for another link.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -45,10 +46,9 @@ pub enum ChannelError {
     TooMany,
     /// There are more bytes than room, or fewer than were said to be sent.
     OutOfRange,
-    /// The kernel has ended the link, since a wrong token came on it, or its client took no answers. Nothing is left to take.
+    /// The kernel has ended the link, since a wrong token came on it, or 4 MiB of answers were not taken. Nothing is left to
+    /// take.
     Ended,
-    /// There is no memory for another link.
-    NoMemory,
     /// The call gave no answer.
     #[call_error]
     Call(CallError),

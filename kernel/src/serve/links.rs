@@ -12,8 +12,10 @@ use super::KernelServer;
 /// Their links.
 pub static LINKS: Mutex<Links> = Mutex::new(Links::new());
 
-/// The time for which the last answers are waited for, in milliseconds.
+/// The time for which the last answers are waited for, in milliseconds, and the most rounds, as the time stands still
+/// without ticks.
 const LAST_MS: u64 = 500;
+const LAST_ROUNDS: u32 = 1_000_000;
 
 /// Takes clients that have a token; none if there is none.
 pub fn take(token: Option<Token>) {
@@ -29,8 +31,11 @@ pub fn provide(manager: &ModuleManager<Contained>) -> Result<(), ProvideError> {
 /// Lets modules send the last answers.
 pub fn flush(server: &KernelServer) {
     let end = timer::milliseconds() + LAST_MS;
-    // It is locked here only if a call of a module panicked.
-    while LINKS.try_lock().is_some_and(|links| !links.are_quiet()) && timer::milliseconds() < end {
+    for _ in 0..LAST_ROUNDS {
+        // It is locked here only if a call of a module panicked.
+        if LINKS.try_lock().is_none_or(|links| links.are_quiet()) || timer::milliseconds() >= end {
+            return;
+        }
         server.serve_links();
         server.run_events(false);
     }

@@ -42,12 +42,13 @@ pub fn run(manager: ModuleManager<Contained>, archive: &Archive<'static>, option
     links::take(options.token);
     let environment = KernelEnvironment::new(options.icount);
     let server = match Server::new(manager, environment, archive.load_defaults()) {
-        Ok(server) => server.with_parameters(archive.parameters).with_links(&links::LINKS),
+        Ok(server) => server.with_parameters(archive.parameters),
         Err(error) => {
             console::show(Style::Error, format_args!("[ERROR] no clients can be served: {error}\n"));
             return false;
         }
     };
+    let server = if options.token.is_some() { server.with_links(&links::LINKS) } else { server };
     let server: &'static KernelServer = Box::leak(Box::new(server));
     greet(&KernelConsole);
     for blob in embedded::modules().iter().chain(&archive.blobs) {

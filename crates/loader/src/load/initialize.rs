@@ -21,11 +21,9 @@ impl<P: Platform> PendingModule<'_, P> {
         // No one else knows of the module, so its slot is not borrowed.
         let Some(module) = self.filled.slot.module() else { return Err(LoadError::CandidateGone) };
         if module.metadata.is_some() || module.flags & FLAG_INIT != 0 {
-            #[cfg(any(feature = "events", feature = "regions"))]
             if let Some(interfaces) = module.metadata.interfaces() {
+                #[cfg(any(feature = "events", feature = "regions"))]
                 interfaces.owner.set(Some(self.id()));
-            }
-            if let Some(interfaces) = module.metadata.interfaces() {
                 interfaces.caller.set(manager.caller_number(self.id(), replaced));
             }
             #[cfg(feature = "events")]

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bareflow_protocol::control::{CLIENT_BITS, Envelope, MAX_REQUEST, Refusal, RefusalCode};
 use bareflow_protocol::options::Token;
-use bareflow_protocol::{Decoder, FrameError, Message, Request, Response, write_frame};
+use bareflow_protocol::{Decoder, FrameError, HEAD, Message, Request, Response, write_frame};
 use bareflow_suite::error_text;
 
 /// The most bytes that wait for the rest of a request, or to be handled.
@@ -12,6 +12,12 @@ const MOST_BYTES: usize = MAX_REQUEST + (64 << 10);
 
 /// The most bytes that are kept before the token has come.
 const TOKEN_BYTES: usize = 256;
+
+/// The time within which the token comes, in milliseconds.
+const TOKEN_MS: u64 = 5_000;
+
+/// The time after which links end of a module that makes no calls, in milliseconds.
+const SILENCE_MS: u64 = 60_000;
 
 /// The most bytes of answers that wait to be taken.
 const MOST_ANSWERS: usize = 4 << 20;
@@ -24,6 +30,7 @@ pub(super) struct Link {
     pub caller: u32,
     /// When that module made its last call of the channel.
     pub heard_ms: u64,
+    opened_ms: u64,
     decoder: Decoder,
     /// Whether the token has come.
     pub is_trusted: bool,
@@ -52,6 +59,7 @@ impl Link {
             number,
             caller,
             heard_ms,
+            opened_ms: heard_ms,
             decoder,
             is_trusted: false,
             answers,
@@ -59,6 +67,12 @@ impl Link {
             is_closed: false,
             has_ended: false,
         }
+    }
+
+    /// Returns whether it is at an end: its module closed it or is silent, or no token came in time.
+    pub const fn is_gone(&self, now_ms: u64) -> bool {
+        let is_late = !self.is_trusted && now_ms.saturating_sub(self.opened_ms) >= TOKEN_MS;
+        self.is_closed || is_late || now_ms.saturating_sub(self.heard_ms) >= SILENCE_MS
     }
 
     /// Returns how many more bytes it takes.
@@ -132,20 +146,23 @@ impl Link {
 
     /// Returns a request with the number of its link.
     fn request(&self, mut payload: Vec<u8>) -> Due {
-        let own = Envelope::request_id_in(&payload);
         let length = payload.len();
-        if own >> CLIENT_BITS != 0 {
-            return Due::Wrong(FrameError::Payload { length });
+        // What is no request has no number by which its answer would find its way.
+        let own = match Envelope::from_payload(&payload) {
+            Ok(envelope) if envelope.request_id >> CLIENT_BITS == 0 => envelope.request_id,
+            _ => return Due::Wrong(FrameError::Payload { length }),
+        };
+        if Envelope::renumber(&mut payload, u64::from(self.number) << CLIENT_BITS | own) {
+            return Due::Request(payload);
         }
-        match Envelope::renumber(&mut payload, u64::from(self.number) << CLIENT_BITS | own) {
-            true => Due::Request(payload),
-            false => Due::Wrong(FrameError::Payload { length }),
-        }
+        let mut head = [0; HEAD];
+        head.iter_mut().zip(&payload).for_each(|(target, byte)| *target = *byte);
+        Due::Wrong(FrameError::NoMemory { length, head })
     }
 
     /// Tells the client that it has no token, and ends the link.
     fn refuse_token(&mut self, request_id: u64) {
-        let error = error_text!("a wrong token, or none; name the file that `serve` wrote it to by `--token`");
+        let error = error_text!("a wrong token, or none; name by `--token` the file that `serve --control` wrote");
         self.say(request_id, Response::Refused(Refusal::new(RefusalCode::WrongToken, error)));
         self.has_ended = true;
     }

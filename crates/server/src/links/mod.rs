@@ -22,9 +22,6 @@ const MAX_LINKS: usize = 8;
 /// The first number of a link. A broker's marks count from 1, and do not get there.
 const FIRST: u32 = 1 << 31;
 
-/// The time after which links end of a module that makes no calls, in milliseconds.
-const SILENCE_MS: u64 = 60_000;
-
 /// All links.
 #[derive(Debug)]
 pub struct Links {
@@ -32,6 +29,8 @@ pub struct Links {
     links: [Option<Link>; MAX_LINKS],
     /// The number of links so far.
     count: u32,
+    /// The place whose turn it is.
+    turn: usize,
     /// Whether modules were not told yet that there is something for them.
     has_news: bool,
 }
@@ -40,7 +39,7 @@ impl Links {
     /// Creates the links of a kernel, which takes none before it has a [token](Self::set_token).
     #[must_use]
     pub const fn new() -> Links {
-        Links { token: None, links: [const { None }; MAX_LINKS], count: 0, has_news: false }
+        Links { token: None, links: [const { None }; MAX_LINKS], count: 0, turn: 0, has_news: false }
     }
 
     /// Lets modules open links to clients that have this token.

@@ -3,29 +3,35 @@
 use alloc::vec::Vec;
 
 use bareflow_loader::Platform;
-use bareflow_protocol::control::{CLIENT_BITS, Refusal, RefusalCode};
+use bareflow_protocol::FrameError;
+use bareflow_protocol::control::{CLIENT_BITS, Envelope, Refusal, RefusalCode};
 use bareflow_suite::error_text;
 
 use super::link::Due;
-use super::{FIRST, Links, SILENCE_MS};
+use super::{FIRST, Links, MAX_LINKS};
 use crate::{Server, ServerEnvironment};
 
 /// The next work for links.
-enum Next {
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Handle a request.
     Request(Vec<u8>),
+    /// Refuse the request with a number.
     Refuse(u64, Refusal),
     /// The link with this number is gone.
     Gone(u32),
 }
 
 impl Links {
-    /// Returns what is to be done next.
-    fn next(&mut self, now_ms: u64) -> Option<Next> {
+    /// Returns what is to be done next, for one link after the other.
+    pub(super) fn next(&mut self, now_ms: u64) -> Option<Next> {
         let token = self.token?;
-        for slot in &mut self.links {
+        for _ in 0..MAX_LINKS {
+            self.turn = (self.turn + 1) % MAX_LINKS;
+            let Some(slot) = self.links.get_mut(self.turn) else { continue };
             let Some(link) = slot else { continue };
             let number = link.number;
-            if link.is_closed || now_ms.saturating_sub(link.heard_ms) >= SILENCE_MS {
+            if link.is_gone(now_ms) {
                 *slot = None;
                 return Some(Next::Gone(number));
             }
@@ -34,10 +40,7 @@ impl Links {
             self.has_news |= was != (link.room(), link.answers().len());
             match due {
                 Some(Due::Request(payload)) => return Some(Next::Request(payload)),
-                Some(Due::Wrong(error)) => {
-                    let refusal = Refusal::new(RefusalCode::NoRequest, error_text!("{error}"));
-                    return Some(Next::Refuse(u64::from(number) << CLIENT_BITS, refusal));
-                }
+                Some(Due::Wrong(error)) => return Some(refusal(number, &error)),
                 None => {}
             }
         }
@@ -45,12 +48,22 @@ impl Links {
     }
 }
 
+/// Returns the refusal of what is no request, or has no memory.
+fn refusal(number: u32, error: &FrameError) -> Next {
+    let (own, code) = match error {
+        FrameError::NoMemory { head, .. } => (Envelope::request_id_in(head), RefusalCode::NoMemory),
+        _ => (0, RefusalCode::NoRequest),
+    };
+    let request_id = u64::from(number) << CLIENT_BITS | own & u64::from(u32::MAX);
+    Next::Refuse(request_id, Refusal::new(code, error_text!("{error}")))
+}
+
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
-    /// Handles the requests that came on links, and ends those that were closed. Returns whether there were any.
+    /// Handles requests that came on links, one of each at most, and ends those that were closed. Returns whether there were any.
     pub fn serve_links(&self) -> bool {
         let Some(links) = self.links else { return false };
         let mut worked = false;
-        loop {
+        for _ in 0..MAX_LINKS {
             // The lock is free again while a request is handled.
             let next = links.try_lock().and_then(|mut links| links.next(self.environment.milliseconds()));
             match next {

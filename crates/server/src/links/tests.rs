@@ -10,6 +10,7 @@ use bareflow_protocol::options::Token;
 use bareflow_protocol::{Decoder, Message, Request, Response};
 use spin::Mutex;
 
+use super::serve::Next;
 use super::{Access, Links, MAX_LINKS};
 use crate::Server;
 use crate::tests::Nothing;
@@ -138,14 +139,13 @@ fn rejects_links_of_others_and_those_that_are_gone() {
 }
 
 #[test]
-fn rejects_more_links_than_there_may_be_and_ends_silent_ones() {
+fn rejects_more_links_than_there_may_be() {
     let (server, mut access) = server();
     for _ in 0..MAX_LINKS {
         trusted(&server, &mut access);
     }
     assert_eq!(access.open(), Err(ChannelError::TooMany));
-    // The test's server knows no other time than 0, so the time of their last call lies that much before.
-    access.links.lock().all_mut().for_each(|link| link.is_closed = true);
+    access.begin().unwrap();
     assert!(server.serve_links());
     assert!(access.open().is_ok());
 }
@@ -164,6 +164,26 @@ fn those_without_a_token_keep_out_no_one_with_one() {
     let late = trusted(&server, &mut access);
     assert_eq!(access.put(strangers[1], b""), Err(ChannelError::NoSuchLink));
     assert!(strangers[2..].iter().chain(&[first, late]).all(|link| access.put(*link, b"").is_ok()));
+}
+
+#[test]
+fn links_without_a_token_end_soon_and_those_of_silent_modules_later() {
+    let (server, mut access) = server();
+    let kept = trusted(&server, &mut access);
+    for _ in 1..MAX_LINKS {
+        access.open().unwrap();
+    }
+    let gone = |now_ms| {
+        let mut links = access.links.lock();
+        core::iter::from_fn(|| links.next(now_ms)).filter(|next| matches!(next, Next::Gone(_))).count()
+    };
+    assert_eq!(gone(4_999), 0);
+    assert_eq!(gone(5_000), MAX_LINKS - 1);
+    access.now_ms = 30_000;
+    assert!(access.put(kept, b"").is_ok());
+    let gone = |now_ms| access.links.lock().next(now_ms).is_some();
+    assert!(!gone(89_999) && gone(90_000));
+    assert_eq!(access.put(kept, b""), Err(ChannelError::NoSuchLink));
 }
 
 #[test]
@@ -192,7 +212,7 @@ fn a_client_that_takes_no_answers_is_given_up() {
             assert!(access.take(link, 0, &mut Out::new(&mut [0; 4])).is_err());
             return;
         }
-        server.serve_links();
+        while server.serve_links() {}
     }
     panic!("its answers are kept without end");
 }
@@ -201,9 +221,12 @@ fn a_client_that_takes_no_answers_is_given_up() {
 fn a_request_with_the_number_of_another_client_is_none() {
     let (server, mut access) = server();
     let link = trusted(&server, &mut access);
-    access.put(link, &frame(1 << 32 | 5, Request::Hello)).unwrap();
-    server.serve_links();
-    let found = answers(&mut access, link).unwrap();
-    let [(0, Response::Refused(refusal))] = &found[..] else { panic!("{found:?}") };
-    assert_eq!(refusal.code, RefusalCode::NoRequest);
+    let junk = bareflow_protocol::encode_frame(&[0xff; 40]).unwrap();
+    for bytes in [frame(1 << 32 | 5, Request::Hello), junk] {
+        access.put(link, &bytes).unwrap();
+        server.serve_links();
+        let found = answers(&mut access, link).unwrap();
+        let [(0, Response::Refused(refusal))] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(refusal.code, RefusalCode::NoRequest);
+    }
 }
