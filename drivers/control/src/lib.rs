@@ -20,6 +20,9 @@ const CLIENTS: usize = 8;
 /// The places for clients: each new one may take that of another in the kernel, which is still known here until then.
 const PLACES: usize = 2 * CLIENTS;
 
+/// The most clients whose bytes are passed on at one event.
+const AT_ONCE: usize = 3;
+
 parameters! {
     /// The settings.
     pub struct Settings {
@@ -39,6 +42,8 @@ state! {
         in_use: [bool; PLACES] = [false; PLACES],
         connections: [u32; PLACES] = [0; PLACES],
         links: [u32; PLACES] = [0; PLACES],
+        /// The place whose turn it is.
+        turn: u32 = 0,
     }
 }
 
@@ -121,11 +126,18 @@ impl Clients {
 
     fn pass_all(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
         self.accept_all(with)?;
-        let mut has_more = false;
-        for number in 0..PLACES {
+        let (mut has_more, mut left) = (false, AT_ONCE);
+        for _ in 0..PLACES {
+            if left == 0 {
+                has_more = true;
+                break;
+            }
+            self.turn = (self.turn + 1) % PLACES as u32;
+            let number = self.turn as usize;
             if !self.in_use[number] {
                 continue;
             }
+            left -= 1;
             let pair = Pair { connection: self.connections[number], link: self.links[number] };
             match pair.pump(with)? {
                 Pumped::All => {}

@@ -44,8 +44,6 @@ pub fn run_deferred_work() {
             #[cfg(feature = "portable")]
             server.call_meanwhile();
         }
-        // What came by the events just now.
-        server.serve_links();
     }
 }
 
