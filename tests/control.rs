@@ -12,9 +12,9 @@ use bareflow::client::{Client, upload};
 use bareflow::options::{ConnectOptions, Network};
 use bareflow::serve::token;
 use bareflow_loader::Domain;
-use bareflow_protocol::control::{Envelope, RefusalCode};
+use bareflow_protocol::control::{Envelope, LoadOverrides, RefusalCode};
 use bareflow_protocol::{Decoder, Message, Request, Response};
-use common::kernel::{call, push, with_kernel};
+use common::kernel::{call, push, push_with, with_kernel};
 use common::{assert_code, bareflow, blob, driver_blob};
 
 /// Connects by TCP as a command does.
@@ -82,7 +82,13 @@ fn clients_come_by_tcp_whatever_is_replaced_on_the_way() {
         },
         |port| {
             for driver in [&net, &tcpip, &control] {
-                push(port, driver, Domain::User, "");
+                // A handler's time is the machine's: on one that has much else to do, it may be over early.
+                let policy = Some("restart:1000000");
+                push_with(
+                    port,
+                    driver,
+                    LoadOverrides { domain: Some("user"), on_fault: policy, ..LoadOverrides::default() },
+                );
             }
             several_at_once(&at);
             strangers_get_nowhere(&at);

@@ -20,6 +20,9 @@ const CLIENTS: usize = 8;
 /// The places for clients: each new one may take that of another in the kernel, which is still known here until then.
 const PLACES: usize = 2 * CLIENTS;
 
+/// The time after which it tries again what it could not do, in microseconds.
+const AGAIN_US: u64 = 1_000_000;
+
 /// The most clients whose bytes are passed on at one event.
 const AT_ONCE: usize = 3;
 
@@ -42,7 +45,8 @@ state! {
         in_use: [bool; PLACES] = [false; PLACES],
         connections: [u32; PLACES] = [0; PLACES],
         links: [u32; PLACES] = [0; PLACES],
-        /// The place whose turn it is.
+        /// Those for which there may be something to pass on, and the place whose turn was last.
+        is_due: [bool; PLACES] = [false; PLACES],
         turn: u32 = 0,
     }
 }
@@ -85,38 +89,50 @@ fn on_start(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -
 }
 
 fn on_ready(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+    clients.is_due = clients.in_use;
     serve(clients, &mut with)
 }
 
 fn on_channel(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+    clients.is_due = clients.in_use;
     serve(clients, &mut with)
 }
 
-/// Passes on what came on either side. Returns the number of clients, or the negative number of an error.
+/// Passes on what came on either side, and tries again later if one of them does not let it. Returns the number of clients, or
+/// the negative number of an error: that of TCP, or that of the channel behind 1,000.
 fn serve(clients: &mut Clients, with: &mut Imports<'_>) -> i32 {
-    // One of the two sides may have been started again, and knows nothing of this module then.
-    for _ in 0..3 {
-        match clients.set_up(with).and_then(|()| clients.pass_all(with)) {
-            Ok(()) => return clients.in_use.iter().filter(|in_use| **in_use).count() as i32,
-            Err(
-                Error::Tcp(TcpError::Call(CallError::Restarted) | TcpError::NoSuchListener)
-                | Error::Channel(ChannelError::Call(CallError::Restarted)),
-            ) => {
-                clients.is_set_up = false;
-            }
-            Err(Error::Tcp(error)) => return -(error.number() as i32),
-            Err(Error::Channel(error)) => return -1000 - error.number() as i32,
-        }
-    }
-    -2000
+    let error = match clients.serve(with) {
+        Ok(()) => return clients.in_use.iter().filter(|in_use| **in_use).count() as i32,
+        Err(Error::Tcp(error)) => -(error.number() as i32),
+        Err(Error::Channel(error)) => -1000 - error.number() as i32,
+    };
+    // An error is the timer's, which is there.
+    _ = with.events.after(Event::ON_START, AGAIN_US);
+    error
 }
 
 impl Clients {
+    fn serve(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
+        let mut done = self.set_up(with).and_then(|()| self.pass_all(with));
+        // Each of the two sides may have been started again, and knows nothing of this module then.
+        for _ in 0..2 {
+            match done {
+                Err(
+                    Error::Tcp(TcpError::Call(CallError::Restarted) | TcpError::NoSuchListener)
+                    | Error::Channel(ChannelError::Call(CallError::Restarted)),
+                ) => self.is_set_up = false,
+                _ => break,
+            }
+            done = self.set_up(with).and_then(|()| self.pass_all(with));
+        }
+        done
+    }
+
     fn set_up(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
         if self.is_set_up {
             return Ok(());
         }
-        self.in_use = [false; PLACES];
+        (self.in_use, self.is_due) = ([false; PLACES], [false; PLACES]);
         with.channel.begin()?;
         with.tcp.begin()?;
         self.listener = with.tcp.listen(Settings::get().port, CLIENTS as u32)?;
@@ -126,26 +142,25 @@ impl Clients {
 
     fn pass_all(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
         self.accept_all(with)?;
-        let (mut has_more, mut left) = (false, AT_ONCE);
+        let mut left = AT_ONCE;
         for _ in 0..PLACES {
-            if left == 0 {
-                has_more = true;
-                break;
-            }
             self.turn = (self.turn + 1) % PLACES as u32;
             let number = self.turn as usize;
-            if !self.in_use[number] {
+            if !self.is_due[number] {
                 continue;
             }
-            left -= 1;
             let pair = Pair { connection: self.connections[number], link: self.links[number] };
             match pair.pump(with)? {
-                Pumped::All => {}
-                Pumped::More => has_more = true,
-                Pumped::Ended => self.in_use[number] = false,
+                Pumped::All => self.is_due[number] = false,
+                Pumped::More => {}
+                Pumped::Ended => (self.in_use[number], self.is_due[number]) = (false, false),
+            }
+            left -= 1;
+            if left == 0 {
+                break;
             }
         }
-        if has_more {
+        if self.is_due.contains(&true) {
             // An error is the timer's, which is there.
             _ = with.events.after(Event::ON_START, 0);
         }
@@ -166,7 +181,7 @@ impl Clients {
             };
             match with.channel.open() {
                 Ok(link) => {
-                    self.in_use[free] = true;
+                    (self.in_use[free], self.is_due[free]) = (true, true);
                     (self.connections[free], self.links[free]) = (connection, link);
                 }
                 Err(error) => {
