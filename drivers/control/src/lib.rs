@@ -41,7 +41,7 @@ state! {
         is_set_up: bool = false,
         /// The listener.
         listener: u32 = 0,
-        /// The connections that are in use, their links, and the room that each had last.
+        /// The places that are in use, and the connection and the link of each.
         in_use: [bool; PLACES] = [false; PLACES],
         connections: [u32; PLACES] = [0; PLACES],
         links: [u32; PLACES] = [0; PLACES],
