@@ -287,13 +287,10 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
             match payload {
                 None => return,
                 Some(Ok(payload)) => self.handle(payload),
-                Some(Err(error @ FrameError::NoMemory { head, .. })) => {
-                    self.refuse(
-                        Envelope::request_id_in(&head),
-                        Refusal::new(RefusalCode::NoMemory, error_text!("{error}")),
-                    );
+                Some(Err(error)) => {
+                    let (request_id, refusal) = refusal_of(&error);
+                    self.refuse(request_id, refusal);
                 }
-                Some(Err(error)) => self.refuse(0, Refusal::new(RefusalCode::NoRequest, error_text!("{error}"))),
             }
         }
     }
@@ -334,6 +331,15 @@ impl<'blobs, P: Platform, S: ServerEnvironment> Server<'blobs, P, S> {
     fn refuse(&self, request_id: u64, refusal: Refusal) {
         self.answer(request_id, Response::Refused(refusal));
     }
+}
+
+/// Returns the refusal of what is no request, or has no memory, with the request's number as far as it is known.
+fn refusal_of(error: &FrameError) -> (u64, Refusal) {
+    let (request_id, code) = match error {
+        FrameError::NoMemory { head, .. } => (Envelope::request_id_in(head), RefusalCode::NoMemory),
+        _ => (0, RefusalCode::NoRequest),
+    };
+    (request_id, Refusal::new(code, error_text!("{error}")))
 }
 
 /// The error for an answer that is longer than a frame can be.

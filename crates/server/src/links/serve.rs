@@ -3,13 +3,11 @@
 use alloc::vec::Vec;
 
 use bareflow_loader::Platform;
-use bareflow_protocol::FrameError;
-use bareflow_protocol::control::{CLIENT_BITS, Envelope, Refusal, RefusalCode};
-use bareflow_suite::error_text;
+use bareflow_protocol::control::{CLIENT_BITS, Refusal};
 
 use super::link::Due;
 use super::{FIRST, Links, MAX_LINKS};
-use crate::{Server, ServerEnvironment};
+use crate::{Server, ServerEnvironment, refusal_of};
 
 /// The next work for links.
 #[derive(Debug)]
@@ -40,22 +38,16 @@ impl Links {
             self.has_news |= was != (link.room(), link.answers().len());
             match due {
                 Some(Due::Request(payload)) => return Some(Next::Request(payload)),
-                Some(Due::Wrong(error)) => return Some(refusal(number, &error)),
+                Some(Due::Wrong(error)) => {
+                    let (own, refusal) = refusal_of(&error);
+                    let request_id = u64::from(number) << CLIENT_BITS | own & u64::from(u32::MAX);
+                    return Some(Next::Refuse(request_id, refusal));
+                }
                 None => {}
             }
         }
         None
     }
-}
-
-/// Returns the refusal of what is no request, or has no memory.
-fn refusal(number: u32, error: &FrameError) -> Next {
-    let (own, code) = match error {
-        FrameError::NoMemory { head, .. } => (Envelope::request_id_in(head), RefusalCode::NoMemory),
-        _ => (0, RefusalCode::NoRequest),
-    };
-    let request_id = u64::from(number) << CLIENT_BITS | own & u64::from(u32::MAX);
-    Next::Refuse(request_id, Refusal::new(code, error_text!("{error}")))
 }
 
 impl<P: Platform, S: ServerEnvironment> Server<'_, P, S> {
