@@ -17,7 +17,7 @@ test: setup-tests check
 	@said=$$(cargo test -p bareflow-loader --no-default-features --locked --lib features_tests 2>&1) || { echo "$$said"; exit 1; }; \
 	echo "$$said"; echo "$$said" | grep -q ' [1-9][0-9]* passed; 0 failed'
 
-KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite -p bareflow-server -p bareflow-disk -p bareflow-runtime -p bareflow-containment -p bareflow-pvh -p bareflow-devices -p bareflow-device -p bareflow-nic -p bareflow-tcp -p bareflow-channel -p bareflow-engine -p bareflow-events -p bareflow-random -p bareflow-store -p bareflow-supervision -p bareflow-cipher -p kernel-start
+KERNEL_CRATES = -p bareflow-kernel -p bareflow-abi -p bareflow-loader -p bareflow-protocol -p bareflow-suite -p bareflow-server -p bareflow-disk -p bareflow-runtime -p bareflow-containment -p bareflow-pvh -p bareflow-devices -p bareflow-device -p bareflow-nic -p bareflow-tcp -p bareflow-channel -p bareflow-engine -p bareflow-events -p bareflow-random -p bareflow-store -p bareflow-report -p bareflow-supervision -p bareflow-cipher -p kernel-start
 
 check:
 	for lock in $$(git ls-files | grep 'Cargo.lock$$'); do \
@@ -41,7 +41,7 @@ check:
 # version is, so nothing is kept that was unpacked or built before.
 package:
 	rm -rf target/packages $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/bareflow-*
-	cargo package --locked --target-dir target/packages -p bareflow-abi -p bareflow-devices -p bareflow-device -p bareflow-nic -p bareflow-engine -p bareflow-events -p bareflow-regions -p bareflow-supervision -p bareflow-loader -p bareflow-macros -p bareflow-packer -p bareflow-runtime
+	cargo package --locked --target-dir target/packages -p bareflow-abi -p bareflow-devices -p bareflow-device -p bareflow-nic -p bareflow-engine -p bareflow-events -p bareflow-regions -p bareflow-report -p bareflow-supervision -p bareflow-loader -p bareflow-macros -p bareflow-packer -p bareflow-runtime
 
 # Everything that clients and modules try on a kernel that `serve` keeps up: about a minute.
 attacks: setup

@@ -148,7 +148,7 @@ fn what_is_made_compiles_without_a_warning_and_can_be_moved() {
 
 #[test]
 fn what_is_made_can_import_all_that_loader_and_kernel_provide() {
-    const INTERFACES: [&str; 6] = ["engine", "events", "random", "regions", "store", "supervision"];
+    const INTERFACES: [&str; 7] = ["engine", "events", "random", "regions", "report", "store", "supervision"];
     let elsewhere = Elsewhere::new();
     let work = elsewhere.work();
     assert_code(&elsewhere.run(&work, "bareflow new --standalone all"), 0);
@@ -162,8 +162,8 @@ fn what_is_made_can_import_all_that_loader_and_kernel_provide() {
     assert!(made.contains(plain));
     fs::write(&manifest, made.replace(plain, &named)).unwrap();
     let source = "#![no_std]\nuse bareflow_abi::Context;\nuse bareflow_events::Events;\nuse bareflow_random::Random;\n\
-                  use bareflow_regions::Regions;\nuse bareflow_store::Store;\nuse bareflow_supervision::Supervision;\n\
-                  bareflow_abi::module!(all, imports = { events: Events, random: Random, regions: Regions, store: Store, \
+                  use bareflow_regions::Regions;\nuse bareflow_report::Report;\nuse bareflow_store::Store;\nuse bareflow_supervision::Supervision;\n\
+                  bareflow_abi::module!(all, imports = { events: Events, random: Random, regions: Regions, report: Report, store: Store, \
                   supervision: Supervision }, timers = { on_tick: 1_000 });\n\
                   fn all(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {\n\
                   let made = with.regions.create(4096).and_then(|region| with.regions.destroy(region));\n\

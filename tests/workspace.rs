@@ -3,7 +3,7 @@
 use cargo_metadata::MetadataCommand;
 
 /// The published packages; `.ci/run` packs each of them separately.
-const PUBLISHED: [&str; 10] = [
+const PUBLISHED: [&str; 11] = [
     "bareflow-abi",
     "bareflow-device",
     "bareflow-engine",
@@ -12,6 +12,7 @@ const PUBLISHED: [&str; 10] = [
     "bareflow-macros",
     "bareflow-packer",
     "bareflow-regions",
+    "bareflow-report",
     "bareflow-runtime",
     "bareflow-supervision",
 ];

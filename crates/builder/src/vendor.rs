@@ -12,7 +12,7 @@ use crate::subprocess::read;
 const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "dependencies")];
 
 /// The crates that are taken out, each with its folder there: the others lie inside of `bareflow-abi`.
-const CRATES: [(&str, &str); 9] = [
+const CRATES: [(&str, &str); 10] = [
     ("abi", ""),
     ("crates/macros", "macros/"),
     ("interfaces/device", "interfaces/device/"),
@@ -20,6 +20,7 @@ const CRATES: [(&str, &str); 9] = [
     ("interfaces/events", "interfaces/events/"),
     ("interfaces/random", "interfaces/random/"),
     ("interfaces/regions", "interfaces/regions/"),
+    ("interfaces/report", "interfaces/report/"),
     ("interfaces/store", "interfaces/store/"),
     ("interfaces/supervision", "interfaces/supervision/"),
 ];

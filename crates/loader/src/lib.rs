@@ -35,7 +35,7 @@ extern crate std;
 
 // Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
 // diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, events,
-// supervision, portable, and the files for replacement, unloading and profiles. `provenance` follows name, and `sandbox` format.
+// supervision, portable, and the files for replacement, unloading, profiles and the report on them. `provenance` follows name, and `sandbox` format.
 mod call;
 pub mod depends;
 #[cfg(feature = "devices")]
@@ -69,6 +69,8 @@ mod regions;
 mod registry;
 #[cfg(feature = "reload")]
 mod reload;
+#[cfg(feature = "report")]
+mod report;
 #[cfg(feature = "portable")]
 mod sandbox;
 mod supervision;

@@ -5,7 +5,7 @@ use bareflow_abi::interface::Interface;
 #[cfg(feature = "portable")]
 use bareflow_abi::interface::bindings::Entries;
 #[cfg(feature = "portable")]
-use bareflow_engine::{Engine, Options};
+use bareflow_engine::{Engine, Options, QUICK};
 
 #[cfg(feature = "portable")]
 use crate::name::{Name, Version};
@@ -33,6 +33,23 @@ pub struct Provenance {
     /// The options of the compilation.
     pub options: Options,
 }
+
+#[cfg(feature = "portable")]
+impl Provenance {
+    /// Returns the tier of the code: 0 if the engine is [`INTERPRETER`], else 1 or 2 by how well it optimised.
+    #[must_use]
+    pub fn tier(&self) -> u8 {
+        match (self.engine.as_str(), self.options.optimization) {
+            (INTERPRETER, _) => 0,
+            (_, QUICK) => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// The engine that interprets.
+#[cfg(feature = "portable")]
+pub const INTERPRETER: &str = "interpreter";
 
 /// The origin of a blob: without the feature `portable` there are no compiled ones.
 #[cfg(not(feature = "portable"))]

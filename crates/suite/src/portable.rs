@@ -17,13 +17,11 @@ use crate::console::{Console, Style};
 use crate::error_text;
 use crate::fallible::ErrorText;
 
+pub use bareflow_loader::portable::INTERPRETER;
 pub use bareflow_loader::portable::engine::is_wasm;
 
 /// The engine that compiles: tiers 1 and 2.
 pub const COMPILER: &str = "compiler";
-
-/// The engine that interprets: tier 0.
-pub const INTERPRETER: &str = "interpreter";
 
 /// The limits of engines: enough for WebAssembly of 1.5 MB, also under an emulator. The heap is about as large as a segment
 /// can be beside an engine's own data.
@@ -51,9 +49,9 @@ pub(crate) fn engine_options(defaults: &LoadOptions, domain: Domain) -> LoadOpti
 /// Returns the tier that a compiled module runs in.
 #[must_use]
 pub fn tier_of(provenance: &Provenance) -> Tier {
-    match (provenance.engine.as_str(), provenance.options.optimization) {
-        (INTERPRETER, _) => Tier::Interpreted,
-        (_, QUICK) => Tier::Quick,
+    match provenance.tier() {
+        0 => Tier::Interpreted,
+        1 => Tier::Quick,
         _ => Tier::Fast,
     }
 }

@@ -23,6 +23,8 @@ impl LoaderInterface {
         LoaderInterface::Events,
         #[cfg(feature = "regions")]
         LoaderInterface::Regions,
+        #[cfg(feature = "report")]
+        LoaderInterface::Report,
         #[cfg(feature = "supervision")]
         LoaderInterface::Supervision,
     ];
@@ -38,6 +40,8 @@ impl LoaderInterface {
             LoaderInterface::Events => Exported::of::<dyn bareflow_events::Events>(),
             #[cfg(feature = "regions")]
             LoaderInterface::Regions => Exported::of::<dyn bareflow_regions::Regions>(),
+            #[cfg(feature = "report")]
+            LoaderInterface::Report => Exported::of::<dyn bareflow_report::Report>(),
             #[cfg(feature = "supervision")]
             LoaderInterface::Supervision => Exported::of::<dyn bareflow_supervision::Supervision>(),
         }
@@ -47,7 +51,7 @@ impl LoaderInterface {
 impl<P: Platform> ModuleManager<P> {
     /// Calls a method of an interface that the loader provides, for the module `caller`.
     #[cfg_attr(
-        not(any(feature = "events", feature = "regions")),
+        not(any(feature = "events", feature = "regions", feature = "report")),
         expect(unused_variables, reason = "the loader provides none")
     )]
     pub(super) fn call_loader(
@@ -66,6 +70,8 @@ impl<P: Platform> ModuleManager<P> {
             LoaderInterface::Events => self.serve_events(caller, method, frame),
             #[cfg(feature = "regions")]
             LoaderInterface::Regions => self.serve_regions(caller, method, frame),
+            #[cfg(feature = "report")]
+            LoaderInterface::Report => self.serve_report(method, frame),
             #[cfg(feature = "supervision")]
             LoaderInterface::Supervision => {
                 // A restart calls `init`, one level deeper.

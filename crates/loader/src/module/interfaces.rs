@@ -91,6 +91,9 @@ pub(crate) enum LoaderInterface {
     /// Memory that modules share.
     #[cfg(feature = "regions")]
     Regions,
+    /// The modules that are loaded.
+    #[cfg(feature = "report")]
+    Report,
     /// Restarts of modules.
     #[cfg(feature = "supervision")]
     Supervision,

@@ -11,7 +11,7 @@ mod sandboxed;
 #[cfg(test)]
 mod tests;
 
-pub use crate::provenance::is_engine;
+pub use crate::provenance::{INTERPRETER, is_engine};
 pub use crate::sandbox::{MAX_TRUSTED_ENGINES, Sandbox};
 pub use bareflow_engine as engine;
 pub use compile::CompileError;

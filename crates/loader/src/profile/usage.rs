@@ -1,5 +1,7 @@
 //! Memory in use.
 
+use crate::format::segments::PAGE_SIZE;
+
 /// Memory in use, or memory that a module has been given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -24,6 +26,12 @@ impl core::ops::Add for Usage {
 }
 
 impl Usage {
+    /// Returns all of it in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.pages * PAGE_SIZE + self.arena_bytes + self.table_bytes
+    }
+
     /// Returns by how much this exceeds `after`.
     #[must_use]
     pub const fn saturating_sub(self, after: Usage) -> Usage {

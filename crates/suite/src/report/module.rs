@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use bareflow_loader::segments::PAGE_SIZE;
 use bareflow_loader::{BatchTiming, Diagnosis, ModuleProfile, PeakUse};
 use bareflow_protocol::report::{Batch, BatchCounters, Corrected, Module};
 
@@ -29,7 +28,7 @@ pub fn module(profile: &ModuleProfile, peak: PeakUse, found: Option<&Diagnosis>)
         domain: profile.domain.name().into(),
         state: state.into(),
         active: profile.active,
-        memory_bytes: profile.memory.pages * PAGE_SIZE + profile.memory.arena_bytes + profile.memory.table_bytes,
+        memory_bytes: profile.memory.bytes(),
         code_address: profile.code_address,
         cpu_level: profile.cpu_level,
         code_size: profile.code_size,
