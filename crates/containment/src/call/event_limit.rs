@@ -56,6 +56,14 @@ pub fn call_within<T>(limits: EventLimits, call: impl FnOnce() -> T) -> T {
     done
 }
 
+/// Does `work` that the running handler does not know of, and whose time is none of its own.
+pub fn set_aside(work: impl FnOnce()) {
+    let limit = &this_processor().event_limit;
+    let Outer { level, own, total, .. } = limit.begin(NO_CALL, 0, 0);
+    work();
+    limit.restore(level, own, total);
+}
+
 /// The limits that were in force before those of an inner handler.
 struct Outer {
     level: u64,
@@ -80,7 +88,11 @@ impl EventLimit {
     /// Restores the limits before, without the ticks that the inner handler took.
     fn end(&self, Outer { level, own, total, lent }: Outer) {
         let taken = lent.saturating_sub(self.total.load(Ordering::Relaxed));
-        self.total.store(total.saturating_sub(taken), Ordering::Relaxed);
+        self.restore(level, own, total.saturating_sub(taken));
+    }
+
+    fn restore(&self, level: u64, own: u32, total: u32) {
+        self.total.store(total, Ordering::Relaxed);
         self.own.store(own, Ordering::Relaxed);
         self.level.store(level, Ordering::Relaxed);
     }
