@@ -112,3 +112,24 @@ fn the_keeper_restarts_what_a_fault_stopped() {
         },
     );
 }
+
+#[test]
+fn the_init_after_a_fault_has_the_time_of_an_init() {
+    let [_, rogue] = beside_rogue("ticker");
+    with_kernel(
+        |_| (),
+        |client| {
+            for domain in Domain::ALL {
+                let overrides = LoadOverrides {
+                    domain: Some(domain.name()),
+                    on_fault: Some("restart"),
+                    parameters: "rogue.misuse=6",
+                    ..LoadOverrides::default()
+                };
+                push_with(client, &rogue, overrides);
+                until(client, "rogue", |module| module.restarts >= 3);
+                assert!(matches!(client.ask(Request::Unload { module: "rogue" }), Ok(Response::Unloaded(_))));
+            }
+        },
+    );
+}

@@ -1,11 +1,12 @@
 //! A served kernel without a broker, for one client.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::time::Duration;
 
 use bareflow::client::{Client, upload};
 use bareflow::embedded::KERNEL;
-use bareflow::qemu::Machine;
+use bareflow::qemu::{Machine, Running};
 use bareflow_loader::Domain;
 use bareflow_protocol::control::{Called, LoadOverrides, Loaded, Push};
 use bareflow_protocol::options::Task;
@@ -21,10 +22,23 @@ pub fn with_kernel<T>(change: impl FnOnce(&mut Machine), work: impl FnOnce(&mut 
     let running = machine.start().unwrap_or_else(|error| panic!("{error}"));
     let connection = Box::new(running.channel.try_clone().unwrap());
     let mut client = Client::greet(connection, Path::new("QEMU"), Duration::from_secs(120)).unwrap();
-    let done = work(&mut client);
+    let done = panic::catch_unwind(AssertUnwindSafe(|| work(&mut client))).unwrap_or_else(|failure| {
+        show_state(&mut client, &running);
+        panic::resume_unwind(failure)
+    });
     assert!(matches!(client.ask(Request::Shutdown), Ok(Response::Done)));
     running.wait().unwrap_or_else(|error| panic!("{error}"));
     done
+}
+
+/// Prints what the kernel wrote to its console, and its modules.
+fn show_state(client: &mut Client, running: &Running) {
+    let console: Vec<u8> = running.console.try_iter().flatten().collect();
+    println!("--- the console:\n{}--- the modules:", String::from_utf8_lossy(&console));
+    match client.ask(Request::Ps) {
+        Ok(Response::Modules(modules)) => modules.iter().for_each(|module| println!("{module:?}")),
+        other => println!("no list: {other:?}"),
+    }
 }
 
 /// Loads a module, with parameters and bindings.

@@ -159,6 +159,10 @@ unsafe impl Platform for Contained {
         call::call_within(limits, call)
     }
 
+    fn call_apart<T>(&self, call: impl FnOnce() -> T) -> T {
+        call::call_apart(call)
+    }
+
     fn microseconds(&self) -> Option<u64> {
         self.has_ticks.then(timer::microseconds)
     }

@@ -9,8 +9,7 @@ use core::sync::atomic::Ordering;
 
 use x86_64::registers::control::Cr8;
 
-use super::event_limit::set_aside;
-use super::{Activation, current, defer_to_kernel_stack, this_processor, with_call_suspended};
+use super::{Activation, call_apart, current, defer_to_kernel_stack, this_processor, with_call_suspended};
 use crate::frame::TrapFrame;
 use crate::kernel::kernel;
 
@@ -65,6 +64,6 @@ fn work() {
     depth.fetch_add(1, Ordering::Relaxed);
     // The interrupted module may have masked interrupts.
     Cr8::write(None);
-    with_call_suspended(|| set_aside(|| kernel().run_deferred_work()));
+    with_call_suspended(|| call_apart(|| kernel().run_deferred_work()));
     depth.fetch_sub(1, Ordering::Relaxed);
 }

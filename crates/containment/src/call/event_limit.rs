@@ -56,12 +56,13 @@ pub fn call_within<T>(limits: EventLimits, call: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Does `work` that the running handler does not know of, and whose time is none of its own.
-pub fn set_aside(work: impl FnOnce()) {
+/// Makes `call` without the limits of a handler that is under way, and apart from its time: the handler does not know of it.
+pub fn call_apart<T>(call: impl FnOnce() -> T) -> T {
     let limit = &this_processor().event_limit;
     let Outer { level, own, total, .. } = limit.begin(NO_CALL, 0, 0);
-    work();
+    let done = call();
     limit.restore(level, own, total);
+    done
 }
 
 /// The limits that were in force before those of an inner handler.

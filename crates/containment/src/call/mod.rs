@@ -27,7 +27,7 @@ use crate::selectors::KERNEL_CODE;
 pub use activation::{
     Activation, BUDGET_EXPIRED, BufferRange, NMI_ARRIVED, OptionalReach, request_abort, requested_abort, tick,
 };
-pub use event_limit::call_within;
+pub use event_limit::{call_apart, call_within};
 pub use processor::Processor;
 pub(crate) use processor::{on_this_processor, this_processor};
 pub use stack_switch::defer_to_kernel_stack;

@@ -312,6 +312,14 @@ pub unsafe trait Platform {
         call()
     }
 
+    /// Makes `call`, which is not the running handler's but the loader's own, such as that of a restarted module's `init`. The
+    /// limits of [`call_within`](Self::call_within) do not hold for it, and its time is none of the handler's.
+    ///
+    /// By default it is made, as is right where no limits are in force between the handler's call and its end.
+    fn call_apart<T>(&self, call: impl FnOnce() -> T) -> T {
+        call()
+    }
+
     /// Reads the cycle clock without ordering: cheap, and a few instructions early or late.
     fn clock(&self) -> u64;
 

@@ -59,7 +59,7 @@ impl<P: Platform> ModuleManager<P> {
             old => old,
         };
         module.lifecycle.stop();
-        let called = self.keeping_last_fault(|| self.call_first(&module));
+        let called = self.keeping_last_fault(|| self.platform.call_apart(|| self.call_first(&module)));
         if !was_stopped {
             module.lifecycle.resume();
         }

@@ -10,7 +10,8 @@ bareflow_abi::parameters! {
     /// The settings of a load.
     pub struct Settings {
         /// The misuse: 0 none, 1 a handler that loops, 2 one that panics, 3 one that publishes without end, 4 one that arms
-        /// its timer for at once again and again, 5 one that waits for itself by what it publishes.
+        /// its timer for at once again and again, 5 one that waits for itself by what it publishes, 6 one that panics, of a
+        /// module whose `init` takes longer than a handler may.
         pub misuse: u32 = 0,
     }
 }
@@ -31,15 +32,32 @@ bareflow_abi::module!(
     exports = [handled],
     timers = { on_tick: 5_000, on_late: 0 },
     subscriptions = { on_own: "rogue.own" },
-    notifications = [own]
+    notifications = [own],
+    init = begin,
 );
+
+/// The steps of an `init` that takes longer than a handler may.
+const LONG: u64 = 20_000_000;
+
+/// Takes its time, if it is told so.
+fn begin(_: &mut Context<'_>, _: &mut Counts) -> i32 {
+    if Settings::get().misuse == 6 {
+        count(LONG);
+    }
+    0
+}
+
+/// Counts as many steps, each of some instructions.
+fn count(steps: u64) {
+    for step in 0..steps {
+        core::hint::black_box(step);
+    }
+}
 
 /// Works for as many steps as the input says, each of some instructions.
 pub fn work(context: &mut Context<'_>, _: &mut Counts, mut with: Imports<'_>) -> i32 {
     let steps = context.input().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    for step in 0..steps {
-        core::hint::black_box(step);
-    }
+    count(steps);
     // Timers that are not there, and times that never come.
     let wrong = [with.events.after(7, 1).is_err(), with.events.every(Event::ON_LATE, 0).is_err()];
     let never = [with.events.after(Event::ON_LATE, u64::MAX), with.events.every(Event::ON_LATE, u64::MAX)];
@@ -53,7 +71,7 @@ pub fn on_tick(_: &mut Context<'_>, counts: &mut Counts, mut with: Imports<'_>) 
         1 => loop {
             core::hint::spin_loop();
         },
-        2 => panic!("as it was told"),
+        2 | 6 => panic!("as it was told"),
         3 => loop {
             let _ = with.events.notify(Notification::OWN);
         },
