@@ -58,7 +58,11 @@ pub fn find_table(
     let tables = read_table(&mut read, list, list_name)?.ok_or(AcpiError::Damaged(list))?;
     for entry in tables.get(HEADER_BYTES..).unwrap_or_default().chunks_exact(entry_bytes) {
         let high = if entry_bytes == 8 { u32_at(entry, 4) } else { 0 };
-        if let found @ Some(_) = read_table(&mut read, u64::from(u32_at(entry, 0)) | u64::from(high) << 32, name)? {
+        let address = u64::from(u32_at(entry, 0)) | u64::from(high) << 32;
+        // One whose name can't be read does not hide those behind it.
+        if read(address, &mut [0; HEADER_BYTES])
+            && let found @ Some(_) = read_table(&mut read, address, name)?
+        {
             return Ok(found);
         }
     }
@@ -162,6 +166,12 @@ mod tests {
             let memory = memory(revision);
             assert_eq!(memory.find(b"VIOT"), Ok(Some(table(b"VIOT", &[1, 2, 3]))));
             assert_eq!(memory.find(b"DMAR"), Ok(None));
+            // So it is behind an entry that leads nowhere.
+            let mut memory = memory;
+            let first = LIST + HEADER_BYTES as u64;
+            memory.put(first + 3, &[0xff]);
+            memory.put(LIST + 9, &[memory.0[LIST as usize + 9].wrapping_add(1)]);
+            assert_eq!(memory.find(b"VIOT"), Ok(Some(table(b"VIOT", &[1, 2, 3]))));
         }
     }
 

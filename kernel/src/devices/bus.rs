@@ -52,7 +52,7 @@ unsafe impl DeviceBus for Bus {
         let iommu = iommu::state(location);
         Some(DeviceFacts {
             ids,
-            location: iommu::number(location).into(),
+            location: iommu::requester_id(location).into(),
             is_on_pci: true,
             has_interrupt: capabilities(&Ports, location).any(|capability| capability.id == MSI_X),
             reach: match iommu {

@@ -5,6 +5,7 @@ use core::fmt::Arguments;
 use bareflow_devices::iommu::{Direction, Fault, Viot};
 use bareflow_suite::console::Style;
 
+use super::iommu::function_at;
 use crate::console;
 
 /// The most devices whose faults are counted.
@@ -41,7 +42,7 @@ fn tell(function: Option<u16>, fault: Fault, count: u64) {
         console::show(Style::Warning, line);
         return;
     };
-    let (bus, device, function) = (function >> 8, function >> 3 & 31, function & 7);
+    let function = function_at(function);
     let verb = match fault.direction {
         Direction::Read => "read",
         Direction::Write => "write",
@@ -51,7 +52,7 @@ fn tell(function: Option<u16>, fault: Fault, count: u64) {
         console::show(
             Style::Warning,
             format_args!(
-                "[WARN] device {bus:02x}:{device:02x}.{function}: it wanted to {verb} {place}, which it was not given; the \
+                "[WARN] device {function}: it wanted to {verb} {place}, which it was not given; the \
                  IOMMU refused that, {count} times so far\n"
             ),
         );

@@ -34,15 +34,21 @@ struct State {
 
 static FOUND: Once<Option<Found>> = Once::new();
 
-/// Returns the number by which the IOMMU knows a function.
-pub const fn number(function: DeviceFunction) -> u16 {
+/// Returns the number of a function on PCI, which the firmware's table has, and which the IOMMU's endpoints are told by.
+pub const fn requester_id(function: DeviceFunction) -> u16 {
     (function.bus as u16) << 8 | (function.device as u16) << 3 | function.function as u16
+}
+
+/// Returns the function with a number on PCI.
+pub const fn function_at(requester_id: u16) -> DeviceFunction {
+    let [low, bus] = requester_id.to_le_bytes();
+    DeviceFunction { bus, device: low >> 3, function: low & 7 }
 }
 
 /// Returns the IOMMU and the number by which it knows a function, if that is behind one.
 fn behind(function: DeviceFunction) -> Option<(&'static Found, u32)> {
     let found = FOUND.call_once(find).as_ref()?;
-    Some((found, found.viot.endpoint(number(function))?))
+    Some((found, found.viot.endpoint(requester_id(function))?))
 }
 
 /// Returns whether a function is behind an IOMMU, and whether that is of use.
@@ -122,9 +128,7 @@ fn warn(error: impl core::fmt::Display) {
 fn find() -> Option<Found> {
     let table = firmware::table(b"VIOT").inspect_err(|error| warn(error)).ok()??;
     let viot = Viot::parse(&table).inspect_err(|error| warn(error)).ok()??;
-    let number = viot.iommu();
-    let location =
-        DeviceFunction { bus: (number >> 8) as u8, device: (number >> 3 & 31) as u8, function: (number & 7) as u8 };
+    let location = function_at(viot.iommu());
     let iommu = start(location).map_err(|problem| match problem.text {
         Some(text) => warn(format_args!("the IOMMU {location}: {text}; no module gets a device behind it")),
         None => {
