@@ -7,15 +7,13 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use bareflow::client::{Client, upload};
-use bareflow::embedded::KERNEL;
-use bareflow::input_files::InputFiles;
-use bareflow::qemu::{Machine, Network};
+use bareflow::qemu::Network;
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Domain, KernelDomain, LoadError, ModuleManager, Timing};
 use bareflow_protocol::control::{Device, LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, push, with_kernel};
-use common::mutate::with_header;
+use common::mutate::with_name;
 use common::{assert_code, bareflow, blob, driver_blob, test_blob};
 
 /// Returns a port of 127.0.0.1 that no one uses.
@@ -132,7 +130,7 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
             assert!(refused.contains("init"), "{refused}");
             push(client, &echo, Domain::User, "echo.address=10.0.2.15");
             ask(port);
-            upload(client, &renamed_second(&net), &mut |_, _| ()).unwrap();
+            upload(client, &with_name(&net, "second"), &mut |_, _| ()).unwrap();
             let second = Push { label: "second", overrides: LoadOverrides::default(), beside: false, gate: None };
             let refused = client.ask(Request::Push(second)).unwrap_err().to_string();
             assert!(refused.contains("virtio-net has the device virtio:net"), "{refused}");
@@ -265,72 +263,6 @@ fn behind_an_iommu_a_card_reaches_what_its_driver_gives_it_and_nothing_else() {
             assert_eq!(call(client, "sum", b"").result, 5050);
         },
     );
-}
-
-/// Returns a blob under the name `second`.
-fn renamed_second(blob: &[u8]) -> Vec<u8> {
-    with_header(blob, |header| {
-        header.name = [0; 32];
-        header.name[..6].copy_from_slice(b"second");
-    })
-}
-
-/// The instructions that each frame takes on its way in and out, in a domain.
-type Ways = [(&'static str, [u64; 2]); 4];
-
-/// The margin for other compilers, in percent.
-const MARGIN: u64 = 5;
-
-/// The instructions for each frame on its way from the card to the driver's user and back, in each domain. Of one at a
-/// time, some 200 are the notification, which the card does not always want.
-const WAYS: [(Domain, Ways); 2] = [
-    (
-        Domain::Kernel,
-        [
-            ("64 bytes, 1 at a time", [5_204, 4_994]),
-            ("64 bytes, 32 at a time", [662, 644]),
-            ("1500 bytes, 1 at a time", [5_204, 4_994]),
-            ("1500 bytes, 32 at a time", [662, 644]),
-        ],
-    ),
-    (
-        Domain::User,
-        [
-            ("64 bytes, 1 at a time", [6_265, 6_014]),
-            ("64 bytes, 32 at a time", [701, 681]),
-            ("1500 bytes, 1 at a time", [6_265, 6_014]),
-            ("1500 bytes, 32 at a time", [701, 681]),
-        ],
-    ),
-];
-
-#[test]
-fn no_way_of_a_frame_grows() {
-    let [net, blast] = [driver_blob("virtio-net"), test_blob("blast")].map(|path| fs::read(path).unwrap());
-    let blobs = [("virtio-net", net.clone()), ("second", renamed_second(&net)), ("blast", blast)];
-    let blobs = blobs.map(|(name, blob)| (name.to_owned(), blob));
-    let mut slower = Vec::new();
-    for (domain, ways) in WAYS {
-        let files = InputFiles { blobs: blobs.clone().into(), ..InputFiles::default() };
-        let mut machine = Machine { icount: true, network: Some(Network::Wire), files, ..Machine::new(KERNEL) };
-        machine.options.load.domain = domain;
-        let console = machine.run(|_| ()).unwrap_or_else(|error| panic!("{error}")).console;
-        for (name, counted) in ways {
-            let found = console.split_once(&format!("{name}: ")).map_or("", |(_, rest)| rest);
-            let mut numbers = found.split(' ').step_by(2).map_while(|word| word.parse::<u64>().ok());
-            for (way, counted) in ["in", "out"].into_iter().zip(counted) {
-                let measured = numbers.next().unwrap_or_else(|| panic!("no {name}\n{console}"));
-                let bound = counted + counted * MARGIN / 100;
-                let line =
-                    format!("{name}, {way}, in the {} domain: {measured} instructions, at most {bound}", domain.name());
-                println!("{line}");
-                if measured > bound {
-                    slower.push(line);
-                }
-            }
-        }
-    }
-    assert!(slower.is_empty(), "{}", slower.join("\n"));
 }
 
 #[test]

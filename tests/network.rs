@@ -5,20 +5,17 @@ mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use bareflow::client::Client;
 use bareflow::qemu::Network;
-use bareflow_builder::build_module;
-use bareflow_builder::discover::module_at;
 use bareflow_loader::Domain;
-use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::{Request, Response};
-use common::kernel::{call, push, push_with, with_kernel};
-use common::{driver_blob, root, test_blob};
+use common::faulty::push_faulty;
+use common::kernel::{call, push, with_kernel};
+use common::{driver_blob, test_blob};
 
 /// The bytes of a download, and those of one during which the driver goes again and again.
 const BYTES: usize = 4 << 20;
@@ -130,34 +127,6 @@ fn pages(client: &mut Client) -> u64 {
     }
 }
 
-/// Builds the driver with one line more: its function `net_init` panics if it gets an input.
-fn faulty_driver() -> Vec<u8> {
-    let folder = root().join("target/faulty-driver");
-    let copy = |from: PathBuf, to: PathBuf, change: &dyn Fn(String) -> String| {
-        let text = change(fs::read_to_string(&from).unwrap());
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        // What is the same is not written, so it is not built again.
-        if fs::read_to_string(&to).is_ok_and(|old| old == text) {
-            return;
-        }
-        fs::write(to, text).unwrap();
-    };
-    let drivers = root().join("drivers");
-    let up = format!("\"{}/", root().display());
-    copy(drivers.join("Cargo.toml"), folder.join("Cargo.toml"), &|text| text.replace("\"../", &up));
-    copy(drivers.join("Cargo.lock"), folder.join("Cargo.lock"), &|text| text);
-    copy(drivers.join("virtio-net/Cargo.toml"), folder.join("virtio-net/Cargo.toml"), &|text| text);
-    copy(drivers.join("virtio-net/src/lib.rs"), folder.join("virtio-net/src/lib.rs"), &|text| {
-        let (head, rest) = text.split_once("fn net_init(_:").unwrap();
-        let (arguments, body) = rest.split_once("{\n").unwrap();
-        let fault = "    assert!(context.input().is_empty(), \"asked to\");\n";
-        format!("{head}fn net_init(context:{arguments}{{\n{fault}{body}")
-    });
-    let module = module_at(&folder.join("virtio-net/Cargo.toml")).unwrap_or_else(|error| panic!("{error}"));
-    build_module(&module, &folder).unwrap_or_else(|error| panic!("{error}"));
-    fs::read(folder.join("virtio-net.mod")).unwrap()
-}
-
 /// Does something again and again while `transfer` works, from when that says that it has begun. Returns how often, and what the
 /// transfer returned.
 fn during(transfer: impl FnOnce(&dyn Fn()) -> Duration + Send, mut work: impl FnMut()) -> (usize, Duration) {
@@ -182,12 +151,6 @@ fn fault(client: &mut Client) {
     let request = Request::Call { module: "virtio-net.net_init", input: b"now", repeat: 1 };
     let fault = client.ask(request).unwrap_err().to_string();
     assert!(fault.contains("panic"), "{fault}");
-}
-
-/// Loads the driver that can be made to fault, and is started again each time.
-fn push_faulty(client: &mut Client) {
-    let policy = LoadOverrides { domain: Some("user"), on_fault: Some("restart:1000000"), ..LoadOverrides::default() };
-    push_with(client, &faulty_driver(), policy);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub mod console;
 pub mod fault_classes;
+pub mod faulty;
 pub mod frame_classes;
 pub mod kernel;
 pub mod mutate;
@@ -41,6 +42,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "bad-frames",
             "bad-task",
             "blast",
+            "blast-alone",
             "card-thief",
             "counter",
             "counter-next",
@@ -61,6 +63,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "meter",
             "meter-user",
             "panics",
+            "pass",
             "random",
             "relay",
             "rogue",

@@ -2,7 +2,7 @@
 
 use bareflow_device::{Buffer, Completion, DeviceError, MAX_MEMORIES};
 
-use crate::virtio::{Broken, DevicePages, Piece, Queue};
+use crate::virtio::{Broken, DevicePages, Done, Piece, Queue};
 
 /// The size of a page, in bytes.
 const PAGE_SIZE: u64 = 4096;
@@ -193,6 +193,24 @@ impl Session {
         Ok(queue.given().into())
     }
 
+    /// Passes all that a device which was stopped is done with to `put`: the queue, the memory in which the chain ends, and the
+    /// completion. From one that broke the rules nothing is taken.
+    pub fn drain(&mut self, mut put: impl FnMut(u32, u32, Completion)) {
+        let Session { queues, broken, .. } = self;
+        for OpenQueue { number, queue, .. } in queues.iter_mut().flatten() {
+            while broken.is_none() {
+                let mut last = 0;
+                match queue.take(|memory| last = memory) {
+                    Ok(Some(Done { token, length })) => {
+                        put((*number).into(), last.into(), Completion { token, reserved: 0, length });
+                    }
+                    Ok(None) => break,
+                    Err(why) => *broken = Some(why),
+                }
+            }
+        }
+    }
+
     fn queue(&mut self, number: u32) -> Result<&mut OpenQueue, DeviceError> {
         find(&mut self.queues, number)
     }
@@ -343,6 +361,30 @@ mod tests {
         peer.give_back(id, 60);
         assert_eq!(collect(&mut session), Ok((0, vec![Completion { token: 2, reserved: 0, length: 60 }])));
         assert_eq!(session.detach(1), Ok(()));
+    }
+
+    #[test]
+    fn says_what_a_stopped_device_was_done_with() {
+        let drained = |session: &mut Session| {
+            let mut all = Vec::new();
+            session.drain(|queue, memory, done| all.push((queue, memory, done.token, done.length)));
+            all
+        };
+        let (mut session, mut peer) = session();
+        session.submit(1, &[Buffer { flags: Buffer::NEXT, ..READ }, WRITE, READ]).unwrap();
+        let ids = [peer.next().unwrap(), peer.next().unwrap()];
+        assert_eq!(drained(&mut session), []);
+        peer.give_back(ids[1], 0);
+        peer.give_back(ids[0], 60);
+        assert_eq!(drained(&mut session), [(1, 0, 1, 0), (1, 1, 1, 60)]);
+        assert_eq!(drained(&mut session), []);
+        session.submit(1, &[WRITE, READ]).unwrap();
+        let id = peer.next().unwrap();
+        peer.give_back(id, 90);
+        peer.give_back(id, 90);
+        // What it is done with before it breaks the rules is right.
+        assert_eq!((drained(&mut session), session.broken().is_some()), (vec![(1, 1, 2, 90)], true));
+        assert_eq!(drained(&mut session), []);
     }
 
     #[test]

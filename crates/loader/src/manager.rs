@@ -24,6 +24,8 @@ use crate::registry::devices::ClaimTable;
 use crate::registry::embedder::Embedder;
 #[cfg(feature = "events")]
 use crate::registry::events::EventTable;
+#[cfg(feature = "devices")]
+use crate::registry::leftovers::Leftovers;
 #[cfg(feature = "regions")]
 use crate::registry::regions::{DEFAULT_LIMIT_BYTES, RegionTable};
 use crate::registry::uses::Uses;
@@ -99,6 +101,9 @@ pub struct ModuleManager<P: Platform> {
     /// The devices that modules have.
     #[cfg(feature = "devices")]
     pub(crate) claims: RefCell<ClaimTable<P::Alloc>>,
+    /// The completions of devices that were closed.
+    #[cfg(feature = "devices")]
+    pub(crate) leftovers: RefCell<Leftovers<P::Alloc>>,
     /// The events of modules, once one that has any was loaded.
     #[cfg(feature = "events")]
     pub(crate) events: RefCell<Option<EventTable<P::Alloc>>>,
@@ -155,6 +160,8 @@ impl<P: Platform> ModuleManager<P> {
             depth: Cell::new(0),
             #[cfg(feature = "devices")]
             claims: RefCell::new(ClaimTable::new_in(platform.allocator())),
+            #[cfg(feature = "devices")]
+            leftovers: RefCell::new(Leftovers::new_in(platform.allocator())),
             #[cfg(feature = "events")]
             events: RefCell::new(None),
             #[cfg(feature = "events")]

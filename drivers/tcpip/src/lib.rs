@@ -4,7 +4,7 @@
 //! lib.rs        the module: its settings, its events
 //! server.rs     the interface
 //! hosts.rs      the addresses of the settings
-//! link.rs       the card's end: frames in shared memory
+//! card/         the card's end: frames in shared memory
 //! port.rs       the card, as smoltcp sees it
 //! sequence.rs   sequence numbers that no one can guess
 //! stack/        the stack, with listeners and connections of several callers
@@ -15,8 +15,8 @@
 
 extern crate alloc;
 
+mod card;
 mod hosts;
-mod link;
 mod port;
 mod sequence;
 mod server;
@@ -35,7 +35,7 @@ use bareflow_tcp::Tcp;
 use smoltcp::time::{Duration, Instant};
 use spinning_top::Spinlock;
 
-use crate::link::Link;
+use crate::card::Session;
 use crate::port::NoCard;
 use crate::stack::{LISTENERS, MOST_CONNECTIONS, Setup, Stack};
 
@@ -95,7 +95,7 @@ module!(
 /// All that lives from call to call, and ends with the image.
 struct Living {
     stack: Option<Stack>,
-    link: Link,
+    card: Session,
     /// Whether the timer is due at once.
     is_armed: bool,
     /// The time until which another module is left the card, and whether that was told.
@@ -105,7 +105,7 @@ struct Living {
 
 static LIVING: Spinlock<Living> = Spinlock::new(Living {
     stack: None,
-    link: Link::new(),
+    card: Session::new(),
     is_armed: false,
     taken_until: Instant::ZERO,
     has_told: false,
@@ -161,14 +161,14 @@ fn on_received(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>
 
 /// Writes how often the card was set up.
 fn card_starts(context: &mut Context<'_>) -> i32 {
-    context.write(&LIVING.lock().link.starts.to_le_bytes());
+    context.write(&LIVING.lock().card.starts.to_le_bytes());
     0
 }
 
 /// Receives and sends what there is. Returns 0, or the negative number of an error of the card's, of which it knows no more.
 fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> i32 {
     let living = &mut *LIVING.lock();
-    let Living { stack: Some(stack), link, is_armed, taken_until, has_told } = living else { return 0 };
+    let Living { stack: Some(stack), card, is_armed, taken_until, has_told } = living else { return 0 };
     let Ok(now) = with.events.now() else { return 0 };
     let now = Instant::from_micros(now as i64);
     let (mut next, mut error) = (None, 0);
@@ -177,17 +177,17 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
             next = stack.poll(now, &mut NoCard);
             break;
         }
-        let exchanged = match exchange(stack, link, with, now) {
+        let exchanged = match exchange(stack, card, with, now) {
             // The driver has lost what it knew: the second time it is another one.
-            Err(NicError::Call(CallError::Restarted)) => {
-                link.lose();
-                exchange(stack, link, with, now)
+            Err(restarted @ NicError::Call(CallError::Restarted)) => {
+                card.end(restarted);
+                exchange(stack, card, with, now)
             }
             exchanged => exchanged,
         };
         next = exchanged.unwrap_or_else(|failed| {
             error = -(failed.number() as i32);
-            link.lose();
+            card.end(failed);
             if failed == NicError::NotYours {
                 *taken_until = now + TAKEN;
                 if !core::mem::replace(has_told, true) {
@@ -205,7 +205,7 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
         // There may be no one to tell.
         _ = with.events.notify(Notification::READY);
     }
-    let next = match link.is_up() {
+    let next = match card.is_up() {
         true => next,
         false if now < *taken_until => Some(*taken_until - now),
         false => next.map(|delay| delay.max(WITHOUT_CARD)),
@@ -226,25 +226,21 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
 /// Lets the stack receive and send frames by the card once. Returns the time until that is to be done again.
 fn exchange(
     stack: &mut Stack,
-    link: &mut Link,
+    card: &mut Session,
     with: &mut Imports<'_>,
     now: Instant,
 ) -> Result<Option<Duration>, NicError> {
-    let is_new = !link.is_up();
-    if is_new {
-        let address = link.set_up(&mut with.nic, &mut with.regions, now)?;
+    if !card.is_up() {
+        let address = card.set_up(&mut with.nic, &mut with.regions)?;
         if !stack.set_card(address) {
             return Err(NicError::Failed);
         }
     }
-    let Some(came) = link.collect(&mut with.nic)? else { return Err(CallError::Restarted.into()) };
-    let view = with.regions.shared(link.region()).map_err(|_| NicError::BadRegion)?;
-    let mut batch = link.batch(view.bytes(), &came, now);
-    if is_new {
-        batch.repeat_newest();
-    }
-    let next = stack.poll(now, &mut batch);
-    let count = batch.count();
-    link.pass_on(&mut with.nic, count)?;
+    let Some(came) = card.collect(&mut with.nic)? else { return Err(CallError::Restarted.into()) };
+    let view = with.regions.shared(card.region()).map_err(|_| NicError::BadRegion)?;
+    let mut frames = card.exchange(view.bytes(), &came);
+    let next = stack.poll(now, &mut frames);
+    let count = frames.count();
+    card.pass_on(&mut with.nic, count)?;
     Ok(if came.is_full() { Some(Duration::ZERO) } else { next })
 }

@@ -40,8 +40,9 @@ state! {
         /// Whether it has a user, and the number of that module.
         has_user: bool = false,
         user: u32 = 0,
-        /// Whether the user gave it memory.
+        /// Whether the user gave it memory, and whether there may be frames of each queue in it of before the card was started.
         is_used: bool = false,
+        is_resumed: [bool; 2] = [false; 2],
         /// The region with the headers, which is another one at each start, and the number of its memory.
         region: u32 = 0,
         headers: u32 = 0,
@@ -186,7 +187,12 @@ impl Driver<'_> {
         while into.remaining() > 0 {
             let room = into.remaining().min(BATCH);
             let mut out = Out::new(&mut all[..room]);
-            if let Err(error) = self.imports.virtio.collect(CARD, queue, &mut out) {
+            let is_resumed = self.state.is_resumed[queue as usize];
+            let collected = match is_resumed {
+                true => self.imports.virtio.leftovers(CARD, queue, &mut out),
+                false => self.imports.virtio.collect(CARD, queue, &mut out).map(|_| ()),
+            };
+            if let Err(error) = collected {
                 // What is told is that the card was started anew.
                 return match self.mend(error) {
                     DeviceError::NotOpen | DeviceError::Broken => Ok(false),
@@ -197,9 +203,12 @@ impl Driver<'_> {
             for done in found {
                 into.push(Completion { length: done.length.saturating_sub(HEADER_BYTES), ..*done });
             }
-            self.state.frames[usize::from(queue == TRANSMIT)] += found.len() as u64;
+            self.state.frames[queue as usize] += found.len() as u64;
             if found.len() < room {
-                return Ok(true);
+                self.state.is_resumed[queue as usize] = false;
+                if !is_resumed {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
@@ -228,8 +237,9 @@ impl Nic for Driver<'_> {
         if self.imports.regions.lender(region) != Ok(self.state.user) {
             return Err(NicError::BadRegion);
         }
-        self.state.is_used = true;
-        self.imports.device.attach(CARD, region).map_err(|error| self.mend(error).into())
+        let memory = self.imports.device.attach(CARD, region).map_err(|error| self.mend(error))?;
+        (self.state.is_used, self.state.is_resumed) = (true, [true; 2]);
+        Ok(memory)
     }
 
     fn receive(&mut self, buffers: &[Buffer]) -> Result<u32, NicError> {

@@ -14,7 +14,7 @@ mod error;
 mod values;
 
 pub use error::DeviceError;
-pub use values::{Buffer, Completion, Description, MAX_CONFIG, MAX_MEMORIES};
+pub use values::{Buffer, Completion, Description, MAX_CONFIG, MAX_LEFTOVERS, MAX_MEMORIES};
 
 use bareflow_abi::{Out, interface};
 
@@ -46,7 +46,7 @@ pub trait Device {
 }
 
 /// The virtio devices of the module that calls, by the specification of OASIS, Virtual I/O Device 1.2.
-#[interface(version = "1.0")]
+#[interface(version = "1.1")]
 pub trait Virtio {
     /// Begins to set up a device that is open, and asks for features by their bits. Returns those that both sides have.
     ///
@@ -75,4 +75,9 @@ pub trait Virtio {
 
     /// Appends to `into` what the device is done with, as much as there is room for. Returns how many chains it still has.
     fn collect(&mut self, device: u32, queue: u32, into: &mut Out<'_, Completion>) -> Result<u32, DeviceError>;
+
+    /// Since 1.1. Appends to `into` what the device was done with when it was closed, by its driver or since that ended, and no one had
+    /// collected, as much as there is room for: chains of a queue that end in memory which others lent to the driver, and which is
+    /// attached again. Each is returned once, [`MAX_LEFTOVERS`] are kept, and attached memory that is closed again has none of before.
+    fn leftovers(&mut self, device: u32, queue: u32, into: &mut Out<'_, Completion>) -> Result<(), DeviceError>;
 }

@@ -5,6 +5,9 @@ use bareflow_abi::Plain;
 /// The most memories of a device.
 pub const MAX_MEMORIES: usize = 16;
 
+/// The most chains of a device that are kept when it is closed.
+pub const MAX_LEFTOVERS: usize = 128;
+
 /// The most bytes of a configuration that are read at once.
 pub const MAX_CONFIG: usize = 256;
 

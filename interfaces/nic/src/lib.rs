@@ -32,12 +32,15 @@ pub trait Nic {
     /// published for the next ones. Returns the number of the card's last start: if that is not the one that
     /// [`begin`](Nic::begin) returned, the driver was replaced or the card broke the rules, and it has no memory and no buffers
     /// any more.
+    ///
+    /// Frames that were received before come first, once the region that they lie in is attached again: whoever wants them collects
+    /// them before the buffers are given again.
     fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
 
     /// Sends frames. Returns how many the card took.
     fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError>;
 
-    /// Appends the buffers of frames that were sent.
+    /// Appends the buffers of frames that were sent, as [`received`](Nic::received) does of those that were received.
     fn sent(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError>;
 }
 

@@ -90,11 +90,11 @@ unsafe impl DeviceBus for Bus {
         Ok(())
     }
 
-    fn close(&self, device: u32) -> bool {
+    fn close(&self, device: u32, put: &mut dyn FnMut(u32, u32, Completion)) -> bool {
         let mut open = OPEN.lock();
         let found = open.iter_mut().find(|place| place.as_ref().is_some_and(|open| open.number() == device));
         let Some(open) = found.and_then(Option::take) else { return true };
-        let is_quiet = Box::into_inner(open).close(all().get(device as usize));
+        let is_quiet = Box::into_inner(open).close(all().get(device as usize), put);
         interrupts::forget(device);
         is_quiet
     }

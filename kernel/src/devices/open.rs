@@ -75,7 +75,7 @@ impl OpenDevice {
             if let Some(text) = text {
                 console::show(Style::Warning, format_args!("[WARN] device {location}: {text}\n"));
             }
-            device.close(None);
+            device.close(None, &mut |_, _, _| ());
             return Err(error);
         }
         root.set_command(location, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
@@ -233,8 +233,8 @@ impl OpenDevice {
     }
 
     /// Resets the device, and lets it use no memory any more. Returns whether it uses none, and says so in `known` if it did not
-    /// end its reset.
-    pub fn close(mut self, known: Option<&Known>) -> bool {
+    /// end its reset. Passes what it is done with to `put`, as [`Session::drain`] does.
+    pub fn close(mut self, known: Option<&Known>, put: &mut dyn FnMut(u32, u32, Completion)) -> bool {
         if let Some(Interrupt { msix, table }) = &self.interrupt {
             interrupts::mask(*table, true);
             msix.set(&mut Ports, self.function, Messages::Off);
@@ -255,6 +255,7 @@ impl OpenDevice {
             is_quiet |= iommu::close(domain);
         }
         if is_quiet {
+            self.session.drain(put);
             self.session = Session::default();
             for frame in self.frames.drain(..) {
                 // SAFETY: `set_up_queue` allocated it. The queue in it is gone, and the device uses no memory any more.

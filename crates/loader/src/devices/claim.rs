@@ -42,8 +42,9 @@ impl<P: Platform> ModuleManager<P> {
             let device = self.choose(bus, selector, &claimant)?;
             let mut told = events.handled().zip(0_u8..).filter(|(event, _)| event.device() == Some(number));
             let event = told.next().map(|(_, event)| event);
-            let added = self.claims.borrow_mut().add(id, claimant.name, number, device, event);
-            added.ok_or(LoadError::NoMemory)?;
+            let mut claims = self.claims.borrow_mut();
+            self.leftovers.borrow_mut().reserve(claims.all().count()).ok_or(LoadError::NoMemory)?;
+            claims.add(id, claimant.name, number, device, event).ok_or(LoadError::NoMemory)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::manager::ModuleManager;
 use crate::module::{Index, ModuleId};
 use crate::platform::Platform;
 use crate::registry::devices::{Claim, ClaimState};
+use crate::registry::leftovers::Leftover;
 
 impl<P: Platform> ModuleManager<P> {
     /// Gives a module that became the active one of its name the devices that it declares, which the module `before` has, and
@@ -51,7 +52,9 @@ impl<P: Platform> ModuleManager<P> {
     /// Closes the devices of the module in a slot, which does not have them any more.
     pub(crate) fn release_devices(&self, module: Index) {
         self.close_devices(module);
-        self.claims.borrow_mut().remove(module);
+        let mut claims = self.claims.borrow_mut();
+        claims.remove(module);
+        self.leftovers.borrow_mut().keep_of(|device| claims.all().any(|claim| claim.device == device));
     }
 
     /// Closes all devices. No module runs any more.
@@ -59,14 +62,24 @@ impl<P: Platform> ModuleManager<P> {
         self.claims.borrow_mut().all_mut().for_each(|claim| self.close_device(claim));
     }
 
-    /// Closes a device, if it is open.
+    /// Closes a device, if it is open. What it was done with in memory that others lent its driver is kept for the next one.
     pub(super) fn close_device(&self, claim: &mut Claim) {
         if !core::mem::take(&mut claim.is_open) {
             return;
         }
-        let is_quiet = self.platform.device_bus().is_some_and(|bus| bus.close(claim.device));
-        let module = claim.module.index as Index;
-        for region in core::mem::take(&mut claim.regions).into_iter().filter(|&region| region != 0) {
+        let Claim { device, module, .. } = *claim;
+        let module = module.index as Index;
+        let attached = core::mem::take(&mut claim.regions);
+        let mut leftovers = self.leftovers.borrow_mut();
+        leftovers.forget(device, &attached);
+        let mut keep = |queue, memory: u32, done| {
+            let region = attached.get(memory as usize).copied().unwrap_or_default();
+            if self.is_anothers(region, module) {
+                leftovers.add(Leftover { device, queue, region, done });
+            }
+        };
+        let is_quiet = self.platform.device_bus().is_some_and(|bus| bus.close(device, &mut keep));
+        for region in attached.into_iter().filter(|&region| region != 0) {
             self.unpin_region(region, module, is_quiet);
         }
         if !is_quiet {

@@ -180,4 +180,11 @@ impl<P: Platform> Virtio for Caller<'_, P> {
             })
         })
     }
+
+    fn leftovers(&mut self, device: u32, queue: u32, into: &mut Out<'_, Completion>) -> Result<(), DeviceError> {
+        self.with_open(device, |claim, _| {
+            self.manager.leftovers.borrow_mut().take(claim.device, queue, &claim.regions, into);
+            Ok(())
+        })
+    }
 }

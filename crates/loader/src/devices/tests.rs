@@ -7,7 +7,7 @@ use bareflow_abi::events::{self, Event, Kind};
 use bareflow_abi::interface::bindings::{Method, NewEntry, Role, encode, encoded_size, function_fingerprint};
 use bareflow_abi::interface::{Frame, Reply, Shape, Target, client};
 use bareflow_abi::record::{BINDINGS, DEVICES, EVENTS};
-use bareflow_device::{Buffer, Completion, Description, Device, DeviceClient, DeviceError};
+use bareflow_device::{Buffer, Completion, Description, Device, DeviceClient, DeviceError, Virtio};
 use bareflow_regions::{Access, RegionError, Regions, RegionsClient};
 
 use crate::error::{InvalidModule, LoadError};
@@ -31,6 +31,8 @@ struct Bus {
     /// Whether devices that are closed use no memory any more.
     is_quiet: Cell<bool>,
     interrupts: Cell<u64>,
+    /// The completions of a device that is closed: queue, memory and completion.
+    uncollected: RefCell<Vec<(u32, u32, Completion)>>,
     /// The pages of regions that there were when a device was closed last.
     pages_at_close: Cell<u64>,
     platform: Cell<Option<&'static FakePlatform>>,
@@ -55,8 +57,9 @@ unsafe impl DeviceBus for Bus {
         self.note("open", device);
         Ok(())
     }
-    fn close(&self, device: u32) -> bool {
+    fn close(&self, device: u32, put: &mut dyn FnMut(u32, u32, Completion)) -> bool {
         self.note("close", device);
+        self.uncollected.take().into_iter().for_each(|(queue, memory, done)| put(queue, memory, done));
         self.pages_at_close.set(self.platform.get().map_or(0, |platform| platform.region_pages.get()));
         self.is_quiet.get()
     }
@@ -121,6 +124,7 @@ fn with_bus(cards: usize) -> (&'static FakePlatform, &'static Manager, &'static 
         done: RefCell::default(),
         is_quiet: Cell::new(true),
         interrupts: Cell::new(0),
+        uncollected: RefCell::default(),
         pages_at_close: Cell::new(0),
         platform: Cell::new(Some(platform)),
     }));
@@ -132,7 +136,8 @@ fn with_bus(cards: usize) -> (&'static FakePlatform, &'static Manager, &'static 
 fn bare(name: &str, minor: u32) -> Vec<u8> {
     const HANDLER: &[Method] = &[Method { fingerprint: function_fingerprint("handle"), shape: Shape::EMPTY }];
     let functions = NewEntry { role: Role::Export, name: "", interface: "", version: (0, 0), methods: HANDLER };
-    let entries = [NewEntry::of::<dyn Device>("device"), NewEntry::of::<dyn Regions>("regions"), functions];
+    let [device, regions] = [NewEntry::of::<dyn Device>("device"), NewEntry::of::<dyn Regions>("regions")];
+    let entries = [device, regions, NewEntry::of::<dyn Virtio>("virtio"), functions];
     let mut bytes = blob::version(name, 1, minor);
     add_record(&mut bytes, BINDINGS, &encode::<1024>(&entries)[..encoded_size(&entries)]);
     bytes
@@ -407,4 +412,5 @@ fn a_region_that_others_read_or_that_is_open_is_not_given_to_a_device() {
     });
 }
 
+mod leftovers;
 mod owners;

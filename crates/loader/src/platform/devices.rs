@@ -80,8 +80,9 @@ pub unsafe trait DeviceBus {
     fn open(&self, device: u32) -> Result<(), DeviceError>;
 
     /// Resets a device, takes all memory from it, and masks its interrupts. Returns whether it uses no memory any more; if
-    /// it may, no one gets it again.
-    fn close(&self, device: u32) -> bool;
+    /// it may, no one gets it again. Passes what it was done with and no one had collected to `put`: the queue, the number of the
+    /// memory in which the chain ends, and the completion.
+    fn close(&self, device: u32, put: &mut dyn FnMut(u32, u32, Completion)) -> bool;
 
     /// Unmasks the interrupts of a device: at the next one, its bit is in [`take_interrupts`](Self::take_interrupts), once.
     ///

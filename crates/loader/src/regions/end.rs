@@ -89,6 +89,13 @@ impl<P: Platform> ModuleManager<P> {
         }
     }
 
+    /// Returns whether a region, which the module in a slot has, is another module's.
+    #[cfg(feature = "devices")]
+    pub(crate) fn is_anothers(&self, number: u32, module: Index) -> bool {
+        let mut regions = self.regions.borrow_mut();
+        regions.of_holder(number, module).is_ok_and(|region| region.owner.is_some_and(|owner| owner != module))
+    }
+
     /// Notes that a device of the module in a slot does not use a region any more; unless `is_quiet`, it may do so for ever.
     #[cfg(feature = "devices")]
     pub(crate) fn unpin_region(&self, number: u32, module: Index, is_quiet: bool) {

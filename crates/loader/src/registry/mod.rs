@@ -9,6 +9,8 @@ pub mod embedder;
 #[cfg(feature = "events")]
 pub mod events;
 mod hash_index;
+#[cfg(feature = "devices")]
+pub mod leftovers;
 mod names;
 #[cfg(feature = "regions")]
 pub mod regions;

@@ -1,0 +1,101 @@
+//! The frames of one exchange with the card, in the memory that they lie in.
+
+use bareflow_abi::Out;
+use bareflow_abi::shared::SharedBytes;
+use bareflow_nic::{Completion, Nic, NicError};
+
+use super::buffers::{BUFFER_BYTES, Buffers, Frame};
+use crate::port::{Card, FRAME_BYTES};
+
+/// The frames that are received at once.
+const BATCH: usize = 32;
+
+/// The number of times that a frame is repeated: it makes TCP's other side take it that something was lost (RFC 5681).
+const REPEATS: usize = 3;
+
+/// The frames that came.
+#[derive(Debug, Default)]
+pub struct Came {
+    frames: [Completion; BATCH],
+    count: usize,
+}
+
+impl Came {
+    /// Collects them. Returns the number of the card's start.
+    pub fn collect(&mut self, nic: &mut impl Nic) -> Result<u32, NicError> {
+        let mut out = Out::new(&mut self.frames);
+        let start = nic.received(&mut out)?;
+        self.count = out.written().len();
+        Ok(start)
+    }
+
+    /// Returns the frames.
+    pub fn frames(&self) -> &[Completion] {
+        &self.frames[..self.count]
+    }
+
+    /// Returns whether there may be more.
+    pub fn is_full(&self) -> bool {
+        self.count == BATCH
+    }
+}
+
+/// The frames that came, and those that go out.
+#[derive(Debug)]
+pub struct Exchange<'view> {
+    buffers: &'view mut Buffers,
+    bytes: SharedBytes<'view>,
+    came: &'view [Completion],
+    /// The number of frames that go out.
+    count: usize,
+}
+
+impl<'view> Exchange<'view> {
+    /// Makes one in which no frame goes out yet.
+    pub fn new(buffers: &'view mut Buffers, bytes: SharedBytes<'view>, came: &'view [Completion]) -> Exchange<'view> {
+        Exchange { buffers, bytes, came, count: 0 }
+    }
+
+    /// Returns how many frames go out.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Sends the newest frame again, a few times.
+    pub fn repeat_newest(&mut self) {
+        let Some(Frame { token, length }) = self.buffers.newest() else { return };
+        let mut copy = [0; FRAME_BYTES];
+        let Some(copy) = copy.get_mut(..length.into()) else { return };
+        if buffer(self.bytes, token).is_some_and(|bytes| bytes.read(0, copy).is_ok()) {
+            (0..REPEATS).for_each(|_| self.send(copy));
+        }
+    }
+}
+
+impl Card for Exchange<'_> {
+    fn receive(&mut self, frame: &mut [u8; FRAME_BYTES]) -> Option<usize> {
+        loop {
+            let (done, rest) = self.came.split_first()?;
+            self.came = rest;
+            let room = frame.get_mut(..done.length as usize);
+            let read = room.and_then(|room| buffer(self.bytes, done.token)?.read(0, room).ok());
+            if read.is_some() {
+                return Some(done.length as usize);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.buffers.has_room()
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        let bytes = self.bytes;
+        let write = |token| buffer(bytes, token).is_some_and(|target| target.write(0, frame).is_ok());
+        self.count += usize::from(self.buffers.send(frame.len(), write));
+    }
+}
+
+fn buffer(bytes: SharedBytes<'_>, token: u16) -> Option<SharedBytes<'_>> {
+    bytes.buffer(token.into(), BUFFER_BYTES as usize)
+}

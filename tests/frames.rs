@@ -1,0 +1,159 @@
+//! The cost of frames, by the number of modules that they pass through, and the time without any after a fault of the driver; in
+//! one kernel in which a tick is an instruction.
+
+mod common;
+
+use std::fs;
+use std::time::Duration;
+
+use bareflow::client::Client;
+use bareflow::qemu::{Machine, Network};
+use bareflow_loader::Domain;
+use bareflow_protocol::{Request, Response};
+use common::faulty::push_faulty;
+use common::kernel::{call, push, with_kernel};
+use common::mutate::with_name;
+use common::{driver_blob, test_blob};
+
+/// The margin for other compilers, in percent.
+const MARGIN: u64 = 5;
+
+/// The instructions that a frame takes in and out, for each number of frames at a time. Of one at a time, some 200 are the notification, which
+/// the card does not always want.
+type Counts = [[u64; 2]; 2];
+
+/// The ways of a frame, and what each takes.
+const WAYS: [(Way, Counts); 5] = [
+    (Way::Alone, [[4_243, 2_635], [587, 530]]),
+    (Way::Driver(Domain::Kernel, Domain::Kernel), [[5_204, 4_994], [662, 644]]),
+    (Way::Driver(Domain::User, Domain::Kernel), [[6_209, 5_748], [702, 676]]),
+    (Way::Driver(Domain::User, Domain::User), [[6_265, 6_014], [701, 681]]),
+    (Way::Passed, [[9_278, 8_811], [801, 775]]),
+];
+
+/// The numbers of frames at a time, and their lengths, on which the cost does not depend.
+const BATCHES: [u32; 2] = [1, 32];
+const LENGTHS: [u32; 2] = [64, 1500];
+
+/// The most instructions for one module more on the way of a frame.
+const MOST_FOR_A_MODULE: u64 = 1_000;
+
+/// The longest time without frames, in nanoseconds of the guest.
+const LONGEST_OUTAGE: u64 = 5_000_000;
+
+/// The modules on the way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// One in ring 0, which is driver and user.
+    Alone,
+    /// A driver, and its user.
+    Driver(Domain, Domain),
+    /// A driver, one that passes frames on, and its user, all in ring 3.
+    Passed,
+}
+
+/// Boots a kernel with two cards on a wire.
+fn on_a_wire<T>(iommu: bool, work: impl FnOnce(&mut Client) -> T) -> T {
+    let change = |machine: &mut Machine| {
+        (machine.network, machine.icount, machine.iommu) = (Some(Network::Wire), true, iommu);
+        machine.timeout = Duration::from_secs(300);
+    };
+    with_kernel(change, work)
+}
+
+fn unload(client: &mut Client, module: &str) {
+    assert!(matches!(client.ask(Request::Unload { module }), Ok(Response::Unloaded(_))), "{module}");
+}
+
+/// Measures a way. Returns the instructions by length, then number, of frames in and out.
+fn measure(client: &mut Client, way: Way) -> [Counts; 2] {
+    let net = fs::read(driver_blob("virtio-net")).unwrap();
+    let blob = |name| fs::read(test_blob(name)).unwrap();
+    let modules = match way {
+        // For the first card, until its user has its own driver.
+        Way::Alone => vec![("driver", with_name(&net, "driver"), Domain::Kernel)],
+        Way::Driver(driver, _) => vec![("virtio-net", net.clone(), driver)],
+        Way::Passed => vec![
+            ("driver", with_name(&net, "driver"), Domain::User),
+            ("virtio-net", with_name(&blob("pass"), "virtio-net"), Domain::User),
+        ],
+    };
+    for (_, blob, domain) in &modules {
+        push(client, blob, *domain, "");
+    }
+    // The peer's driver takes the other card.
+    push(client, &with_name(&net, "second"), Domain::Kernel, "");
+    let (user, domain) = match way {
+        Way::Alone => ("blast-alone", Domain::Kernel),
+        Way::Driver(_, user) => ("blast", user),
+        Way::Passed => ("blast", Domain::User),
+    };
+    if way == Way::Alone {
+        unload(client, "driver");
+    }
+    push(client, &blob(user), domain, "");
+    let called = call(client, user, b"");
+    let output = String::from_utf8_lossy(&called.output);
+    assert_eq!(called.result, 0, "{way:?}: {output}");
+    unload(client, user);
+    unload(client, "second");
+    modules.iter().rev().filter(|_| way != Way::Alone).for_each(|(name, ..)| unload(client, name));
+    LENGTHS.map(|length| {
+        BATCHES.map(|count| {
+            let name = format!("{length} bytes, {count} at a time: ");
+            let found = output.split_once(&name).map_or("", |(_, rest)| rest);
+            let mut numbers = found.split(' ').step_by(2).map_while(|word| word.parse().ok());
+            [(); 2].map(|()| numbers.next().unwrap_or_else(|| panic!("no {name}\n{output}")))
+        })
+    })
+}
+
+#[test]
+fn no_way_of_a_frame_grows() {
+    let mut slower = Vec::new();
+    on_a_wire(false, |client| {
+        let mut before: Option<Counts> = None;
+        for (way, counted) in WAYS {
+            let found = measure(client, way);
+            for (length, found) in LENGTHS.into_iter().zip(found) {
+                for (count, (found, counted)) in BATCHES.into_iter().zip(found.into_iter().zip(counted)) {
+                    println!("{way:?}, {length} bytes, {count} at a time: {} in, {} out", found[0], found[1]);
+                    for (found, counted) in found.into_iter().zip(counted) {
+                        let bound = counted + counted * MARGIN / 100;
+                        if found > bound {
+                            slower
+                                .push(format!("{way:?}, {length} bytes, {count} at a time: {found}, at most {bound}"));
+                        }
+                    }
+                }
+            }
+            let [_, all] = found;
+            if let (Way::Passed, Some(before)) = (way, before) {
+                for (found, before) in all[1].into_iter().zip(before[1]) {
+                    assert!(found <= before + MOST_FOR_A_MODULE, "{found} instructions with one module more, {before}");
+                }
+            }
+            before = Some(all);
+        }
+        no_outage_is_long(client);
+    });
+    assert!(slower.is_empty(), "{}", slower.join("\n"));
+}
+
+/// Makes a driver fault, and measures until its user has frames again.
+fn no_outage_is_long(client: &mut Client) {
+    push_faulty(client);
+    let second = with_name(&fs::read(driver_blob("virtio-net")).unwrap(), "second");
+    push(client, &second, Domain::User, "");
+    push(client, &fs::read(test_blob("blast")).unwrap(), Domain::User, "");
+    let called = call(client, "blast.outage", b"");
+    let output = String::from_utf8_lossy(&called.output);
+    assert_eq!(called.result, 0, "{output}");
+    print!("{output}");
+    for line in output.lines() {
+        let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+        let [kept, waiting, again, next] = numbers[..] else { panic!("{line}") };
+        assert!(kept == waiting && again <= next && next <= LONGEST_OUTAGE, "{line}");
+    }
+    assert!(output.lines().count() > 1, "{output}");
+}

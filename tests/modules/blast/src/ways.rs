@@ -1,0 +1,113 @@
+//! The ways of frames through a driver, and what each takes.
+
+use core::arch::x86_64::_rdtsc;
+use core::fmt::Write;
+use core::hint::spin_loop;
+
+use bareflow_abi::{CallError, Context};
+use bareflow_nic::{Nic, NicError};
+
+use super::card::{Card, MOST};
+
+/// The number of runs of which the fastest counts, and the most that are made for them.
+const RUNS: usize = 17;
+const MOST_RUNS: usize = 200;
+
+/// The lengths of frames, in bytes, and the numbers of frames at a time.
+const LENGTHS: [u32; 2] = [64, 1500];
+const BATCHES: [usize; 2] = [1, MOST];
+
+/// The times that a card is looked at until it is done.
+const LOOKS: usize = 100_000;
+
+/// Waits until `work` was done `count` times.
+pub fn wait(count: usize, mut work: impl FnMut(usize) -> Result<usize, NicError>) -> Result<(), NicError> {
+    let mut done = 0;
+    for _ in 0..LOOKS {
+        done += work(count)?;
+        if done == count {
+            return Ok(());
+        }
+        pause();
+    }
+    Err(NicError::Failed)
+}
+
+/// Lets the other end of the wire work.
+fn pause() {
+    (0..1000).for_each(|_| spin_loop());
+}
+
+/// Returns the ticks since some time.
+pub fn now() -> u64 {
+    // SAFETY: every x86-64 processor has the instruction, and the kernel admits it in ring 3.
+    unsafe { _rdtsc() }
+}
+
+/// Returns the ticks that `work` takes, and its result.
+fn ticks<T>(work: impl FnOnce() -> Result<T, NicError>) -> Result<(u64, T), NicError> {
+    let start = now();
+    let done = work()?;
+    let end = now();
+    Ok(((end - start).saturating_sub(now() - end), done))
+}
+
+/// Returns the fewest ticks of runs that say theirs.
+fn fewest(mut run: impl FnMut() -> Result<Option<u64>, NicError>) -> Result<u64, NicError> {
+    let (mut fewest, mut runs) = (u64::MAX, 0);
+    for _ in 0..MOST_RUNS {
+        if let Some(ticks) = run()? {
+            (fewest, runs) = (fewest.min(ticks), runs + 1);
+            if runs == RUNS {
+                return Ok(fewest);
+            }
+        }
+    }
+    Err(NicError::Failed)
+}
+
+/// Returns what the nearer card's driver takes to send `count` frames, if they all are sent when it is asked.
+fn send(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usize, length: u32) -> Ticks {
+    far.receive(count)?;
+    let (send, ()) = ticks(|| near.send(count, length))?;
+    wait(count, |count| far.received(count))?;
+    pause();
+    let (sent, found) = ticks(|| near.sent(count))?;
+    if found < count {
+        wait(count - found, |count| near.sent(count))?;
+    }
+    Ok((found == count).then_some(send + sent))
+}
+
+/// Returns what the nearer card's driver takes to receive `count` frames, if they all are there when it is asked.
+fn receive(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usize, length: u32) -> Ticks {
+    let (receive, ()) = ticks(|| near.receive(count))?;
+    far.send(count, length)?;
+    wait(count, |count| far.sent(count))?;
+    pause();
+    let (received, found) = ticks(|| near.received(count + 1))?;
+    if found < count {
+        wait(count - found, |count| near.received(count))?;
+    }
+    Ok((found == count).then_some(receive + received))
+}
+
+/// The ticks of a run that counts.
+type Ticks = Result<Option<u64>, NicError>;
+
+/// Writes a line for each way of frames through the driver of the nearer card.
+pub fn measure_all(
+    context: &mut Context<'_>,
+    near: &mut Card<'_, impl Nic>,
+    far: &mut Card<'_, impl Nic>,
+) -> Result<(), NicError> {
+    for length in LENGTHS {
+        for count in BATCHES {
+            let sent = fewest(|| send(near, far, count, length))? / count as u64;
+            let received = fewest(|| receive(near, far, count, length))? / count as u64;
+            writeln!(context, "{length} bytes, {count} at a time: {received} in, {sent} out")
+                .map_err(|_| CallError::BadAnswer)?;
+        }
+    }
+    Ok(())
+}
