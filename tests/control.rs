@@ -91,6 +91,7 @@ fn clients_come_by_tcp_whatever_is_replaced_on_the_way() {
                 );
             }
             several_at_once(&at);
+            one_too_many_is_turned_away(&at, port);
             strangers_get_nowhere(&at);
             modules_on_the_way_are_replaced(&at, port, &tcpip, &control);
             let mut last = connect(at.port, &at.token);
@@ -122,6 +123,19 @@ fn several_at_once(at: &Setting) {
     let refused = ps(&wrong);
     assert_code(&refused, 1);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("a wrong token"), "{refused:?}");
+}
+
+/// Connects as many clients as there may be, and one more.
+fn one_too_many_is_turned_away(at: &Setting, port: &mut Client) {
+    let clients: Vec<_> = (0..8).map(|_| connect(at.port, &at.token)).collect();
+    assert_eq!(say(at.port, b""), b"");
+    drop(clients);
+    let lines = match port.ask(Request::Log { from: 0 }) {
+        Ok(Response::Log { lines, .. }) => lines,
+        other => panic!("{other:?}"),
+    };
+    let said = lines.iter().filter(|line| line.contains("control: a client was turned away")).count();
+    assert_eq!(said, 1, "{lines:#?}");
 }
 
 /// Tries what those do who have no token, many times, and leaves connections open.

@@ -119,7 +119,7 @@ impl<P: Platform> Report for ReportOf<'_, P> {
     }
 }
 
-#[cfg(all(test, feature = "supervision"))]
+#[cfg(all(test, feature = "reload", feature = "semver", feature = "supervision"))]
 mod tests {
     use super::*;
     use crate::fault::{Fault, FaultKind};

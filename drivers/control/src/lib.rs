@@ -5,13 +5,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod error;
 mod pair;
 
-use bareflow_abi::{CallError, Context, Failure, module, parameters, state};
+use bareflow_abi::{CallError, Context, module, parameters, state};
 use bareflow_channel::{Channel, ChannelError};
 use bareflow_events::Events;
 use bareflow_tcp::{Tcp, TcpError};
 
+use error::Error;
 use pair::{Pair, Pumped};
 
 /// The most clients at a time, which is the kernel's own limit.
@@ -48,6 +50,8 @@ state! {
         /// Those for which there may be something to pass on, and the place whose turn was last.
         is_due: [bool; PLACES] = [false; PLACES],
         turn: u32 = 0,
+        /// The error that the log tells of; 0 if clients were taken since.
+        trouble: i32 = 0,
     }
 }
 
@@ -60,59 +64,47 @@ module!(
     init = begin,
 );
 
-/// An error of one of the two sides, which keeps the module from going on.
-pub enum Error {
-    /// One of TCP.
-    Tcp(TcpError),
-    /// One of the channel.
-    Channel(ChannelError),
-}
-
-impl From<TcpError> for Error {
-    fn from(error: TcpError) -> Error {
-        Error::Tcp(error)
-    }
-}
-
-impl From<ChannelError> for Error {
-    fn from(error: ChannelError) -> Error {
-        Error::Channel(error)
-    }
-}
-
 fn begin(_: &mut Context<'_>, _: &mut Clients, mut with: Imports<'_>) -> i32 {
     with.events.after(Event::ON_START, 0).map_or(-1, |()| 0)
 }
 
-fn on_start(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
-    serve(clients, &mut with)
+fn on_start(context: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+    serve(context, clients, &mut with)
 }
 
-fn on_ready(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+fn on_ready(context: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
     clients.is_due = clients.in_use;
-    serve(clients, &mut with)
+    serve(context, clients, &mut with)
 }
 
-fn on_channel(_: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
+fn on_channel(context: &mut Context<'_>, clients: &mut Clients, mut with: Imports<'_>) -> i32 {
     clients.is_due = clients.in_use;
-    serve(clients, &mut with)
+    serve(context, clients, &mut with)
 }
 
 /// Passes on what came on either side, and tries again later if one of them does not let it. Returns the number of clients, or
 /// the negative number of an error: that of TCP, or that of the channel behind 1,000.
-fn serve(clients: &mut Clients, with: &mut Imports<'_>) -> i32 {
-    let error = match clients.serve(with) {
-        Ok(()) => return clients.in_use.iter().filter(|in_use| **in_use).count() as i32,
-        Err(Error::Tcp(error)) => -(error.number() as i32),
-        Err(Error::Channel(error)) => -1000 - error.number() as i32,
+fn serve(context: &mut Context<'_>, clients: &mut Clients, with: &mut Imports<'_>) -> i32 {
+    let (done, trouble) = match clients.serve(with) {
+        Ok(turned_away) => (clients.in_use.iter().filter(|in_use| **in_use).count() as i32, turned_away),
+        Err(error) => {
+            // An error is the timer's, which is there.
+            _ = with.events.after(Event::ON_START, AGAIN_US);
+            (error.number(), Some(error))
+        }
     };
-    // An error is the timer's, which is there.
-    _ = with.events.after(Event::ON_START, AGAIN_US);
-    error
+    if let Some(error) = trouble.filter(|error| error.number() != clients.trouble) {
+        clients.trouble = error.number();
+        if let Some(text) = error.text() {
+            context.log(text);
+        }
+    }
+    done
 }
 
 impl Clients {
-    fn serve(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
+    /// Passes on what came. Returns why a client was turned away, if one was.
+    fn serve(&mut self, with: &mut Imports<'_>) -> Result<Option<Error>, Error> {
         let mut done = self.set_up(with).and_then(|()| self.pass_all(with));
         // Each of the two sides may have been started again, and knows nothing of this module then.
         for _ in 0..2 {
@@ -140,8 +132,8 @@ impl Clients {
         Ok(())
     }
 
-    fn pass_all(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
-        self.accept_all(with)?;
+    fn pass_all(&mut self, with: &mut Imports<'_>) -> Result<Option<Error>, Error> {
+        let turned_away = self.accept_all(with)?;
         let mut left = AT_ONCE;
         for _ in 0..PLACES {
             self.turn = (self.turn + 1) % PLACES as u32;
@@ -164,25 +156,28 @@ impl Clients {
             // An error is the timer's, which is there.
             _ = with.events.after(Event::ON_START, 0);
         }
-        Ok(())
+        Ok(turned_away)
     }
 
-    /// Takes the clients that wait. Those for whom there is no link are turned away.
-    fn accept_all(&mut self, with: &mut Imports<'_>) -> Result<(), Error> {
+    /// Takes the clients that wait. Those for whom there is no link are turned away, and why that is is returned.
+    fn accept_all(&mut self, with: &mut Imports<'_>) -> Result<Option<Error>, Error> {
+        let mut turned_away = None;
         for _ in 0..CLIENTS {
             let connection = match with.tcp.accept(self.listener) {
                 Ok(connection) => connection,
-                Err(TcpError::NothingYet) => return Ok(()),
+                Err(TcpError::NothingYet) => break,
                 Err(error) => return Err(error.into()),
             };
             let Some(free) = self.in_use.iter().position(|in_use| !in_use) else {
                 with.tcp.abort(connection)?;
+                turned_away = Some(ChannelError::TooMany.into());
                 continue;
             };
             match with.channel.open() {
                 Ok(link) => {
                     (self.in_use[free], self.is_due[free]) = (true, true);
                     (self.connections[free], self.links[free]) = (connection, link);
+                    self.trouble = 0;
                 }
                 Err(error) => {
                     with.tcp.abort(connection)?;
@@ -190,9 +185,10 @@ impl Clients {
                     if error != ChannelError::TooMany {
                         return Err(error.into());
                     }
+                    turned_away = Some(error.into());
                 }
             }
         }
-        Ok(())
+        Ok(turned_away)
     }
 }

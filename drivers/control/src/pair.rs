@@ -4,7 +4,8 @@ use bareflow_abi::Out;
 use bareflow_channel::{Channel, ChannelError};
 use bareflow_tcp::{Tcp, TcpError};
 
-use crate::{Error, Imports};
+use crate::Imports;
+use crate::error::Error;
 
 /// The bytes that are passed on at once, and how often in a row: an event has 5 ms, and other clients wait.
 const PIECE: usize = 4096;

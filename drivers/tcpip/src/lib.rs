@@ -208,7 +208,8 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
     let next = match card.is_up() {
         true => next,
         false if now < *taken_until => Some(*taken_until - now),
-        false => next.map(|delay| delay.max(WITHOUT_CARD)),
+        // No frame wakes it, and a driver that is there again need not say so.
+        false => Some(next.map_or(WITHOUT_CARD, |delay| delay.max(WITHOUT_CARD))),
     };
     match next {
         Some(delay) => {
