@@ -1,0 +1,133 @@
+//! A web page that shows the modules of a running kernel, by HTTP/1.1 on the interface `tcp`.
+//!
+//! Nothing can be changed by it. Whoever reaches the port reads it.
+//!
+//! ```text
+//! lib.rs          the module: its settings, its events
+//! server.rs       the listener and the places for connections
+//! connection.rs   a connection: head, answer, and again
+//! request.rs      the heads of requests
+//! answer.rs       the answers
+//! output.rs       their heads, and the text that waits to be sent
+//! modules.rs      the modules as JSON
+//! stored.rs       what is read of the store
+//! page.rs, page.html
+//! ```
+
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod answer;
+mod connection;
+mod modules;
+mod output;
+mod page;
+mod request;
+mod server;
+mod services;
+mod status;
+mod stored;
+
+use bareflow_abi::parameters::Text;
+use bareflow_abi::{Context, Failure, module, parameters, state};
+use bareflow_events::Events;
+use bareflow_report::Report;
+use bareflow_store::Store;
+use bareflow_tcp::Tcp;
+use spinning_top::Spinlock;
+
+use server::{Limits, STEPS, Server};
+use services::Services;
+use stored::ROOM_BYTES;
+
+/// The time after which it tries again what it could not do, in microseconds.
+const AGAIN_US: u64 = 1_000_000;
+
+parameters! {
+    /// The settings.
+    pub struct Settings {
+        /// The port.
+        pub port: u16 = 80,
+        /// A name of this machine, besides `localhost` and its addresses: requests that are for another one are refused.
+        pub host: Text<64> = Text::new(""),
+        /// The time for the head of a request, in seconds.
+        #[range(1..=60)]
+        pub head_s: u32 = 10,
+    }
+}
+
+state! {
+    /// The counts of what was done.
+    pub struct Counts {
+        /// The requests.
+        pub requests: u64 = 0,
+        /// Those that were answered by an error, and what was no request.
+        pub refused: u64 = 0,
+    }
+}
+
+module!(
+    parameters = Settings,
+    state = Counts,
+    imports = { tcp: Tcp, report: Report, store: Store, events: Events },
+    exports = [counts],
+    timers = { on_timer: 0 },
+    subscriptions = { on_ready: "tcpip.ready" },
+    init = begin,
+);
+
+/// All that lives from call to call, and ends with the image: connections end with the version that has them.
+struct Living {
+    server: Server,
+    room: [u8; ROOM_BYTES],
+}
+
+static LIVING: Spinlock<Living> = Spinlock::new(Living { server: Server::new(), room: [0; ROOM_BYTES] });
+
+fn begin(_: &mut Context<'_>, _: &mut Counts, mut with: Imports<'_>) -> i32 {
+    with.events.after(Event::ON_TIMER, 0).map_or(-1, |()| 0)
+}
+
+fn on_timer(_: &mut Context<'_>, counts: &mut Counts, mut with: Imports<'_>) -> i32 {
+    serve(counts, &mut with)
+}
+
+fn on_ready(_: &mut Context<'_>, counts: &mut Counts, mut with: Imports<'_>) -> i32 {
+    serve(counts, &mut with)
+}
+
+/// Writes the number of requests, and of those that were refused.
+fn counts(context: &mut Context<'_>, counts: &mut Counts) -> i32 {
+    context.write(&counts.requests.to_le_bytes());
+    context.write(&counts.refused.to_le_bytes());
+    0
+}
+
+/// Does some of what can be done, and arms the timer for the rest. Returns 0, or the negative number of TCP's error.
+fn serve(counts: &mut Counts, with: &mut Imports<'_>) -> i32 {
+    let Ok(now_us) = with.events.now() else { return 0 };
+    let settings = Settings::get();
+    let limits = Limits { port: settings.port, head_us: u64::from(settings.head_s) * 1_000_000 };
+    let living = &mut *LIVING.lock();
+    let mut services = Services {
+        tcp: &mut with.tcp,
+        report: &with.report,
+        store: &mut with.store,
+        now_us,
+        own_name: settings.host.as_str(),
+        room: &mut living.room,
+        steps: STEPS,
+        store_is_free: true,
+        counts,
+    };
+    let (next, result) = match living.server.serve(limits, &mut services) {
+        Ok(next) => (next, 0),
+        Err(error) => (Some(AGAIN_US), -(error.number() as i32)),
+    };
+    // An error is the timer's, which is there.
+    match next {
+        Some(delay_us) => _ = with.events.after(Event::ON_TIMER, delay_us),
+        None => _ = with.events.cancel(Event::ON_TIMER),
+    }
+    result
+}
