@@ -1,6 +1,6 @@
 # The two commands of README: `make run` and `make test`.
 
-.PHONY: run example test check package attacks conformance bench performance setup setup-tests clean
+.PHONY: run example test check package attacks page conformance bench performance setup setup-tests clean
 
 run: setup
 	cargo run -- boot
@@ -50,6 +50,14 @@ attacks: setup
 	serve=$$!; while ! [ -S $$folder/s ] && kill -0 $$serve; do sleep 0.1; done; \
 	tests/attacks/run $$folder/s; status=$$?; \
 	target/debug/bareflow shutdown --socket $$folder/s; rm -r $$folder; exit $$status
+
+# The page of the module httpd in a real browser: checks that it follows what happens, and leaves pictures of it in target.
+page:
+	@scripts/setup browser
+	cargo build --locked -p bareflow
+	target/debug/bareflow build --drivers
+	target/debug/bareflow build tests/modules/feed tests/modules/watch tests/modules/panics
+	scripts/page-in-browser
 
 # The engines in a kernel that `serve` keeps up: the tests of WebAssembly's specification, and MODULES random modules beside
 # wasmtime (docs/portable.md).

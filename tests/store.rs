@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use bareflow::client::Client;
@@ -13,7 +13,7 @@ use bareflow_abi::Out;
 use bareflow_host::{FolderStore, HostPlatform};
 use bareflow_loader::{Domain, KernelDomain, LoadOptions, ModuleManager, Timing};
 use bareflow_store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Store, StoreError};
-use common::kernel::{call, push, with_kernel};
+use common::kernel::{call, disk, push, put, with_kernel};
 use common::{assert_code, bareflow, gallery_blob};
 
 /// The numbers of the errors.
@@ -36,24 +36,6 @@ fn with_store<T>(disk: Option<&Path>, is_read_only: bool, domain: Domain, work: 
 
 fn count(client: &mut Client) -> i32 {
     call(client, "store.count", b"").result
-}
-
-/// Returns the number of the error of a `put`, or 0.
-fn put(client: &mut Client, key: &str, value: &[u8]) -> i32 {
-    let at = 32 + key.len().next_multiple_of(16);
-    let mut input: Vec<u8> =
-        [32, key.len(), at, value.len()].into_iter().flat_map(|word| (word as u64).to_le_bytes()).collect();
-    input.extend_from_slice(key.as_bytes());
-    input.resize(at, 0);
-    input.extend_from_slice(value);
-    call(client, "store.put", &input).result
-}
-
-/// Makes a disk without modules.
-fn disk(folder: &Path) -> PathBuf {
-    let image = folder.join("disk.img");
-    assert_code(&bareflow(["disk", "create", "--empty", image.to_str().unwrap()]), 0);
-    image
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A served kernel without a broker, for one client.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bareflow::client::{Client, upload};
@@ -11,6 +11,8 @@ use bareflow_loader::Domain;
 use bareflow_protocol::control::{Called, LoadOverrides, Loaded, Push};
 use bareflow_protocol::options::Task;
 use bareflow_protocol::{Request, Response};
+
+use super::{assert_code, bareflow};
 
 /// Boots a kernel in the machine that `change` makes, does `work` with it, and ends it.
 pub fn with_kernel<T>(change: impl FnOnce(&mut Machine), work: impl FnOnce(&mut Client) -> T) -> T {
@@ -64,4 +66,22 @@ pub fn call(client: &mut Client, module: &str, input: &[u8]) -> Called {
         Response::Called(called) => called,
         other => panic!("{other:?}"),
     }
+}
+
+/// Makes a disk without modules.
+pub fn disk(folder: &Path) -> PathBuf {
+    let image = folder.join("disk.img");
+    assert_code(&bareflow(["disk", "create", "--empty", image.to_str().unwrap()]), 0);
+    image
+}
+
+/// Stores a value by the gallery's module `store`. Returns the number of the error, or 0.
+pub fn put(client: &mut Client, key: &str, value: &[u8]) -> i32 {
+    let at = 32 + key.len().next_multiple_of(16);
+    let mut input: Vec<u8> =
+        [32, key.len(), at, value.len()].into_iter().flat_map(|word| (word as u64).to_le_bytes()).collect();
+    input.extend_from_slice(key.as_bytes());
+    input.resize(at, 0);
+    input.extend_from_slice(value);
+    call(client, "store.put", &input).result
 }

@@ -5,8 +5,8 @@ pub const PAGE: &str = include_str!("page.html");
 
 /// The policy: nothing from elsewhere, and of what is in the page only what has these SHA-256 sums.
 pub const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-sPzB96J5bC2V0W+dYZbuqu0tNEhXFAMR5VJREqbbZ0w='; \
-    script-src 'sha256-GtfxpvDmwz4HfqOooILY4KZEyeGPiUYBXOSLreE6E04='; \
+    style-src 'sha256-dqOs4b2B7ZQE2vKGeaEhk38M6YReGZ/xWxJaZyeweVU='; \
+    script-src 'sha256-llWDdK1qufxSazXXph5nSxD9AHF1WD+1Z9BK8jQv28o='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
