@@ -116,13 +116,15 @@ impl Stack {
         *slot = Slot { since: self.clock, used_at: self.now, ..Slot::new(slot.handle, usage) };
     }
 
-    /// Returns a socket that can be used: a free one, or the one whose connection is half open or has ended on both sides, and
-    /// is the oldest of several.
+    /// Returns a socket that can be used: a free one, or the oldest whose connection has ended on both sides, whose owner has
+    /// closed it and all of whose bytes have arrived, or which is half open, in this order.
     pub(super) fn take_slot(&mut self) -> Option<usize> {
         let free = self.slots.iter().position(|slot| slot.usage == Use::Free);
         let half_open = || self.oldest_but_one(|usage, state| matches!(usage, Use::Waiting(_)) && is_half_open(state));
         let ended = || self.oldest(|usage, state| matches!(usage, Use::Leaving(_)) && state == State::TimeWait);
-        let slot = free.or_else(ended).or_else(half_open)?;
+        // The other side has yet to finish, for which it may take as long as it likes.
+        let arrived = || self.oldest(|usage, state| matches!(usage, Use::Leaving(_)) && state == State::FinWait2);
+        let slot = free.or_else(ended).or_else(arrived).or_else(half_open)?;
         self.socket(slot).abort();
         Some(slot)
     }

@@ -149,6 +149,23 @@ fn a_full_backlog_refuses_and_recovers() {
 }
 
 #[test]
+fn who_never_finishes_after_a_close_holds_up_no_one() {
+    let mut wire = Wire::new(SETUP);
+    let listener = wire.stack.listen(ME, 80, 2).unwrap();
+    for number in 0..3 * SETUP.connections as u16 {
+        let handle = wire.connect(80, 50_000 + number);
+        wire.run(10);
+        let connection = wire.stack.accept(ME, listener).unwrap_or_else(|error| panic!("{number}: {error:?}"));
+        assert_eq!(wire.stack.send(ME, connection, b"bye"), Ok(3));
+        assert_eq!(wire.stack.forget(ME, connection, false), Ok(()));
+        wire.run(10);
+        let mut got = [0; 8];
+        assert_eq!(wire.at(handle).recv_slice(&mut got), Ok(3));
+        assert_eq!(wire.at(handle).state(), State::CloseWait);
+    }
+}
+
+#[test]
 fn sequence_numbers_are_not_those_that_smoltcp_draws() {
     let numbers = |secret| {
         let mut wire = Wire::new(crate::stack::Setup { secret, ..SETUP });
