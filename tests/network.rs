@@ -24,6 +24,9 @@ const BYTES: usize = 4 << 20;
 const RELOADS: usize = 100;
 const FAULTS: usize = 10;
 
+/// The time within which something comes, if it does at all.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The constant of the pattern that `tcp-source` sends.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -35,7 +38,7 @@ fn free_ports() -> [u16; 2] {
 
 fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
@@ -54,7 +57,8 @@ fn download(port: u16, wanted: &[u8]) -> Duration {
 /// module listens, so one that ends at once is begun again.
 #[track_caller]
 fn download_with(port: u16, wanted: &[u8], begun: &dyn Fn()) -> Duration {
-    for _ in 0..20 {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
         let mut stream = connect(port);
         let mut got = vec![0; 1];
         if stream.read_exact(&mut got).is_ok() {

@@ -13,7 +13,7 @@ use super::functions::{Known, all};
 use super::interrupts::{self, SLOTS};
 use super::iommu;
 use super::open::OpenDevice;
-use super::ports::Ports;
+use super::ports::{Ports, requester_id};
 
 /// The capability by which a function sends messages as interrupts.
 const MSI_X: u8 = 0x11;
@@ -52,7 +52,7 @@ unsafe impl DeviceBus for Bus {
         let iommu = iommu::state(location);
         Some(DeviceFacts {
             ids,
-            location: iommu::requester_id(location).into(),
+            location: requester_id(location).into(),
             is_on_pci: true,
             has_interrupt: capabilities(&Ports, location).any(|capability| capability.id == MSI_X),
             reach: match iommu {

@@ -5,7 +5,7 @@ use core::fmt::Arguments;
 use bareflow_devices::iommu::{Direction, Fault, Viot};
 use bareflow_suite::console::Style;
 
-use super::iommu::function_at;
+use super::ports::function_at;
 use crate::console;
 
 /// The most devices whose faults are counted.

@@ -9,7 +9,7 @@ use spin::{Mutex, Once};
 
 use super::faults::Faults;
 use super::firmware;
-use super::ports::{self, HOLE, Ports, taken_by_machine};
+use super::ports::{self, HOLE, Ports, function_at, requester_id, taken_by_machine};
 use super::setup::{Problem, virtio_device};
 use super::window::Window;
 use crate::console;
@@ -33,17 +33,6 @@ struct State {
 }
 
 static FOUND: Once<Option<Found>> = Once::new();
-
-/// Returns the number of a function on PCI, which the firmware's table has, and which the IOMMU's endpoints are told by.
-pub const fn requester_id(function: DeviceFunction) -> u16 {
-    (function.bus as u16) << 8 | (function.device as u16) << 3 | function.function as u16
-}
-
-/// Returns the function with a number on PCI.
-pub const fn function_at(requester_id: u16) -> DeviceFunction {
-    let [low, bus] = requester_id.to_le_bytes();
-    DeviceFunction { bus, device: low >> 3, function: low & 7 }
-}
 
 /// Returns the IOMMU and the number by which it knows a function, if that is behind one.
 fn behind(function: DeviceFunction) -> Option<(&'static Found, u32)> {

@@ -26,6 +26,17 @@ pub static HOLE: Mutex<AddressWindow> = Mutex::new(AddressWindow::new(0xfd00_000
 /// The addresses of interrupt controllers, to which writes are interrupts (Intel SDM volume 3, 11.4.1 and 11.11.1).
 const CONTROLLERS: Range<u64> = 0xfec0_0000..0xff00_0000;
 
+/// Returns the number of a function on PCI, which the firmware's table has, and which the IOMMU's endpoints are told by.
+pub const fn requester_id(function: DeviceFunction) -> u16 {
+    (function.bus as u16) << 8 | (function.device as u16) << 3 | function.function as u16
+}
+
+/// Returns the function with a number on PCI.
+pub const fn function_at(requester_id: u16) -> DeviceFunction {
+    let [low, bus] = requester_id.to_le_bytes();
+    DeviceFunction { bus, device: low >> 3, function: low & 7 }
+}
+
 /// Configuration space, through the ports.
 pub struct Ports;
 
