@@ -207,8 +207,13 @@ fn connections_go_on_whatever_becomes_of_the_driver() {
             }
             let mut reloads = 0;
             while reloads < RELOADS {
-                let (times, took) =
-                    during(|begun| download_with(port, &wanted, begun), || push(client, &net, Domain::User, ""));
+                let (times, took) = during(
+                    |begun| download_with(port, &wanted, begun),
+                    || {
+                        push(client, &net, Domain::User, "");
+                        sleep(Duration::from_millis(10));
+                    },
+                );
                 println!("download with {times} reloads of the driver: {took:?}");
                 reloads += times;
             }

@@ -43,9 +43,6 @@ use crate::stack::{LISTENERS, MOST_CONNECTIONS, Setup, Stack};
 const WITHOUT_CARD: Duration = Duration::from_millis(100);
 const TAKEN: Duration = Duration::from_secs(1);
 
-/// The exchanges with the card at each event.
-const ROUNDS: usize = 2;
-
 parameters! {
     /// The settings.
     pub struct Settings {
@@ -171,12 +168,10 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
     let Living { stack: Some(stack), card, is_armed, taken_until, has_told } = living else { return 0 };
     let Ok(now) = with.events.now() else { return 0 };
     let now = Instant::from_micros(now as i64);
-    let (mut next, mut error) = (None, 0);
-    for _ in 0..ROUNDS {
-        if now < *taken_until {
-            next = stack.poll(now, &mut NoCard);
-            break;
-        }
+    let mut error = 0;
+    let next = if now < *taken_until {
+        stack.poll(now, &mut NoCard)
+    } else {
         let exchanged = match exchange(stack, card, with, now) {
             // The driver has lost what it knew: the second time it is another one.
             Err(restarted @ NicError::Call(CallError::Restarted)) => {
@@ -185,7 +180,7 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
             }
             exchanged => exchanged,
         };
-        next = exchanged.unwrap_or_else(|failed| {
+        exchanged.unwrap_or_else(|failed| {
             error = -(failed.number() as i32);
             card.end(failed);
             if failed == NicError::NotYours {
@@ -195,11 +190,8 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
                 }
             }
             stack.poll(now, &mut NoCard)
-        });
-        if next != Some(Duration::ZERO) {
-            break;
-        }
-    }
+        })
+    };
     stack.keep(kept);
     if stack.take_news() {
         // There may be no one to tell.
