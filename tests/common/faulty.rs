@@ -1,7 +1,7 @@
 //! A driver that faults when it is asked to.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bareflow::client::Client;
 use bareflow_builder::build_module;
@@ -34,6 +34,10 @@ pub fn faulty_driver() -> Vec<u8> {
     copy(drivers.join("Cargo.toml"), folder.join("Cargo.toml"), &|text| text.replace("\"../", &up));
     copy(drivers.join("Cargo.lock"), folder.join("Cargo.lock"), &|text| text);
     copy(drivers.join("virtio-net/Cargo.toml"), folder.join("virtio-net/Cargo.toml"), &|text| text);
+    for file in ["frames.rs", "start.rs"] {
+        let path = Path::new("virtio-net/src").join(file);
+        copy(drivers.join(&path), folder.join(&path), &|text| text);
+    }
     copy(drivers.join("virtio-net/src/lib.rs"), folder.join("virtio-net/src/lib.rs"), &|text| {
         let (head, rest) = text.split_once("fn net_init(_:").unwrap();
         let (arguments, body) = rest.split_once("{\n").unwrap();

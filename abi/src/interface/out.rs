@@ -62,6 +62,13 @@ impl<'room, T: Plain> Out<'room, T> {
         self.room.get(..self.written).unwrap_or_default()
     }
 
+    /// Returns what was appended, to be changed.
+    #[must_use]
+    #[inline]
+    pub fn written_mut(&mut self) -> &mut [T] {
+        self.room.get_mut(..self.written).unwrap_or_default()
+    }
+
     /// Returns the size of what was appended, in bytes. For the macro.
     #[doc(hidden)]
     #[must_use]
@@ -101,7 +108,8 @@ mod tests {
         assert_eq!((out.extend_from_slice(&[7]), out.remaining(), out.written_bytes()), (1, 2, 4));
         assert!(out.push(8) && out.push(9) && !out.push(10));
         assert_eq!(out.extend_from_slice(&[11]), 0);
-        assert_eq!(out.written(), [7, 8, 9]);
+        out.written_mut()[1] = 0;
+        assert_eq!(out.written(), [7, 0, 9]);
     }
 
     #[test]

@@ -30,12 +30,10 @@ parameters! {
 }
 
 state! {
-    /// The link to the card.
-    pub struct Link {
+    /// The use of the card, and what was answered.
+    pub struct Echo {
         /// The region with the buffers; 0 before it is set up.
         region: u32 = 0,
-        /// The number of the card's start that knows of it.
-        start: u32 = 0,
         /// The memory's number at the card.
         memory: u32 = 0,
         /// The card's address.
@@ -52,7 +50,7 @@ state! {
 
 module!(
     parameters = Settings,
-    state = Link,
+    state = Echo,
     imports = { nic: Nic, regions: Regions, events: Events },
     exports = [counts],
     timers = { on_start: 0 },
@@ -61,46 +59,46 @@ module!(
 );
 
 /// Forgets the regions of another version, which are gone. Refuses an address that is none of a host's.
-fn begin(_: &mut Context<'_>, link: &mut Link, mut with: Imports<'_>) -> i32 {
+fn begin(_: &mut Context<'_>, echo: &mut Echo, mut with: Imports<'_>) -> i32 {
     let Ok(address) = Settings::get().address.as_str().parse::<Ipv4Address>() else { return -1 };
     if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
         return -1;
     }
-    link.ip = address.octets();
-    link.region = 0;
+    echo.ip = address.octets();
+    echo.region = 0;
     with.events.after(Event::ON_START, 0).map_or(-1, |()| 0)
 }
 
-fn on_start(_: &mut Context<'_>, link: &mut Link, mut with: Imports<'_>) -> i32 {
-    serve(link, &mut with)
+fn on_start(_: &mut Context<'_>, echo: &mut Echo, mut with: Imports<'_>) -> i32 {
+    serve(echo, &mut with)
 }
 
-fn on_received(_: &mut Context<'_>, link: &mut Link, mut with: Imports<'_>) -> i32 {
-    serve(link, &mut with)
+fn on_received(_: &mut Context<'_>, echo: &mut Echo, mut with: Imports<'_>) -> i32 {
+    serve(echo, &mut with)
 }
 
 /// Writes the frames that came and that were answered, and how often the driver was started again.
-fn counts(context: &mut Context<'_>, link: &mut Link) -> i32 {
-    for count in [link.frames, link.answers, link.restarts] {
+fn counts(context: &mut Context<'_>, echo: &mut Echo) -> i32 {
+    for count in [echo.frames, echo.answers, echo.restarts] {
         context.write(&count.to_le_bytes());
     }
     0
 }
 
 /// Answers what came. Returns the number of answers, or the negative number of an error.
-fn serve(link: &mut Link, with: &mut Imports<'_>) -> i32 {
+fn serve(echo: &mut Echo, with: &mut Imports<'_>) -> i32 {
     let mut all = 0;
     loop {
-        match set_up(link, with).and_then(|()| answer_some(link, with)) {
+        match set_up(echo, with).and_then(|()| answer_some(echo, with)) {
             Ok((BATCH, answers)) => all += answers,
             Ok((_, answers)) => return all + answers,
-            Err(NicError::Call(CallError::Restarted)) => link.forget(with),
+            Err(NicError::Ended | NicError::Call(CallError::Restarted)) => echo.forget(with),
             Err(error) => return -(error.number() as i32),
         }
     }
 }
 
-impl Link {
+impl Echo {
     /// Frees the buffers, of which a driver that was started again knows nothing.
     fn forget(&mut self, with: &mut Imports<'_>) {
         self.restarts += 1;
@@ -112,19 +110,42 @@ impl Link {
 }
 
 /// Gives the card a region and buffers to receive into, unless it has them.
-fn set_up(link: &mut Link, with: &mut Imports<'_>) -> Result<(), NicError> {
-    if link.region != 0 {
+fn set_up(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
+    if echo.region != 0 {
         return Ok(());
     }
-    link.start = with.nic.begin(&mut link.mac)?;
+    with.nic.begin(&mut echo.mac)?;
     let created = with.regions.create(u64::from(BUFFERS * BUFFER_BYTES));
     let region = created.and_then(|region| with.regions.lend(region, "virtio-net", Access::Shared).map(|()| region));
     let region = region.map_err(|_: RegionError| NicError::BadRegion)?;
-    link.region = region;
-    link.memory = with.nic.attach(region)?;
+    echo.region = region;
+    echo.memory = with.nic.attach(region)?;
     let buffers: [Buffer; RECEIVING as usize] =
-        core::array::from_fn(|token| buffer(link.memory, token as u16, BUFFER_BYTES));
-    with.nic.receive(&buffers).map(|_| ())
+        core::array::from_fn(|token| buffer(echo.memory, token as u16, BUFFER_BYTES));
+    with.nic.receive(&buffers, &mut Out::new(&mut [])).map(|_| ())
+}
+
+/// A few buffers, of frames that came and of as many that were sent.
+struct Buffers {
+    all: [Buffer; 2 * BATCH],
+    count: usize,
+}
+
+impl Buffers {
+    fn new() -> Buffers {
+        Buffers { all: [Buffer::default(); 2 * BATCH], count: 0 }
+    }
+
+    fn push(&mut self, buffer: Buffer) {
+        if let Some(place) = self.all.get_mut(self.count) {
+            *place = buffer;
+            self.count += 1;
+        }
+    }
+
+    fn all(&self) -> &[Buffer] {
+        &self.all[..self.count]
+    }
 }
 
 /// Returns the buffer that a token names.
@@ -133,60 +154,42 @@ const fn buffer(memory: u32, token: u16, length: u32) -> Buffer {
 }
 
 /// Answers up to a batch of frames. Returns how many came, and how many answers there were.
-fn answer_some(link: &mut Link, with: &mut Imports<'_>) -> Result<(usize, i32), NicError> {
-    let (mut sent, mut came) = ([Completion::default(); BATCH], [Completion::default(); BATCH]);
-    // A buffer that was sent receives again.
-    let mut free = [Buffer::default(); 2 * BATCH];
-    let mut free_count = 0;
-    let mut sent = Out::new(&mut sent);
-    with.nic.sent(&mut sent)?;
+fn answer_some(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(usize, i32), NicError> {
+    let mut came = [Completion::default(); BATCH];
     let mut came = Out::new(&mut came);
-    let start = with.nic.received(&mut came)?;
-    if link.start != start {
-        link.forget(with);
-        return Ok((BATCH, 0));
-    }
-    let mut answers = [Buffer::default(); BATCH];
-    let mut count = 0;
-    let view = with.regions.shared(link.region).map_err(|_| NicError::BadRegion)?;
+    with.nic.receive(&[], &mut came)?;
+    let (mut answers, mut empty) = (Buffers::new(), Buffers::new());
+    let view = with.regions.shared(echo.region).map_err(|_| NicError::BadRegion)?;
     for done in came.written() {
-        match answer_one(view.bytes(), *done, link) {
-            Some(length) => {
-                answers[count] = buffer(link.memory, done.token, length);
-                count += 1;
-            }
-            None => {
-                free[free_count] = buffer(link.memory, done.token, BUFFER_BYTES);
-                free_count += 1;
-            }
+        match answer_one(view.bytes(), *done, echo) {
+            Some(length) => answers.push(buffer(echo.memory, done.token, length)),
+            None => empty.push(buffer(echo.memory, done.token, BUFFER_BYTES)),
         }
     }
     drop(view);
-    for done in sent.written() {
-        free[free_count] = buffer(link.memory, done.token, BUFFER_BYTES);
-        free_count += 1;
+    let mut sent = [Completion::default(); BATCH];
+    let mut sent = Out::new(&mut sent);
+    let taken = with.nic.send(answers.all(), &mut sent)?;
+    // A buffer that was sent receives again. What the card has no room for is dropped, as any network does.
+    let dropped = answers.all().iter().skip(taken as usize).map(|dropped| dropped.token);
+    for token in sent.written().iter().map(|done| done.token).chain(dropped) {
+        empty.push(buffer(echo.memory, token, BUFFER_BYTES));
     }
-    let taken = if count == 0 { 0 } else { with.nic.send(&answers[..count])? };
-    // What the card has no room for is dropped, as any network does.
-    for dropped in &answers[taken as usize..count] {
-        free[free_count] = buffer(link.memory, dropped.token, BUFFER_BYTES);
-        free_count += 1;
+    if !empty.all().is_empty() {
+        with.nic.receive(empty.all(), &mut Out::new(&mut []))?;
     }
-    if free_count > 0 {
-        with.nic.receive(&free[..free_count])?;
-    }
-    link.frames += came.written().len() as u64;
-    link.answers += u64::from(taken);
+    echo.frames += came.written().len() as u64;
+    echo.answers += u64::from(taken);
     Ok((came.written().len(), taken as i32))
 }
 
 /// Makes the answer to a frame in its place. Returns its length.
-fn answer_one(bytes: SharedBytes<'_>, done: Completion, link: &Link) -> Option<u32> {
+fn answer_one(bytes: SharedBytes<'_>, done: Completion, echo: &Echo) -> Option<u32> {
     let mut frame = [0; BUFFER_BYTES as usize];
     let frame = frame.get_mut(..done.length as usize)?;
     let bytes = bytes.buffer(done.token.into(), BUFFER_BYTES as usize)?;
     bytes.read(0, frame).ok()?;
-    let length = answer::answer(frame, EthernetAddress(link.mac), link.ip.into())?;
+    let length = answer::answer(frame, EthernetAddress(echo.mac), echo.ip.into())?;
     bytes.write(0, frame.get(..length)?).ok()?;
     Some(length as u32)
 }

@@ -173,9 +173,9 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
         stack.poll(now, &mut NoCard)
     } else {
         let exchanged = match exchange(stack, card, with, now) {
-            // The driver has lost what it knew: the second time it is another one.
-            Err(restarted @ NicError::Call(CallError::Restarted)) => {
-                card.end(restarted);
+            // The driver was replaced, of which it is told once by each.
+            Err(ended @ (NicError::Call(CallError::Restarted) | NicError::Ended)) => {
+                card.end(ended);
                 exchange(stack, card, with, now)
             }
             exchanged => exchanged,
@@ -229,11 +229,11 @@ fn exchange(
             return Err(NicError::Failed);
         }
     }
-    let Some(came) = card.collect(&mut with.nic)? else { return Err(CallError::Restarted.into()) };
+    let came = card.receive(&mut with.nic)?;
     let view = with.regions.shared(card.region()).map_err(|_| NicError::BadRegion)?;
     let mut frames = card.exchange(view.bytes(), &came);
     let next = stack.poll(now, &mut frames);
     let count = frames.count();
-    card.pass_on(&mut with.nic, count)?;
-    Ok(if came.is_full() { Some(Duration::ZERO) } else { next })
+    card.send_last(&mut with.nic, count)?;
+    Ok(if card.has_many_free() { Some(Duration::ZERO) } else { next })
 }

@@ -76,6 +76,21 @@ pub trait Virtio {
     /// Appends to `into` what the device is done with, as much as there is room for. Returns how many chains it still has.
     fn collect(&mut self, device: u32, queue: u32, into: &mut Out<'_, Completion>) -> Result<u32, DeviceError>;
 
+    /// Since 1.1. Gives buffers to the device as [`submit`](Virtio::submit) does, then appends to `into` what
+    /// [`collect`](Virtio::collect) does, and with `listens` does what [`listen`](Device::listen) does if there is room left. Returns how many buffers
+    /// the device took.
+    ///
+    /// # Errors
+    /// Of the first buffer that is none; those before it are the device's, and nothing was collected.
+    fn exchange(
+        &mut self,
+        device: u32,
+        queue: u32,
+        buffers: &[Buffer],
+        into: &mut Out<'_, Completion>,
+        listens: bool,
+    ) -> Result<u32, DeviceError>;
+
     /// Since 1.1. Appends to `into` what the device was done with when it was closed, by its driver or since that ended, and no one had
     /// collected, as much as there is room for: chains of a queue that end in memory which others lent to the driver, and which is
     /// attached again. Each is returned once, [`MAX_LEFTOVERS`] are kept, and attached memory that is closed again has none of before.

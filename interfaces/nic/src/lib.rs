@@ -1,7 +1,7 @@
 //! The interface `nic`: a network card, which sends and receives Ethernet frames in memory of its user's.
 //!
 //! The user lends a region to the driver as shared memory, and [attaches](Nic::attach) it. A frame lies in one buffer of it,
-//! without the checksum at its end. The driver publishes `received` when there is something to [collect](Nic::received).
+//! without the checksum at its end. The driver publishes `received` when there is something to [receive](Nic::receive).
 //! A card has one user at a time: the module that called [`begin`](Nic::begin) last. All others get [`NicError::NotYours`].
 
 #![no_std]
@@ -17,31 +17,24 @@ pub const MAX_FRAME_BYTES: u32 = 1518;
 /// A network card.
 #[interface(version = "1.0")]
 pub trait Nic {
-    /// Starts the card anew for the module that calls, and says its address: it has no memory and no buffers then. Returns the
-    /// number of this start.
-    fn begin(&mut self, address: &mut [u8]) -> Result<u32, NicError>;
+    /// Starts the card anew for the module that calls, and says its address: it has no memory and no buffers then.
+    fn begin(&mut self, address: &mut [u8]) -> Result<(), NicError>;
 
     /// Lets the card use a region that the module which calls has lent to the driver as shared memory. Returns the number of the memory, by which
     /// buffers name it.
     fn attach(&mut self, region: u32) -> Result<u32, NicError>;
 
-    /// Gives the card buffers for frames that it receives, of [`MAX_FRAME_BYTES`] at least. Returns how many it took.
-    fn receive(&mut self, buffers: &[Buffer]) -> Result<u32, NicError>;
-
-    /// Appends the buffers that frames were received into, with the lengths of those. If there is room left, `received` is
-    /// published for the next ones. Returns the number of the card's last start: if that is not the one that
-    /// [`begin`](Nic::begin) returned, the driver was replaced or the card broke the rules, and it has no memory and no buffers
-    /// any more.
+    /// Gives the card buffers for frames that it receives, of [`MAX_FRAME_BYTES`] at least, and appends those to `into` that frames
+    /// were received into, with the lengths of those. If there is room left, `received` is published for the next ones.
+    /// Returns how many buffers the card took.
     ///
-    /// Frames that were received before come first, once the region that they lie in is attached again: whoever wants them collects
-    /// them before the buffers are given again.
-    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
+    /// Frames that were received before a driver was replaced come first, once the region that they lie in is attached again: whoever
+    /// wants them collects them before the buffers are given again.
+    fn receive(&mut self, empty: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
 
-    /// Sends frames. Returns how many the card took.
-    fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError>;
-
-    /// Appends the buffers of frames that were sent, as [`received`](Nic::received) does of those that were received.
-    fn sent(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError>;
+    /// Sends frames, and appends the buffers to `into` of those that were sent, before a driver was replaced as well. Returns how
+    /// many the card took.
+    fn send(&mut self, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
 }
 
 /// An error of a network card.
@@ -49,8 +42,10 @@ pub trait Nic {
 pub enum NicError {
     /// The card does not work: it can't be started, or broke the rules.
     Failed,
-    /// The card is not the caller's: another module began to use it since, or the caller has to [begin](Nic::begin).
+    /// The card is not the caller's: another module began to use it since.
     NotYours,
+    /// The driver was replaced, or the card broke the rules: it has no memory and no buffers any more. [Begin](Nic::begin) again.
+    Ended,
     /// The caller has not lent the region to the driver as shared memory, or there are too many.
     BadRegion,
     /// A buffer does not lie in its memory, crosses a page, or is too short for a frame.

@@ -181,6 +181,26 @@ impl<P: Platform> Virtio for Caller<'_, P> {
         })
     }
 
+    fn exchange(
+        &mut self,
+        device: u32,
+        queue: u32,
+        buffers: &[Buffer],
+        into: &mut Out<'_, Completion>,
+        listens: bool,
+    ) -> Result<u32, DeviceError> {
+        self.with_open(device, |claim, bus| {
+            let taken = if buffers.is_empty() { 0 } else { bus.submit(claim.device, queue, buffers)? };
+            bus.collect(claim.device, queue, into.remaining(), &mut |done| {
+                into.push(done);
+            })?;
+            if listens && into.remaining() > 0 {
+                bus.listen(claim.device)?;
+            }
+            Ok(taken)
+        })
+    }
+
     fn leftovers(&mut self, device: u32, queue: u32, into: &mut Out<'_, Completion>) -> Result<(), DeviceError> {
         self.with_open(device, |claim, _| {
             self.manager.leftovers.borrow_mut().take(claim.device, queue, &claim.regions, into);

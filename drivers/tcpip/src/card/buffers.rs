@@ -76,9 +76,14 @@ impl Buffers {
         (buffers, count)
     }
 
-    /// Returns whether one to send is free.
-    pub fn has_room(&self) -> bool {
-        !self.free.is_empty()
+    /// Returns the number of those to receive that the card does not have.
+    pub const fn free_to_receive(&self) -> usize {
+        self.to_give.count_ones() as usize
+    }
+
+    /// Returns the number of those to send that are free.
+    pub fn free_to_send(&self) -> usize {
+        self.free.len()
     }
 
     /// Takes a free one, which `write` fills with a frame of a length. Returns whether it did.

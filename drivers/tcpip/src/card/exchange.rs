@@ -2,13 +2,13 @@
 
 use bareflow_abi::Out;
 use bareflow_abi::shared::SharedBytes;
-use bareflow_nic::{Completion, Nic, NicError};
+use bareflow_nic::{Buffer, Completion, Nic, NicError};
 
 use super::buffers::{BUFFER_BYTES, Buffers, Frame};
 use crate::port::{Card, FRAME_BYTES};
 
 /// The frames that are received at once.
-const BATCH: usize = 32;
+pub const BATCH: usize = 32;
 
 /// The number of times that a frame is repeated: it makes TCP's other side take it that something was lost (RFC 5681).
 const REPEATS: usize = 3;
@@ -21,12 +21,12 @@ pub struct Came {
 }
 
 impl Came {
-    /// Collects them. Returns the number of the card's start.
-    pub fn collect(&mut self, nic: &mut impl Nic) -> Result<u32, NicError> {
+    /// Receives them, and gives the card buffers. Returns how many of those it took.
+    pub fn receive(&mut self, nic: &mut impl Nic, empty: &[Buffer]) -> Result<u32, NicError> {
         let mut out = Out::new(&mut self.frames);
-        let start = nic.received(&mut out)?;
+        let taken = nic.receive(empty, &mut out)?;
         self.count = out.written().len();
-        Ok(start)
+        Ok(taken)
     }
 
     /// Returns the frames.
@@ -86,7 +86,7 @@ impl Card for Exchange<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.buffers.has_room()
+        self.buffers.free_to_send() > 0
     }
 
     fn send(&mut self, frame: &[u8]) {

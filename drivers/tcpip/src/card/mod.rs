@@ -15,20 +15,23 @@ use bareflow_nic::{Completion, Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions};
 
 use buffers::{BUFFER_BYTES, Buffers, EACH};
+use exchange::BATCH;
 pub use exchange::{Came, Exchange};
 
 /// The module that drives the card.
 const DRIVER: &str = "virtio-net";
+
+/// The number of buffers to receive for which the card is asked once more.
+const MANY: usize = 16;
 
 /// A session with the card, of one start of it after the other.
 #[derive(Debug)]
 pub struct Session {
     /// The region with the buffers; 0 before it is created.
     region: u32,
-    /// Whether the card runs and has the region, the number of that memory, and that of the start since which it has it.
+    /// Whether the card runs and has the region, and the number of that memory.
     is_up: bool,
     memory: u32,
-    start: u32,
     /// Whether there may be frames in the buffers that came before this start, and whether some of those may be lost.
     is_resumed: bool,
     has_lost: bool,
@@ -44,7 +47,6 @@ impl Session {
             region: 0,
             is_up: false,
             memory: 0,
-            start: 0,
             is_resumed: false,
             has_lost: false,
             buffers: Buffers::new(),
@@ -72,7 +74,7 @@ impl Session {
     /// Starts the card, gives it the region, and sends what it had not sent. Returns the card's address.
     pub fn set_up(&mut self, nic: &mut impl Nic, regions: &mut impl Regions) -> Result<[u8; 6], NicError> {
         let mut address = [0; 6];
-        self.start = nic.begin(&mut address)?;
+        nic.begin(&mut address)?;
         if self.region == 0 {
             if !self.buffers.reset() {
                 return Err(NicError::BadRegion);
@@ -91,36 +93,37 @@ impl Session {
         self.memory = nic.attach(self.region)?;
         self.buffers.take_all();
         self.is_resumed = true;
-        self.collect_sent(nic)?;
+        // What was sent before is not sent again.
+        self.send_last(nic, 0)?;
         self.is_up = true;
         self.starts += 1;
         self.send_last(nic, self.buffers.sending())?;
         Ok(address)
     }
 
-    /// Collects the frames that came, and those that were sent. Returns `None` if the card was started anew.
-    pub fn collect(&mut self, nic: &mut impl Nic) -> Result<Option<Came>, NicError> {
-        self.collect_sent(nic)?;
+    /// Returns the frames that came, and gives the card the buffers to receive that were free before.
+    pub fn receive(&mut self, nic: &mut impl Nic) -> Result<Came, NicError> {
+        // Any frame may have an answer.
+        if self.buffers.free_to_send() < BATCH {
+            self.send_last(nic, 0)?;
+        }
         let mut came = Came::default();
-        let start = came.collect(nic)?;
-        if start != self.start {
-            self.has_lost |= !came.frames().is_empty();
-            return Ok(None);
+        if self.is_resumed {
+            // A frame that came before is read before its buffer is used again.
+            came.receive(nic, &[])?;
+        } else {
+            let (empty, count) = self.buffers.give(self.memory);
+            let taken = came.receive(nic, &empty[..count])? as usize;
+            empty[..count].iter().skip(taken).for_each(|buffer| self.buffers.take(buffer.token));
         }
         came.frames().iter().for_each(|done| self.buffers.take(done.token));
         self.is_resumed &= came.is_full();
-        Ok(Some(came))
+        Ok(came)
     }
 
-    fn collect_sent(&mut self, nic: &mut impl Nic) -> Result<(), NicError> {
-        if self.buffers.sending() == 0 {
-            return Ok(());
-        }
-        let mut sent = [Completion::default(); EACH as usize];
-        let mut out = Out::new(&mut sent);
-        nic.sent(&mut out)?;
-        out.written().iter().for_each(|done| self.buffers.free(done.token));
-        Ok(())
+    /// Returns whether so many buffers to receive are free that they are to be given soon.
+    pub fn has_many_free(&self) -> bool {
+        self.buffers.free_to_receive() >= MANY
     }
 
     /// Returns the frames that came, and room for those that go out. If some may be lost that came before, the newest is repeated
@@ -134,27 +137,18 @@ impl Session {
         exchange
     }
 
-    /// Sends the frames of an exchange, and gives the card the buffers that are free.
-    pub fn pass_on(&mut self, nic: &mut impl Nic, count: usize) -> Result<(), NicError> {
-        self.send_last(nic, count)?;
-        // A frame that came before is read before its buffer is used again.
-        if self.is_resumed {
-            return Ok(());
-        }
-        let (buffers, count) = self.buffers.give(self.memory);
-        let taken = if count == 0 { 0 } else { nic.receive(&buffers[..count])? as usize };
-        buffers[..count].iter().skip(taken).for_each(|buffer| self.buffers.take(buffer.token));
-        Ok(())
-    }
-
-    /// Gives the card the last frames of those that are to be sent. What it has no room for is dropped, as any network does.
-    fn send_last(&mut self, nic: &mut impl Nic, count: usize) -> Result<(), NicError> {
-        if count == 0 {
+    /// Sends the last frames of those that are to be sent, and frees the buffers of those that were. A frame that the card has no room
+    /// for is dropped, as any network does.
+    pub fn send_last(&mut self, nic: &mut impl Nic, count: usize) -> Result<(), NicError> {
+        if self.buffers.sending() == 0 {
             return Ok(());
         }
         let frames = self.buffers.last(self.memory, count);
-        let taken = nic.send(&frames[..count])? as usize;
-        frames[..count].iter().skip(taken).for_each(|dropped| self.buffers.free(dropped.token));
+        let mut sent = [Completion::default(); EACH as usize];
+        let mut out = Out::new(&mut sent);
+        let taken = nic.send(&frames[..count], &mut out)? as usize;
+        let dropped = frames[..count].iter().skip(taken).map(|frame| frame.token);
+        out.written().iter().map(|done| done.token).chain(dropped).for_each(|token| self.buffers.free(token));
         Ok(())
     }
 }

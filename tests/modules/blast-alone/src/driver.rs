@@ -45,43 +45,47 @@ impl<'call> Driver<'call> {
         Ok(Driver { device, virtio, headers })
     }
 
-    fn submit(&mut self, queue: u32, frames: &[Buffer], offset: u32, flags: u16) -> Result<u32, NicError> {
-        let header =
-            Buffer { memory: self.headers, offset, length: HEADER_BYTES, token: 0, flags: flags | Buffer::NEXT };
-        let mut buffers = [header; 2 * MOST];
-        for (two, frame) in buffers.chunks_exact_mut(2).zip(frames) {
-            two[0].token = frame.token;
-            two[1] = Buffer { flags, ..*frame };
+    fn exchange(&mut self, queue: u32, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
+        // As in the driver of a module of its own, little room is made for a frame.
+        match frames.len() {
+            0..=2 => self.pass::<2>(queue, frames, into),
+            _ => self.pass::<MOST>(queue, frames, into),
         }
-        Ok(self.virtio.submit(CARD, queue, &buffers[..2 * frames.len()])? / 2)
+    }
+
+    fn pass<const N: usize>(
+        &mut self,
+        queue: u32,
+        frames: &[Buffer],
+        into: &mut Out<'_, Completion>,
+    ) -> Result<u32, NicError> {
+        let (offset, flags) = if queue == TRANSMIT { (SENT_HEADER, 0) } else { (RECEIVED_HEADER, Buffer::WRITE) };
+        let memory = self.headers;
+        let header = Buffer { memory, offset, length: HEADER_BYTES, token: 0, flags: flags | Buffer::NEXT };
+        let mut chains = [[header; 2]; N];
+        for ([header, own], frame) in chains.iter_mut().zip(frames) {
+            header.token = frame.token;
+            *own = Buffer { flags, ..*frame };
+        }
+        let buffers = chains.get(..frames.len()).unwrap_or_default().as_flattened();
+        Ok(self.virtio.exchange(CARD, queue, buffers, into, queue == RECEIVE)? / 2)
     }
 }
 
 impl Nic for Driver<'_> {
-    fn begin(&mut self, _: &mut [u8]) -> Result<u32, NicError> {
-        Ok(0)
+    fn begin(&mut self, _: &mut [u8]) -> Result<(), NicError> {
+        Ok(())
     }
 
     fn attach(&mut self, region: u32) -> Result<u32, NicError> {
         Ok(self.device.attach(CARD, region)?)
     }
 
-    fn receive(&mut self, buffers: &[Buffer]) -> Result<u32, NicError> {
-        self.submit(RECEIVE, buffers, RECEIVED_HEADER, Buffer::WRITE)
+    fn receive(&mut self, empty: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
+        self.exchange(RECEIVE, empty, into)
     }
 
-    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
-        self.virtio.collect(CARD, RECEIVE, into)?;
-        self.device.listen(CARD)?;
-        Ok(0)
-    }
-
-    fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError> {
-        self.submit(TRANSMIT, frames, SENT_HEADER, 0)
-    }
-
-    fn sent(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError> {
-        self.virtio.collect(CARD, TRANSMIT, into)?;
-        Ok(())
+    fn send(&mut self, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
+        self.exchange(TRANSMIT, frames, into)
     }
 }

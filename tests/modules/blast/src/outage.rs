@@ -7,7 +7,7 @@ use bareflow_nic::{Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions, RegionsClient};
 
 use super::card::{Card, MOST, set_up};
-use super::ways::{now, wait};
+use super::ways::{now, pause, wait};
 use super::{FAR, NEAR};
 
 /// The number of faults.
@@ -28,12 +28,13 @@ pub fn measure(
     regions: &mut RegionsClient<'_>,
 ) -> Result<(), NicError> {
     let (mut far, _) = set_up(far, Some(FAR), regions)?;
-    let (Card { nic: near, mut memory }, region) = set_up(near, Some(NEAR), regions)?;
+    let (Card { nic: near, mut memory, .. }, region) = set_up(near, Some(NEAR), regions)?;
+    far.set_length(LENGTH);
     for _ in 0..FAULTS {
-        let mut card = Card { nic: &mut *near, memory };
-        card.receive(WAITING)?;
-        far.send(WAITING, LENGTH)?;
-        wait(WAITING, |count| far.sent(count))?;
+        Card::new(&mut *near, memory).receive(WAITING, 0)?;
+        far.send(WAITING)?;
+        pause();
+        far.finish_sending()?;
         let start = now();
         if context.call("virtio-net.net_init", b"now", &mut []).is_ok() {
             return Err(NicError::Failed);
@@ -45,14 +46,14 @@ pub fn measure(
         };
         regions.lend(region, NEAR, Access::Shared).map_err(|_: RegionError| NicError::BadRegion)?;
         memory = near.attach(region)?;
-        let mut card = Card { nic: &mut *near, memory };
-        let kept = card.received(MOST)?;
+        let mut card = Card::new(&mut *near, memory);
+        let kept = card.receive(0, MOST)?;
         let again = now();
-        card.receive(1)?;
-        far.send(1, LENGTH)?;
-        wait(1, |count| card.received(count))?;
+        card.receive(1, 0)?;
+        far.send(1)?;
+        wait(1, |count| card.receive(0, count))?;
         let (again, next) = (again - start, now() - start);
-        wait(1, |count| far.sent(count))?;
+        far.finish_sending()?;
         writeln!(context, "{kept} of {WAITING} frames are there after {again}, and the next one after {next}")
             .map_err(|_| CallError::BadAnswer)?;
     }

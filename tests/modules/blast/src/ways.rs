@@ -34,7 +34,7 @@ pub fn wait(count: usize, mut work: impl FnMut(usize) -> Result<usize, NicError>
 }
 
 /// Lets the other end of the wire work.
-fn pause() {
+pub fn pause() {
     (0..1000).for_each(|_| spin_loop());
 }
 
@@ -66,30 +66,27 @@ fn fewest(mut run: impl FnMut() -> Result<Option<u64>, NicError>) -> Result<u64,
     Err(NicError::Failed)
 }
 
-/// Returns what the nearer card's driver takes to send `count` frames, if they all are sent when it is asked.
-fn send(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usize, length: u32) -> Ticks {
-    far.receive(count)?;
-    let (send, ()) = ticks(|| near.send(count, length))?;
-    wait(count, |count| far.received(count))?;
+/// Returns what the nearer card's driver takes to send `count` frames, if as many before were sent when it is asked.
+fn send(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usize) -> Ticks {
+    far.receive(count, 0)?;
+    let (ticks, found) = ticks(|| near.send(count))?;
+    wait(count, |count| far.receive(0, count))?;
     pause();
-    let (sent, found) = ticks(|| near.sent(count))?;
-    if found < count {
-        wait(count - found, |count| near.sent(count))?;
-    }
-    Ok((found == count).then_some(send + sent))
+    Ok((found == count).then_some(ticks))
 }
 
-/// Returns what the nearer card's driver takes to receive `count` frames, if they all are there when it is asked.
-fn receive(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usize, length: u32) -> Ticks {
-    let (receive, ()) = ticks(|| near.receive(count))?;
-    far.send(count, length)?;
-    wait(count, |count| far.sent(count))?;
+/// Returns what the nearer card's driver takes to receive `count` frames, and to give it as many buffers, if they all are there when it is asked.
+fn receive(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usize) -> Ticks {
+    // An interrupt that waits comes now.
+    near.receive(0, 1)?;
+    far.send(count)?;
+    near.turn();
     pause();
-    let (received, found) = ticks(|| near.received(count + 1))?;
+    let (ticks, found) = ticks(|| near.receive(count, count + 1))?;
     if found < count {
-        wait(count - found, |count| near.received(count))?;
+        wait(count - found, |count| near.receive(0, count))?;
     }
-    Ok((found == count).then_some(receive + received))
+    Ok((found == count).then_some(ticks))
 }
 
 /// The ticks of a run that counts.
@@ -102,9 +99,16 @@ pub fn measure_all(
     far: &mut Card<'_, impl Nic>,
 ) -> Result<(), NicError> {
     for length in LENGTHS {
+        near.set_length(length);
+        far.set_length(length);
         for count in BATCHES {
-            let sent = fewest(|| send(near, far, count, length))? / count as u64;
-            let received = fewest(|| receive(near, far, count, length))? / count as u64;
+            let sent = fewest(|| send(near, far, count))? / count as u64;
+            near.finish_sending()?;
+            near.receive(count, 0)?;
+            let received = fewest(|| receive(near, far, count))? / count as u64;
+            // The card has as many buffers still.
+            far.send(count)?;
+            wait(count, |count| near.receive(0, count))?;
             writeln!(context, "{length} bytes, {count} at a time: {received} in, {sent} out")
                 .map_err(|_| CallError::BadAnswer)?;
         }

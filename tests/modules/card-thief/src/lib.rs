@@ -35,11 +35,11 @@ fn reach(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {
     // The card is another module's.
     let mut done = [Completion::default(); 4];
     note(nic.attach(region) == not_yours);
-    note(nic.received(&mut Out::new(&mut done)) == not_yours);
-    note(nic.sent(&mut Out::new(&mut done)) == Err(NicError::NotYours));
+    note(nic.receive(&[], &mut Out::new(&mut done)) == not_yours);
+    note(nic.send(&[], &mut Out::new(&mut done)) == not_yours);
     for memory in 0..MEMORIES {
-        note(nic.send(&[frame(memory)]) == not_yours);
-        note(nic.receive(&[frame(memory)]) == not_yours);
+        note(nic.send(&[frame(memory)], &mut Out::new(&mut done)) == not_yours);
+        note(nic.receive(&[frame(memory)], &mut Out::new(&mut done)) == not_yours);
     }
     // It is this module's, and the memory is not.
     if let Err(error) = nic.begin(&mut [0; 6]) {
@@ -50,9 +50,9 @@ fn reach(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {
     }
     let Ok(own) = nic.attach(region) else { return -1002 };
     for memory in (0..MEMORIES).filter(|memory| *memory != own) {
-        note(nic.send(&[frame(memory)]) == Err(NicError::BadBuffer));
-        note(nic.receive(&[frame(memory)]) == Err(NicError::BadBuffer));
+        note(nic.send(&[frame(memory)], &mut Out::new(&mut done)) == Err(NicError::BadBuffer));
+        note(nic.receive(&[frame(memory)], &mut Out::new(&mut done)) == Err(NicError::BadBuffer));
     }
-    note(nic.send(&[frame(own)]) == Ok(1));
+    note(nic.send(&[frame(own)], &mut Out::new(&mut done)) == Ok(1));
     -wrong
 }

@@ -23,13 +23,13 @@ module!(
 );
 
 /// The size of the region, in bytes.
-const REGION_BYTES: u64 = 64 * 2048;
+const REGION_BYTES: u64 = 96 * 2048;
 
 /// The addresses and the type of a frame for all: one for experiments (IEEE 802, 9.2.3).
 const HEADER: [u8; 14] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xb5];
 
 impl Nic for Passer<'_> {
-    fn begin(&mut self, address: &mut [u8]) -> Result<u32, NicError> {
+    fn begin(&mut self, address: &mut [u8]) -> Result<(), NicError> {
         self.imports.driver.begin(address)
     }
 
@@ -46,19 +46,11 @@ impl Nic for Passer<'_> {
         self.imports.driver.attach(self.state.region)
     }
 
-    fn receive(&mut self, buffers: &[Buffer]) -> Result<u32, NicError> {
-        self.imports.driver.receive(buffers)
+    fn receive(&mut self, empty: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
+        self.imports.driver.receive(empty, into)
     }
 
-    fn received(&mut self, into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
-        self.imports.driver.received(into)
-    }
-
-    fn send(&mut self, frames: &[Buffer]) -> Result<u32, NicError> {
-        self.imports.driver.send(frames)
-    }
-
-    fn sent(&mut self, into: &mut Out<'_, Completion>) -> Result<(), NicError> {
-        self.imports.driver.sent(into)
+    fn send(&mut self, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
+        self.imports.driver.send(frames, into)
     }
 }
