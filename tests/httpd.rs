@@ -216,9 +216,9 @@ fn the_page_shows_what_is_there_whatever_is_replaced() {
             for round in 0..2 {
                 let start = Instant::now();
                 MODULES.iter().for_each(|name| load(client, name));
-                check_answers(client, page);
-                println!("the answers: {:?}", start.elapsed());
                 if round == 0 {
+                    check_answers(client, page);
+                    println!("the answers: {:?}", start.elapsed());
                     check_slow_clients(page);
                 }
                 // Each may be replaced while the others go on.
@@ -226,6 +226,7 @@ fn the_page_shows_what_is_there_whatever_is_replaced() {
                     let generation = page.module(name)["generation"].as_u64();
                     load(client, name);
                     assert_eq!(page.module(name)["generation"].as_u64(), generation.map(|before| before + 1), "{name}");
+                    assert_eq!(page.get("/store/long").len(), 65_536);
                 }
                 println!("with the reloads: {:?}", start.elapsed());
                 load(client, "panics");

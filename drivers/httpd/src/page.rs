@@ -6,7 +6,7 @@ pub const PAGE: &str = include_str!("page.html");
 /// The policy: nothing from elsewhere, and of what is in the page only what has these SHA-256 sums.
 pub const POLICY: &str = "default-src 'none'; \
     style-src 'sha256-dqOs4b2B7ZQE2vKGeaEhk38M6YReGZ/xWxJaZyeweVU='; \
-    script-src 'sha256-llWDdK1qufxSazXXph5nSxD9AHF1WD+1Z9BK8jQv28o='; \
+    script-src 'sha256-abhYVqeXR0S8Fd+1WUjZ6kTaEC7MsGHp8NM7S+1nvKg='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
