@@ -140,6 +140,19 @@ fn no_way_of_a_frame_grows() {
     assert!(slower.is_empty(), "{}", slower.join("\n"));
 }
 
+#[test]
+#[ignore = "docs/devices.md shows what it prints"]
+fn measures_ways_behind_an_iommu() {
+    on_a_wire(true, |client| {
+        for (way, without) in WAYS {
+            let [_, found] = measure(client, way);
+            for (count, (found, without)) in BATCHES.into_iter().zip(found.into_iter().zip(without)) {
+                println!("{way:?}, {count} at a time, in and out: {found:?}, without an IOMMU {without:?}");
+            }
+        }
+    });
+}
+
 /// Makes a driver fault, and measures until its user has frames again.
 fn no_outage_is_long(client: &mut Client) {
     push_faulty(client);

@@ -37,7 +37,7 @@ use spinning_top::Spinlock;
 
 use crate::card::Session;
 use crate::port::NoCard;
-use crate::stack::{LISTENERS, MOST_CONNECTIONS, Setup, Stack};
+use crate::stack::{Config, LISTENERS, MOST_CONNECTIONS, Stack};
 
 /// The time between two polls while there is no card, and the time for which one that another module took is left to it.
 const WITHOUT_CARD: Duration = Duration::from_millis(100);
@@ -110,14 +110,14 @@ static LIVING: Spinlock<Living> = Spinlock::new(Living {
 
 /// Makes the stack. Refuses settings that can't be.
 fn begin(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
-    let setup = match setup(&with) {
-        Ok(setup) => setup,
+    let config = match config(&with) {
+        Ok(config) => config,
         Err(problem) => {
             context.log(&format!("tcpip: {problem}"));
             return -1;
         }
     };
-    let Some(stack) = Stack::new(setup, kept) else {
+    let Some(stack) = Stack::new(config, kept) else {
         context.log("tcpip: the heap has no room for so many connections with such buffers");
         return -2;
     };
@@ -128,7 +128,7 @@ fn begin(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i
 }
 
 /// Returns what the stack is made from, or why it can't be.
-fn setup(with: &Imports<'_>) -> Result<Setup, String> {
+fn config(with: &Imports<'_>) -> Result<Config, String> {
     let settings = Settings::get();
     let (address, gateway) = hosts::parse(settings.address.as_str(), settings.prefix, settings.gateway.as_str())?;
     let mut secret = [0; 3];
@@ -136,7 +136,7 @@ fn setup(with: &Imports<'_>) -> Result<Setup, String> {
         let drawn = with.random.next_u64();
         *number = drawn.map_err(|error| format!("there is no random number: {error:?}"))?;
     }
-    Ok(Setup {
+    Ok(Config {
         address,
         prefix: settings.prefix,
         gateway,

@@ -68,8 +68,8 @@ impl Stack {
 
     pub fn connect(&mut self, caller: u32, to: Peer) -> Result<u32, TcpError> {
         let address = Ipv4Address::from(to.address);
-        let network = Ipv4Cidr::new(self.setup.address, self.setup.prefix);
-        if !is_host(address, network) || address == self.setup.address {
+        let network = Ipv4Cidr::new(self.config.address, self.config.prefix);
+        if !is_host(address, network) || address == self.config.address {
             return Err(TcpError::BadAddress);
         }
         if to.port == 0 {

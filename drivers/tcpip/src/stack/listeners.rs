@@ -64,7 +64,7 @@ impl Stack {
             self.listeners[index].open = None;
             let Some(slot) = self.slot_for(number, backlog) else { continue };
             // It was ended before, and the port is not 0.
-            let own = IpListenEndpoint { addr: Some(self.setup.address.into()), port };
+            let own = IpListenEndpoint { addr: Some(self.config.address.into()), port };
             if self.socket(slot).listen(own).is_ok() {
                 self.use_slot(slot, Use::Waiting(number));
                 self.listeners[index].open = Some(slot);

@@ -6,9 +6,13 @@
 //! calls.rs      what callers ask for
 //! ready.rs      what they are told of
 //! owners.rs     the callers that have something, and their end
+//! config.rs     the settings of a stack
+//! kept.rs       the part that outlasts a stack
 //! ```
 
 mod calls;
+mod config;
+mod kept;
 mod listeners;
 mod owners;
 mod ready;
@@ -19,13 +23,14 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketSet};
+use smoltcp::iface::{Interface, PollIngressSingleResult, PollResult, SocketSet};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use crate::Kept;
 use crate::port::{Card, Copies, NoCard, Port};
 use crate::sequence::Key;
+pub use config::Config;
 use listeners::Listener;
 use owners::Owners;
 use slots::Slot;
@@ -40,25 +45,9 @@ const BATCH: usize = 32;
 /// The least time after which the stack asks to be polled again when it could do nothing.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The settings of a stack.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup {
-    /// The address, and the length of its network's prefix.
-    pub address: Ipv4Address,
-    pub prefix: u8,
-    /// The way to other networks.
-    pub gateway: Option<Ipv4Address>,
-    /// The number of connections, and the sizes of the two buffers of each.
-    pub connections: usize,
-    pub receive_bytes: usize,
-    pub send_bytes: usize,
-    /// Numbers that no one can predict.
-    pub secret: [u64; 3],
-}
-
 /// A stack.
 pub struct Stack {
-    setup: Setup,
+    config: Config,
     interface: Interface,
     sockets: SocketSet<'static>,
     slots: Vec<Slot>,
@@ -84,23 +73,23 @@ pub struct Stack {
 
 impl Stack {
     /// Makes a stack, with the listeners of one before. Returns `None` if there is no memory for it.
-    pub fn new(setup: Setup, kept: &Kept) -> Option<Stack> {
+    pub fn new(config: Config, kept: &Kept) -> Option<Stack> {
         let placeholder = HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, 0]));
-        let mut config = Config::new(placeholder);
-        let [first, second, seed] = setup.secret;
-        config.random_seed = seed;
+        let mut own = smoltcp::iface::Config::new(placeholder);
+        let [first, second, seed] = config.secret;
+        own.random_seed = seed;
         let (key, mut copies) = (Key([first, second]), Box::new(Copies::new()));
         let mut port = Port { card: &mut NoCard, copies: &mut copies, key };
-        let mut interface = Interface::new(config, &mut port, Instant::ZERO);
+        let mut interface = Interface::new(own, &mut port, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
-            _ = addresses.push(IpCidr::new(setup.address.into(), setup.prefix));
+            _ = addresses.push(IpCidr::new(config.address.into(), config.prefix));
         });
-        if let Some(gateway) = setup.gateway {
+        if let Some(gateway) = config.gateway {
             interface.routes_mut().add_default_ipv4_route(gateway).ok()?;
         }
-        let (sockets, slots) = slots::make(setup.connections, setup.receive_bytes, setup.send_bytes)?;
+        let (sockets, slots) = slots::make(config.connections, config.receive_bytes, config.send_bytes)?;
         let mut stack = Stack {
-            setup,
+            config,
             interface,
             sockets,
             slots,
@@ -181,38 +170,6 @@ impl Stack {
     /// Returns whether callers changed something since the last poll.
     pub fn is_due(&self) -> bool {
         self.is_due
-    }
-
-    /// Writes what another stack takes over, if that has changed.
-    pub fn keep(&mut self, kept: &mut Kept) {
-        if !core::mem::take(&mut self.is_changed) {
-            return;
-        }
-        kept.next_number = self.next_number;
-        kept.listeners = [[0; 4]; LISTENERS];
-        for (place, listener) in kept.listeners.iter_mut().zip(&self.listeners) {
-            *place = [listener.number, listener.owner, u32::from(listener.port), listener.backlog as u32];
-        }
-        kept.connections = [[0; 2]; MOST_CONNECTIONS];
-        let owned = self.slots.iter().filter(|slot| slot.number != 0).map(|slot| (slot.number, slot.owner));
-        for (place, (number, owner)) in kept.connections.iter_mut().zip(owned.chain(self.lost.iter().copied())) {
-            *place = [number, owner];
-        }
-    }
-
-    /// Takes over what another stack kept.
-    fn take_over(&mut self, kept: &Kept) {
-        for &[number, owner, port, backlog] in kept.listeners.iter().filter(|[number, ..]| *number != 0) {
-            if self.owners.admit(owner) {
-                let backlog = (backlog as usize).min(self.most_waiting());
-                self.listeners.push(Listener::new(number, owner, port as u16, backlog));
-            }
-        }
-        for &[number, owner] in kept.connections.iter().filter(|[number, _]| *number != 0) {
-            if self.owners.admit(owner) {
-                self.lost.push((number, owner));
-            }
-        }
     }
 
     /// Returns a number that was not in use before.

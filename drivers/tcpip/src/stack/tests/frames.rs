@@ -14,7 +14,7 @@ use smoltcp::wire::{
 };
 
 use super::connected;
-use super::wire::{ME, OWN, OWN_MAC, PEER, PEER_MAC, SETUP, Wire};
+use super::wire::{CONFIG, ME, OWN, OWN_MAC, PEER, PEER_MAC, Wire};
 
 /// Returns a segment of a stranger's.
 fn segment(
@@ -122,14 +122,15 @@ fn strangers_that_never_answer_hold_up_no_one() {
     assert_eq!(wire.at(later).state(), State::Established);
     assert!(wire.stack.accept(ME, listener).is_ok());
     // And so do connections of the stack's own, in all sockets but four: two connections, what listens, and the newest stranger.
-    let all: Vec<_> =
-        (0..SETUP.connections - 4).map(|_| wire.stack.connect(ME, bareflow_tcp::Peer::new([10, 0, 2, 2], 9))).collect();
+    let all: Vec<_> = (0..CONFIG.connections - 4)
+        .map(|_| wire.stack.connect(ME, bareflow_tcp::Peer::new([10, 0, 2, 2], 9)))
+        .collect();
     assert!(all.iter().all(Result::is_ok));
 }
 
 #[test]
 fn a_full_backlog_refuses_and_recovers() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     let listener = wire.stack.listen(ME, 80, 2).unwrap();
     let handles: Vec<_> = (0..4)
         .map(|index| {
@@ -150,9 +151,9 @@ fn a_full_backlog_refuses_and_recovers() {
 
 #[test]
 fn who_never_finishes_after_a_close_holds_up_no_one() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     let listener = wire.stack.listen(ME, 80, 2).unwrap();
-    for number in 0..3 * SETUP.connections as u16 {
+    for number in 0..3 * CONFIG.connections as u16 {
         let handle = wire.connect(80, 50_000 + number);
         wire.run(10);
         let connection = wire.stack.accept(ME, listener).unwrap_or_else(|error| panic!("{number}: {error:?}"));
@@ -168,7 +169,7 @@ fn who_never_finishes_after_a_close_holds_up_no_one() {
 #[test]
 fn sequence_numbers_are_not_those_that_smoltcp_draws() {
     let numbers = |secret| {
-        let mut wire = Wire::new(crate::stack::Setup { secret, ..SETUP });
+        let mut wire = Wire::new(crate::stack::Config { secret, ..CONFIG });
         wire.stack.listen(ME, 80, 8).unwrap();
         let mut found = Vec::new();
         for index in 0..4 {

@@ -14,14 +14,14 @@ use smoltcp::socket::tcp::State;
 
 use super::slots::Use;
 use crate::Kept;
-use wire::{ME, PEER, SETUP, Wire};
+use wire::{CONFIG, ME, PEER, Wire};
 
 /// Another module.
 const OTHER: u32 = 8;
 
 /// Returns a wire with a connection to port 80 of the stack's: its number, and the socket of the other side.
 fn connected() -> (Wire, u32, u32, smoltcp::iface::SocketHandle) {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     let listener = wire.stack.listen(ME, 80, 4).unwrap();
     let handle = wire.connect(80, 50_000);
     wire.run(20);
@@ -61,7 +61,7 @@ fn serves_a_connection_from_beginning_to_end() {
 
 #[test]
 fn connects_to_others() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     let handle = wire.socket(4096);
     wire.at(handle).listen(9000).unwrap();
     let number = wire.stack.connect(ME, Peer::new(PEER, 9000)).unwrap();
@@ -180,7 +180,7 @@ fn a_new_stack_has_the_listeners_of_the_one_before() {
     let (mut wire, listener, number, _) = connected();
     let mut kept = Kept::INITIAL;
     wire.stack.keep(&mut kept);
-    let mut next = Wire::with(SETUP, &kept);
+    let mut next = Wire::with(CONFIG, &kept);
     assert_eq!(next.ready(ME), [Ready { number, what: Ready::ENDED }]);
     assert_eq!(next.receive(number), Err(TcpError::Lost));
     assert_eq!(next.stack.send(OTHER, number, b""), Err(TcpError::NotYours));
@@ -194,7 +194,7 @@ fn a_new_stack_has_the_listeners_of_the_one_before() {
 
 #[test]
 fn what_is_ready_comes_in_turn() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     let listener = wire.stack.listen(ME, 80, 8).unwrap();
     let handles: Vec<_> = (0..6).map(|index| wire.connect(80, 50_000 + index)).collect();
     wire.run(40);

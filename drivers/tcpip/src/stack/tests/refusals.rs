@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bareflow_tcp::{Peer, TcpError};
 use smoltcp::socket::tcp::State;
 
-use super::wire::{ME, OWN, PEER, SETUP, Wire};
+use super::wire::{CONFIG, ME, OWN, PEER, Wire};
 use super::{OTHER, connected};
 use crate::stack::LISTENERS;
 
@@ -44,7 +44,7 @@ fn rejects_numbers_of_none() {
 
 #[test]
 fn rejects_ports_and_addresses() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     assert_eq!(wire.stack.listen(ME, 0, 1), Err(TcpError::BadPort));
     assert_eq!(wire.stack.connect(ME, Peer::new(PEER, 0)), Err(TcpError::BadPort));
     for address in [[0; 4], [255; 4], [224, 0, 0, 1], [127, 0, 0, 1], [10, 0, 2, 255], [10, 0, 2, 0], OWN] {
@@ -57,14 +57,14 @@ fn rejects_ports_and_addresses() {
 
 #[test]
 fn rejects_more_than_there_may_be() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     for port in 1..=LISTENERS as u16 {
         wire.stack.listen(ME, port, u32::MAX).unwrap();
     }
     assert_eq!(wire.stack.listen(ME, 99, 1), Err(TcpError::TooMany));
     wire.stack.begin(ME);
     wire.run(1);
-    let all: Vec<_> = (0..SETUP.connections).map(|_| wire.stack.connect(ME, Peer::new(PEER, 9)).unwrap()).collect();
+    let all: Vec<_> = (0..CONFIG.connections).map(|_| wire.stack.connect(ME, Peer::new(PEER, 9)).unwrap()).collect();
     assert_eq!(wire.stack.connect(ME, Peer::new(PEER, 9)), Err(TcpError::TooMany));
     wire.stack.forget(ME, all[0], true).unwrap();
     wire.run(1100);
@@ -73,7 +73,7 @@ fn rejects_more_than_there_may_be() {
 
 #[test]
 fn rejects_modules_beyond_the_most() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     for caller in 0..64 {
         assert_eq!(wire.stack.listen(caller, 80, 1).is_ok(), caller == 0);
         _ = wire.stack.connect(caller + 100, Peer::new(PEER, 9));
@@ -85,7 +85,7 @@ fn rejects_modules_beyond_the_most() {
 
 #[test]
 fn rejects_what_the_other_side_does_not_take() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     let number = wire.stack.connect(ME, Peer::new(PEER, 9)).unwrap();
     let unanswered = wire.stack.connect(ME, Peer::new([10, 0, 2, 77], 9)).unwrap();
     wire.run(50);
@@ -117,6 +117,6 @@ fn rejects_what_the_other_side_has_reset() {
 
 #[test]
 fn rejects_buffers_beyond_the_memory() {
-    let setup = crate::stack::Setup { send_bytes: usize::MAX / 2, ..SETUP };
-    assert!(crate::stack::Stack::new(setup, &<crate::Kept as bareflow_abi::state::State>::INITIAL).is_none());
+    let config = crate::stack::Config { send_bytes: usize::MAX / 2, ..CONFIG };
+    assert!(crate::stack::Stack::new(config, &<crate::Kept as bareflow_abi::state::State>::INITIAL).is_none());
 }

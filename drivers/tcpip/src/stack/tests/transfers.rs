@@ -10,7 +10,7 @@ use proptest::test_runner::RngSeed;
 use smoltcp::socket::tcp::State;
 use smoltcp::time::Duration;
 
-use super::wire::{ME, SETUP, Wire, pattern};
+use super::wire::{CONFIG, ME, Wire, pattern};
 
 /// The chances that something happens to a frame, in 256.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ impl Bad {
 /// Sends so many bytes in both directions. Returns whether all arrived and both sides finished in order; what arrived is right in
 /// any case.
 fn transfer(bytes: usize, chances: Chances, seed: u64, slow: bool) -> bool {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     let mut bad = Bad { chances, random: seed | 1, late: Default::default() };
     let listener = wire.stack.listen(ME, 80, 4).unwrap();
     let handle = wire.connect(80, 50_000);
@@ -158,7 +158,7 @@ fn a_reader_that_has_finished_gets_all_or_the_connection_ends() {
 
 #[test]
 fn a_slow_reader_costs_no_one_else() {
-    let mut wire = Wire::new(SETUP);
+    let mut wire = Wire::new(CONFIG);
     let listener = wire.stack.listen(ME, 80, 8).unwrap();
     let handles: Vec<_> = (0..6).map(|index| wire.connect(80, 50_000 + index)).collect();
     wire.run(40);

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bareflow_abi::Out;
 use bareflow_abi::state::State;
 use bareflow_tcp::Ready;
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address};
 
 use crate::Kept;
 use crate::port::{Card, FRAME_BYTES};
-use crate::stack::{Setup, Stack};
+use crate::stack::{Config, Stack};
 
 pub const OWN: [u8; 4] = [10, 0, 2, 15];
 pub const PEER: [u8; 4] = [10, 0, 2, 2];
@@ -25,7 +25,7 @@ pub const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// The module that most tests call as.
 pub const ME: u32 = 7;
 
-pub const SETUP: Setup = Setup {
+pub const CONFIG: Config = Config {
     address: Ipv4Address::new(10, 0, 2, 15),
     prefix: 24,
     gateway: Some(Ipv4Address::new(10, 0, 2, 2)),
@@ -117,16 +117,16 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(setup: Setup) -> Wire {
-        Wire::with(setup, &Kept::INITIAL)
+    pub fn new(config: Config) -> Wire {
+        Wire::with(config, &Kept::INITIAL)
     }
 
     /// Makes one whose stack takes over from another.
-    pub fn with(setup: Setup, kept: &Kept) -> Wire {
-        let mut stack = Stack::new(setup, kept).unwrap();
+    pub fn with(config: Config, kept: &Kept) -> Wire {
+        let mut stack = Stack::new(config, kept).unwrap();
         assert!(stack.set_card(OWN_MAC));
         let mut other = End::default();
-        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(PEER_MAC)));
+        let mut config = smoltcp::iface::Config::new(HardwareAddress::Ethernet(EthernetAddress(PEER_MAC)));
         config.random_seed = 5;
         let mut peer = Interface::new(config, &mut other, Instant::ZERO);
         peer.update_ip_addrs(|addresses| addresses.push(IpCidr::new(Ipv4Address::from(PEER).into(), 24)).unwrap());
