@@ -1,4 +1,4 @@
-//! The fault campaign: the same seed gives the same result, whether in one run or two.
+//! The fault campaign: the same seed gives the same result, whether in one run or two, and a driver comes back.
 
 mod common;
 
@@ -46,4 +46,31 @@ fn a_module_that_is_not_called_is_refused() {
     assert_code(&output, 2);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("no `run`"), "{said}");
+}
+
+/// Disturbs the driver of a card while its user asks the network by it.
+fn inject_into(folder: &Path, name: &str) -> std::process::Output {
+    let blobs = [common::driver_blob("virtio-net"), common::test_blob("arp")];
+    let (state, json) = (folder.join("state"), folder.join("summary.json"));
+    let arguments = ["inject", "--into", name, "--net", "--count", "200", "--jobs", "2"].map(std::ffi::OsStr::new);
+    let paths = ["--state".as_ref(), state.as_os_str(), "--json".as_ref(), json.as_os_str()];
+    bareflow(arguments.into_iter().chain(paths).chain(blobs.iter().map(|path| path.as_os_str())))
+}
+
+#[test]
+fn the_network_is_back_after_each_fault_of_a_driver() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_code(&inject_into(folder.path(), "virtio-net"), 0);
+    let json = std::fs::read_to_string(folder.path().join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((summary["injected"].as_u64(), summary["kernel_lost"].as_u64()), (Some(200), Some(0)));
+    assert_eq!(summary["recovered"], summary["manifested"]);
+    assert!(summary["contained"].as_u64().unwrap() > 5, "{summary}");
+    // The last one is called, and not disturbed.
+    for name in ["arp", "tcpip"] {
+        let refused = inject_into(folder.path(), name);
+        assert_code(&refused, 2);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(&format!("--into {name}")), "{said}");
+    }
 }

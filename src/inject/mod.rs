@@ -25,7 +25,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::input_files::{InputFiles, label, read_blob, write_json};
-use crate::options::InjectOptions;
+use crate::options::{InjectOptions, Network};
 use crate::output::progress_bar;
 use crate::qemu::{ExitReason, Machine};
 use crate::{Exit, embedded, engines, say, workspace};
@@ -60,7 +60,9 @@ pub fn inject(options: &InjectOptions) -> Result<Exit> {
     let kernel = embedded::kernel()?;
     let files = InputFiles { blobs: blobs(options)?, ..InputFiles::default() };
     let blobs = files.blobs.iter().map(|(_, bytes)| bytes.as_slice());
-    let fingerprint = crc32c(&std::iter::once(kernel).chain(blobs).collect::<Vec<_>>());
+    let into = options.into.as_deref().map(|name| number_of(name, &files)).transpose()?;
+    let machine = format!("{into:?} {:?}", options.net);
+    let fingerprint = crc32c(&[kernel, machine.as_bytes()].into_iter().chain(blobs).collect::<Vec<_>>());
     let domain = options.domain.name();
     let path = options
         .state
@@ -73,6 +75,8 @@ pub fn inject(options: &InjectOptions) -> Result<Exit> {
     let work = CampaignRun {
         seed: options.seed,
         domain: options.domain,
+        into,
+        net: options.net.clone(),
         files,
         path,
         progress,
@@ -94,19 +98,35 @@ pub fn inject(options: &InjectOptions) -> Result<Exit> {
     Ok(if survived && tally.recovered + tally.kernel_lost == tally.manifested { Exit::Passed } else { Exit::Failed })
 }
 
+/// Returns the number of the file whose module has this name. The last one is not disturbed, as it is called.
+fn number_of(name: &str, files: &InputFiles) -> Result<u8> {
+    let is_named = |bytes: &[u8]| RawModule::parse(bytes).is_ok_and(|raw| raw.header().name_bytes() == name.as_bytes());
+    let found = files.blobs.iter().position(|(_, bytes)| is_named(bytes));
+    let number = found.filter(|number| number + 1 < files.blobs.len());
+    let number = number.and_then(|number| u8::try_from(number).ok());
+    number.ok_or_else(|| {
+        anyhow!("`--into {name}`: no such module before the last file, expected one of those that the last one uses")
+    })
+}
+
 /// Returns the blobs to disturb, with their names.
 fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>> {
     if !options.files.is_empty() {
-        let read = |path: &PathBuf| {
+        let last = options.files.len() - 1;
+        let read = |(number, path): (usize, &PathBuf)| {
             let bytes = read_blob(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
             let label = label(path);
             let blob = if is_wasm(&bytes) { engines::compile(&options.engines, &label, &bytes)? } else { bytes };
             // What is no blob at all is refused by the loader.
+            let is_called = options.into.is_none() || number == last;
             let has_no_run = RawModule::parse(&blob).is_ok_and(|raw| raw.header().flags & FLAG_NO_RUN != 0);
-            ensure!(!has_no_run, "{label}: it has no `run`, which a campaign calls; name a module that has");
+            ensure!(
+                !is_called || !has_no_run,
+                "{label}: it has no `run`, which a campaign calls; name a module that has"
+            );
             Ok((label, blob))
         };
-        return options.files.iter().map(read).collect();
+        return options.files.iter().enumerate().map(read).collect();
     }
     let four = Archive::read(embedded::MODULES).map_err(Error::msg)?.blobs;
     let four = four.iter().take(4).map(|blob| (blob.label.clone(), blob.bytes.to_vec()));
@@ -122,6 +142,9 @@ fn blobs(options: &InjectOptions) -> Result<Vec<(String, Vec<u8>)>> {
 struct CampaignRun {
     seed: u64,
     domain: Domain,
+    /// The number of the one file that is disturbed.
+    into: Option<u8>,
+    net: Option<Network>,
     files: InputFiles,
     path: PathBuf,
     progress: ProgressBar,
@@ -159,12 +182,14 @@ impl CampaignRun {
                         seed: self.seed,
                         first: start,
                         count: length - tally.injected,
+                        into: self.into,
                     })),
                     timing: Timing::Fast,
                     load: LoadOptions { domain: self.domain, ..LoadOptions::DEFAULT },
                     ..KernelOptions::default()
                 },
                 files: self.files.clone(),
+                network: self.net.clone(),
                 ..Machine::new(embedded::KERNEL)
             };
             let before = tally.injected;

@@ -156,6 +156,12 @@ pub struct InjectOptions {
     /// The engine of portable ones.
     #[command(flatten)]
     pub engines: EngineOptions,
+    /// The one module to disturb, such as a driver, while the last of the files, which uses it, is called.
+    #[arg(long, value_name = "NAME", requires = "files")]
+    pub into: Option<String>,
+    /// A network card, as with `boot`.
+    #[arg(long, value_name = "FORWARD,..", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = network)]
+    pub net: Option<Network>,
     /// Seed of all random choices: the same seed gives the same injections.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,

@@ -39,6 +39,7 @@ pub fn test_blob(name: &str) -> PathBuf {
     BUILT.get_or_init(|| {
         for name in [
             "all-in-one",
+            "arp",
             "bad-frames",
             "bad-task",
             "blast",

@@ -13,6 +13,9 @@ pub struct Campaign {
     pub first: u64,
     /// The number of injections.
     pub count: u64,
+    /// The number of the one blob whose module is disturbed, while the last one's is called, which uses it; `None` if each
+    /// is called and disturbed by itself.
+    pub into: Option<u8>,
 }
 
 /// The part of a module in which a bit is flipped.

@@ -3,6 +3,7 @@
 //! split into parts and resumed.
 
 mod plan;
+mod within;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -50,6 +51,9 @@ pub fn run(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, campaig
 
 fn inject(manager: &Manager, archive: &Archive<'_>, load: &LoadOptions, campaign: Campaign) -> Result<bool, String> {
     plan::install();
+    if let Some(number) = campaign.into {
+        return within::inject(manager, archive, load, campaign, number.into());
+    }
     // The shortest time budget, since the timer ticks faster than usual here.
     let limits = Budget { time_us: 1, stack_bytes: load.limits.stack_bytes.min(STACK), ..load.limits };
     let load = LoadOptions { limits, ..*load };
@@ -98,7 +102,7 @@ fn inject_one(
     seed: u64,
     index: u64,
 ) -> Result<Injection, String> {
-    let mut random = SplitMix(seed ^ index.wrapping_mul(0xd134_2543_de82_ef95));
+    let mut random = SplitMix::of(seed, index);
     let number = random.below(golden.len() as u64) as usize;
     let module = golden.get(number).ok_or("no blobs in the boot archive, expected those to disturb")?;
     let mut plan = Plan {
@@ -110,11 +114,8 @@ fn inject_one(
         target: Target::ALL[random.below(Target::ALL.len() as u64) as usize],
         place: random.next(),
         bit: random.next(),
-        entry: 0,
-        replaced: 0,
-        entered: false,
         period: module.counts * PERIOD_FACTOR + PERIOD_EXTRA_COUNTS,
-        done: false,
+        ..Plan::NOTHING
     };
     loop {
         let (outcome, target) = disturb(manager, module, load, plan)?;
@@ -171,6 +172,11 @@ fn run_clean(manager: &Manager, module: &Golden<'_>, load: &LoadOptions) -> Resu
 struct SplitMix(u64);
 
 impl SplitMix {
+    /// The numbers of one injection.
+    const fn of(seed: u64, index: u64) -> SplitMix {
+        SplitMix(seed ^ index.wrapping_mul(0xd134_2543_de82_ef95))
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -15,6 +15,9 @@ const BREAKPOINT: u8 = 0xcc;
 /// a timer fires. Both depend only on the plan where the clock counts instructions.
 pub const STEPPED: u64 = 2_000;
 
+/// The counts of the timer after which a flip is tried again, if it met another module or the kernel.
+const RETRY_COUNTS: u64 = 100;
+
 /// The flags that a module may change: status, trap, direction, alignment check.
 const MODULES_FLAGS: u64 = 0x4_0dd5;
 
@@ -32,6 +35,8 @@ pub struct Plan {
     /// The address of the module's first instruction, the byte that the breakpoint replaced, and whether it was
     /// reached.
     pub entry: u64,
+    /// The kernel's address of that instruction, by which the module's calls are known among those of others.
+    pub alias: u64,
     pub replaced: u8,
     pub entered: bool,
     pub target: Target,
@@ -60,6 +65,7 @@ impl Plan {
     pub const NOTHING: Plan = Plan {
         when: When::Never(0),
         entry: 0,
+        alias: 0,
         replaced: 0,
         entered: false,
         target: Target::Register,
@@ -79,8 +85,8 @@ pub fn install() {
 /// Returns the plan as they left it.
 pub fn carry_out<T>(manager: &Manager, id: ModuleId, plan: Plan, call: impl FnOnce() -> T) -> (T, Option<Plan>) {
     let entry = manager.stats(id).map_or(0, |profile| profile.entry_address);
-    let replaced = manager.with_image(id, |image| exchange(image, entry, BREAKPOINT)).flatten();
-    *PLAN.lock() = replaced.map(|replaced| Plan { entry, replaced, ..plan });
+    let placed = manager.with_image(id, |image| Some((image.alias_of(entry, 1)?, exchange(image, entry, BREAKPOINT)?)));
+    *PLAN.lock() = placed.flatten().map(|(alias, replaced)| Plan { entry, alias, replaced, ..plan });
     let result = call();
     (result, PLAN.lock().take())
 }
@@ -103,7 +109,8 @@ fn go_on(frame: &mut TrapFrame, activation: &Activation) -> bool {
     let Some(mut guard) = PLAN.try_lock() else { return false };
     let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
     if !plan.entered {
-        plan.entered = frame.rip == plan.entry + 1;
+        let is_own = activation.image().alias_of(plan.entry, 1) == Some(plan.alias);
+        plan.entered = is_own && frame.rip == plan.entry + 1;
         if !plan.entered {
             return false;
         }
@@ -138,8 +145,11 @@ fn on_tick(frame: &mut TrapFrame, in_module: bool) -> bool {
     let Some(plan) = guard.as_mut().filter(|plan| !plan.done) else { return false };
     // No flip in the trampoline, which runs on the module's stack for some instructions.
     let (start, end) = image_range();
-    if in_module && !(start..end).contains(&frame.rip) {
+    let is_own = |activation: &Activation| activation.image().alias_of(plan.entry, 1) == Some(plan.alias);
+    if in_module && !(start..end).contains(&frame.rip) && with_current(is_own) == Some(true) {
         with_current(|activation| flip(frame, activation, plan));
+    } else if plan.entered {
+        timer::tick_once_after(RETRY_COUNTS);
     }
     true
 }
