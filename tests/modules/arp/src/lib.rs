@@ -61,9 +61,10 @@ fn ask_all(
         let view = regions.shared(region).map_err(bad)?;
         let question = view.bytes().buffer(SENT.into(), BUFFER_BYTES as usize).ok_or(NicError::BadBuffer)?;
         question.write(0, &frame(own)).map_err(|_| NicError::BadBuffer)?;
-        if nic.receive(&[buffer(RECEIVED, MAX_FRAME_BYTES)])? != 1
-            || nic.send(&[buffer(SENT, FRAME_BYTES as u32)])? != 1
-        {
+        let (mut none, mut sent) = ([], [Completion::default()]);
+        let empty = [buffer(RECEIVED, MAX_FRAME_BYTES)];
+        let frame = [buffer(SENT, FRAME_BYTES as u32)];
+        if nic.receive(&empty, &mut Out::new(&mut none))? != 1 || nic.send(&frame, &mut Out::new(&mut sent))? != 1 {
             return Err(NicError::Failed);
         }
         let length = answer(nic)?;
@@ -71,8 +72,6 @@ fn ask_all(
         let came = view.bytes().buffer(RECEIVED.into(), BUFFER_BYTES as usize).ok_or(NicError::BadBuffer)?;
         came.read(0, &mut answer).map_err(|_| NicError::BadBuffer)?;
         right += i32::from(length >= ARP_BYTES && is_right(&answer, own));
-        let mut sent = [Completion::default()];
-        nic.sent(&mut Out::new(&mut sent))?;
     }
     Ok(right)
 }
@@ -82,7 +81,7 @@ fn answer(nic: &mut impl Nic) -> Result<usize, NicError> {
     for _ in 0..LOOKS {
         let mut came = [Completion::default()];
         let mut out = Out::new(&mut came);
-        nic.received(&mut out)?;
+        nic.receive(&[], &mut out)?;
         if let [done] = out.written() {
             return Ok(done.length as usize);
         }
