@@ -16,10 +16,9 @@ pub const REGION_BYTES: u64 = 3 * MOST as u64 * BUFFER_BYTES as u64;
 /// The addresses and the type of a frame for all: one for experiments (IEEE 802, 9.2.3).
 const HEADER: [u8; 14] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xb5];
 
-/// A card, and the number of the memory that it has of this module. What calls are made with is ready before they are measured.
+/// A card. What calls are made with is ready before they are measured.
 pub struct Card<'client, N> {
     pub nic: &'client mut N,
-    pub memory: u32,
     /// The buffers to receive into: those that it gets next, and those that it has or that were read.
     empty: [[Buffer; MOST]; 2],
     frames: [Buffer; MOST],
@@ -37,7 +36,7 @@ impl<'client, N: Nic> Card<'client, N> {
             })
         };
         let done = [Completion::default(); MOST + 1];
-        Card { nic, memory, empty: [buffers(1), buffers(2)], frames: buffers(0), done }
+        Card { nic, empty: [buffers(1), buffers(2)], frames: buffers(0), done }
     }
 
     /// Sets the length of the frames that are sent.
@@ -77,12 +76,13 @@ fn all(taken: u32, count: usize) -> Result<(), NicError> {
     if taken as usize == count { Ok(()) } else { Err(NicError::Failed) }
 }
 
-/// Starts a card, and gives it memory with frames to send. Returns also the number of that region.
+/// Starts a card, and gives it memory with frames to send. Returns also the numbers of that region and of
+/// the card's memory.
 pub fn set_up<'client, N: Nic>(
     nic: &'client mut N,
     driver: Option<&str>,
     regions: &mut RegionsClient<'_>,
-) -> Result<(Card<'client, N>, u32), NicError> {
+) -> Result<(Card<'client, N>, [u32; 2]), NicError> {
     let bad = |_: RegionError| NicError::BadRegion;
     nic.begin(&mut [0; 6])?;
     let region = regions.create(REGION_BYTES).map_err(bad)?;
@@ -94,5 +94,5 @@ pub fn set_up<'client, N: Nic>(
     // A driver of the module's own has it already.
     driver.map_or(Ok(()), |driver| regions.lend(region, driver, Access::Shared)).map_err(bad)?;
     let memory = nic.attach(region)?;
-    Ok((Card::new(nic, memory), region))
+    Ok((Card::new(nic, memory), [region, memory]))
 }

@@ -28,7 +28,7 @@ pub fn measure(
     regions: &mut RegionsClient<'_>,
 ) -> Result<(), NicError> {
     let (mut far, _) = set_up(far, Some(FAR), regions)?;
-    let (Card { nic: near, mut memory, .. }, region) = set_up(near, Some(NEAR), regions)?;
+    let (Card { nic: near, .. }, [region, mut memory]) = set_up(near, Some(NEAR), regions)?;
     far.set_length(LENGTH);
     for _ in 0..FAULTS {
         Card::new(&mut *near, memory).receive(WAITING, 0)?;
