@@ -2,7 +2,7 @@
 
 use bareflow_report::Report;
 use bareflow_store::Store;
-use bareflow_tcp::{Tcp, TcpError};
+use bareflow_tcp::{Ready, Tcp, TcpError};
 
 use crate::answer::{Body, answer, refuse};
 use crate::output::Output;
@@ -12,8 +12,8 @@ use crate::status::Status;
 
 use bareflow_abi::Out;
 
-/// The time without a request after an answer, without progress of an answer, and after which an answer may give way to
-/// others, in microseconds.
+/// The time without a request after an answer, and without progress of an answer: until it ends, and until it may give way to
+/// others. In microseconds.
 const IDLE_US: u64 = 30_000_000;
 const STALL_US: u64 = 10_000_000;
 const GIVES_WAY_US: u64 = 1_000_000;
@@ -77,6 +77,11 @@ impl Connection {
         (self.length, self.has_finished, self.answers) = (0, false, 0);
         self.output.clear();
         (self.body, self.is_answering, self.is_last) = (Body::Nothing, false, false);
+    }
+
+    /// Returns whether something can be done after what TCP tells of it. While it answers, what comes is left to TCP.
+    pub fn can_go_on(&self, ready: Ready) -> bool {
+        ready.can(Ready::ENDED | if self.is_answering { Ready::SEND } else { Ready::RECEIVE })
     }
 
     /// Does some of what can be done.
@@ -197,10 +202,15 @@ impl Connection {
         }
     }
 
-    /// Returns since when it could give way to another one, in the order in which they do; `None` if it can't.
-    pub fn gives_way(&self, now_us: u64) -> Option<(bool, u64, u32)> {
-        let is_old = now_us.saturating_sub(self.since_us) >= GIVES_WAY_US;
-        (!self.is_answering || is_old).then_some((self.is_answering, self.since_us, self.number))
+    /// Returns when it may give way to another one: at any time, except that an answer has some for its next progress.
+    pub fn gives_way_us(&self) -> u64 {
+        if self.is_answering { self.sent_us.saturating_add(GIVES_WAY_US) } else { 0 }
+    }
+
+    /// Returns what is least for the one that gives way first: whoever waits for a request, then whose answer has stalled
+    /// for the longest time.
+    pub fn precedence(&self) -> (bool, u64, u32) {
+        (self.is_answering, if self.is_answering { self.sent_us } else { self.since_us }, self.number)
     }
 
     /// Returns whether it waits for another request, of which nothing came.

@@ -73,14 +73,11 @@ impl Server {
         let may_accept = self.note_ready(with)?;
         self.give_up(limits, with)?;
         self.take_turns(with)?;
-        let more_wait = may_accept && self.accept(with)?;
-        let is_due = |connection: &Connection| connection.number != 0 && connection.is_due;
-        if more_wait || self.connections.iter().any(is_due) {
-            return Ok(Some(0));
-        }
+        let next_accept_us = if may_accept { self.accept(with)? } else { None };
         let used = self.connections.iter().filter(|connection| connection.number != 0);
-        let next = used.map(|connection| connection.ends_us(limits.head_us)).min();
-        Ok(next.map(|end| end.saturating_sub(with.now_us).max(1)))
+        let next = |of: &Connection| if of.is_due { with.now_us } else { of.ends_us(limits.head_us) };
+        let next_us = used.map(next).chain(next_accept_us).min();
+        Ok(next_us.map(|next_us| next_us.saturating_sub(with.now_us)))
     }
 
     /// Notes which connections can be gone on with. Returns whether one can be accepted.
@@ -89,8 +86,9 @@ impl Server {
         let mut ready = Out::new(&mut room);
         with.tcp.ready(&mut ready)?;
         for ready in ready.written() {
-            let own = self.connections.iter_mut().find(|connection| connection.number == ready.number);
-            own.into_iter().for_each(|connection| connection.is_due = true);
+            if let Some(own) = self.connections.iter_mut().find(|connection| connection.number == ready.number) {
+                own.is_due |= own.can_go_on(*ready);
+            }
         }
         Ok(ready.written().iter().any(|ready| ready.number == self.listener && ready.can(Ready::ACCEPT)))
     }
@@ -131,13 +129,20 @@ impl Server {
         settle(connection, turn, with)
     }
 
-    /// Accepts connections, and gives each its first turn. Returns whether there may be more.
-    fn accept<T: Tcp, R: Report, S: Store>(&mut self, with: &mut Services<'_, T, R, S>) -> Result<bool, TcpError> {
+    /// Accepts connections, and gives each its first turn. Returns the time to go on, when there may be more or a place for
+    /// the next one; `None` if no more wait.
+    fn accept<T: Tcp, R: Report, S: Store>(
+        &mut self,
+        with: &mut Services<'_, T, R, S>,
+    ) -> Result<Option<u64>, TcpError> {
         for _ in 0..AT_ONCE {
-            let Some(place) = self.free_place(with.now_us) else { return Ok(false) };
+            let Some(place) = self.free_place(with.now_us) else {
+                // TCP does not tell again of one that waits.
+                return Ok(self.connections.iter().map(Connection::gives_way_us).min());
+            };
             let number = match with.tcp.accept(self.listener) {
                 Ok(number) => number,
-                Err(TcpError::NothingYet) => return Ok(false),
+                Err(TcpError::NothingYet) => return Ok(None),
                 Err(error) => return Err(error),
             };
             let before = core::mem::take(&mut self.connections[place].number);
@@ -147,7 +152,7 @@ impl Server {
             self.connections[place].begin(number, with.now_us);
             self.take_turn(place, with)?;
         }
-        Ok(true)
+        Ok(Some(with.now_us))
     }
 
     /// Returns a place for a connection: a free one, or that of the one that gives way first.
@@ -155,8 +160,8 @@ impl Server {
         let free = self.connections.iter().position(|connection| connection.number == 0);
         free.or_else(|| {
             let old = self.connections.iter().enumerate();
-            let old = old.filter_map(|(place, connection)| Some((connection.gives_way(now_us)?, place)));
-            old.min().map(|(_, place)| place)
+            let old = old.filter(|(_, connection)| connection.gives_way_us() <= now_us);
+            old.min_by_key(|(_, connection)| connection.precedence()).map(|(place, _)| place)
         })
     }
 }
