@@ -27,6 +27,7 @@ mod server;
 mod services;
 mod status;
 mod stored;
+mod trouble;
 
 use bareflow_abi::parameters::Text;
 use bareflow_abi::{Context, Failure, module, parameters, state};
@@ -39,6 +40,7 @@ use spinning_top::Spinlock;
 use server::{Limits, STEPS, Server};
 use services::Services;
 use stored::ROOM_BYTES;
+use trouble::Told;
 
 /// The time after which it tries again what it could not do, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
@@ -80,20 +82,22 @@ module!(
 struct Living {
     server: Server,
     room: [u8; ROOM_BYTES],
+    told: Told,
 }
 
-static LIVING: Spinlock<Living> = Spinlock::new(Living { server: Server::new(), room: [0; ROOM_BYTES] });
+static LIVING: Spinlock<Living> =
+    Spinlock::new(Living { server: Server::new(), room: [0; ROOM_BYTES], told: Told::NOTHING });
 
 fn begin(_: &mut Context<'_>, _: &mut Counts, mut with: Imports<'_>) -> i32 {
     with.events.after(Event::ON_TIMER, 0).map_or(-1, |()| 0)
 }
 
-fn on_timer(_: &mut Context<'_>, counts: &mut Counts, mut with: Imports<'_>) -> i32 {
-    serve(counts, &mut with)
+fn on_timer(context: &mut Context<'_>, counts: &mut Counts, mut with: Imports<'_>) -> i32 {
+    serve(context, counts, &mut with)
 }
 
-fn on_ready(_: &mut Context<'_>, counts: &mut Counts, mut with: Imports<'_>) -> i32 {
-    serve(counts, &mut with)
+fn on_ready(context: &mut Context<'_>, counts: &mut Counts, mut with: Imports<'_>) -> i32 {
+    serve(context, counts, &mut with)
 }
 
 /// Writes the number of requests, and of those that were refused.
@@ -104,8 +108,11 @@ fn counts(context: &mut Context<'_>, counts: &mut Counts) -> i32 {
 }
 
 /// Does some of what can be done, and arms the timer for the rest. Returns 0, or the negative number of TCP's error.
-fn serve(counts: &mut Counts, with: &mut Imports<'_>) -> i32 {
-    let Ok(now_us) = with.events.now() else { return 0 };
+fn serve(context: &mut Context<'_>, counts: &mut Counts, with: &mut Imports<'_>) -> i32 {
+    let Ok(now_us) = with.events.now() else {
+        _ = with.events.after(Event::ON_TIMER, AGAIN_US);
+        return 0;
+    };
     let settings = Settings::get();
     let limits = Limits { port: settings.port, head_us: u64::from(settings.head_s) * 1_000_000 };
     let living = &mut *LIVING.lock();
@@ -120,14 +127,17 @@ fn serve(counts: &mut Counts, with: &mut Imports<'_>) -> i32 {
         store_is_free: true,
         counts,
     };
-    let (next, result) = match living.server.serve(limits, &mut services) {
-        Ok(next) => (next, 0),
-        Err(error) => (Some(AGAIN_US), -(error.number() as i32)),
+    let (next, error) = match living.server.serve(limits, &mut services) {
+        Ok(next) => (next, None),
+        Err(error) => (Some(AGAIN_US), Some(error)),
     };
+    if let Some(text) = living.told.news(error) {
+        context.log(text);
+    }
     // An error is the timer's, which is there.
     match next {
         Some(delay_us) => _ = with.events.after(Event::ON_TIMER, delay_us),
         None => _ = with.events.cancel(Event::ON_TIMER),
     }
-    result
+    error.map_or(0, |error| -(error.number() as i32))
 }

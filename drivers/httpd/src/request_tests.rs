@@ -191,6 +191,12 @@ fn almost_a_head() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(parts, 0..40).prop_map(|parts| parts.concat().into_bytes())
 }
 
+#[test]
+fn the_advice_has_the_bounds_of_a_head() {
+    let bounds = format!("{HEAD_BYTES} bytes and {FIELDS} fields");
+    assert!(Status::HeadTooLarge.advice().contains(&bounds), "status.rs needs: {bounds}");
+}
+
 proptest! {
     #[test]
     fn no_bytes_are_too_much(bytes in prop::collection::vec(any::<u8>(), 0..HEAD_BYTES)) {

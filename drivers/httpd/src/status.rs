@@ -49,7 +49,9 @@ impl Status {
             Status::ContentTooLarge => "send no content",
             Status::Misdirected => "ask for an address, for localhost, or for the name in the parameter httpd.host",
             Status::HeadTooLarge => "a request has up to 2048 bytes and 32 fields",
-            Status::Unavailable => "the kernel has none of this now: no disk, perhaps; try again later",
+            Status::Unavailable => {
+                "the kernel can't give this now: it has no disk, perhaps, or too many keys; try again later"
+            }
             Status::VersionNotSupported => "use HTTP/1.1 or HTTP/1.0",
         }
     }

@@ -8,7 +8,7 @@ use bareflow_store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Store, StoreError};
 use crate::request::Key;
 use crate::status::Status;
 
-/// The most keys that a kernel's disk has.
+/// The most keys that a kernel's disk has. A longer list is refused.
 const KEYS: usize = 1024;
 
 /// The room for the list of all keys, each with a line feed, which is that for the longest value, too.
@@ -56,10 +56,15 @@ impl Stored {
 
 fn read<'room>(key: Option<&Key>, store: &mut impl Store, room: &'room mut [u8]) -> Result<&'room [u8], StoreError> {
     let mut into = Out::new(&mut *room);
-    match key {
-        Some(key) => store.get(key.as_str(), &mut into)?,
-        None => _ = store.keys("", &mut into)?,
+    let count = match key {
+        Some(key) => store.get(key.as_str(), &mut into).map(|()| None)?,
+        None => Some(store.keys("", &mut into)?),
+    };
+    let bytes = into.written();
+    // A list that had no room is not passed off as all of it.
+    if count.is_some_and(|count| bytes.iter().filter(|&&byte| byte == b'\n').count() != count as usize) {
+        return Err(StoreError::NoRoom);
     }
-    let length = into.written().len();
+    let length = bytes.len();
     room.get(..length).ok_or(StoreError::Failed)
 }

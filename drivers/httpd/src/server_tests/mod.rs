@@ -288,6 +288,17 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
+fn a_list_of_keys_is_whole_or_none() {
+    let mut kernel = Kernel::new();
+    let key = |number: usize| format!("{number:064}");
+    kernel.store.values = (0..1024).map(|number| (key(number), vec![])).collect();
+    let list = kernel.get("/store/");
+    assert_eq!(split(&list).1.lines().count(), 1024);
+    kernel.store.values.insert(key(1024), vec![]);
+    assert!(kernel.get("/store/").starts_with("HTTP/1.1 503 "));
+}
+
+#[test]
 fn a_value_that_is_put_meanwhile_ends_the_answer() {
     let mut kernel = Kernel::new();
     let client = kernel.clients.connect();
