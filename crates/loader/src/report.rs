@@ -13,6 +13,9 @@ use crate::profile::ModuleProfile;
 
 const _: () = assert!(NAME_BYTES == NAME_SIZE);
 
+/// The most rows of a call, each of which is a profile that is read.
+const ROWS: usize = 16;
+
 /// The report on a manager's modules.
 struct ReportOf<'manager, P: Platform>(&'manager ModuleManager<P>);
 
@@ -106,13 +109,18 @@ impl<P: Platform> Report for ReportOf<'_, P> {
 
     fn modules(&self, from: u32, into: &mut Out<'_, ModuleRow>) -> Result<u32, CallError> {
         let ReportOf(manager) = self;
+        let mut left = into.remaining().min(ROWS);
+        if left == 0 {
+            return Err(CallError::BadArgument);
+        }
         // A position is the number of a slot, in which a module stays.
         for id in manager.ids().skip_while(|id| id.index < from as usize) {
-            if into.remaining() == 0 {
+            if left == 0 {
                 return u32::try_from(id.index).map_err(|_| CallError::BadAnswer);
             }
             if let Some(row) = manager.row(id) {
                 into.push(row);
+                left -= 1;
             }
         }
         Ok(0)
@@ -137,10 +145,14 @@ mod tests {
 
     /// Reads up to `COUNT` rows from a position on. Returns them and the next position.
     fn read<const COUNT: usize>(manager: &Manager, from: u32) -> (Vec<ModuleRow>, u32) {
+        try_read::<COUNT>(manager, from).unwrap()
+    }
+
+    fn try_read<const COUNT: usize>(manager: &Manager, from: u32) -> Result<(Vec<ModuleRow>, u32), CallError> {
         let mut room = [ModuleRow::default(); COUNT];
         let mut out = Out::new(&mut room);
-        let next = ReportOf(manager).modules(from, &mut out).unwrap();
-        (out.written().to_vec(), next)
+        let next = ReportOf(manager).modules(from, &mut out)?;
+        Ok((out.written().to_vec(), next))
     }
 
     fn names(rows: &[ModuleRow]) -> Vec<String> {
@@ -198,7 +210,6 @@ mod tests {
     fn who_stays_is_listed_once_whatever_comes_and_goes() {
         let (_, manager) = manager();
         let ids = ["a", "b", "c", "d"].map(|name| load(manager, name, "stop"));
-        assert_eq!(read::<0>(manager, 0), (Vec::new(), 0));
         let (first, next) = read::<2>(manager, 0);
         assert_eq!(names(&first), ["a", "b"]);
         for id in &ids[..3] {
@@ -211,5 +222,18 @@ mod tests {
         assert_eq!(end, 0);
         // A position may be any number.
         assert_eq!(read::<2>(manager, u32::MAX), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn a_call_appends_one_row_at_least_and_some_at_most() {
+        let (_, manager) = manager();
+        assert_eq!(try_read::<0>(manager, 0), Err(CallError::BadArgument));
+        let all: Vec<_> = (0..=ROWS).map(|number| std::format!("m{number}")).collect();
+        all.iter().for_each(|name| _ = load(manager, name, "stop"));
+        assert_eq!(try_read::<0>(manager, 0), Err(CallError::BadArgument));
+        let (rows, next) = read::<{ 2 * ROWS }>(manager, 0);
+        assert_eq!((names(&rows), next), (all[..ROWS].to_vec(), ROWS as u32));
+        let (rows, next) = read::<{ 2 * ROWS }>(manager, next);
+        assert_eq!((names(&rows), next), (all[ROWS..].to_vec(), 0));
     }
 }
