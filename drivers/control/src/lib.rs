@@ -163,15 +163,12 @@ impl Clients {
     fn accept_all(&mut self, with: &mut Imports<'_>) -> Result<Option<Error>, Error> {
         let mut turned_away = None;
         for _ in 0..CLIENTS {
+            // Without a place they wait until it is known which of the others have ended.
+            let Some(free) = self.in_use.iter().position(|in_use| !in_use) else { break };
             let connection = match with.tcp.accept(self.listener) {
                 Ok(connection) => connection,
                 Err(TcpError::NothingYet) => break,
                 Err(error) => return Err(error.into()),
-            };
-            let Some(free) = self.in_use.iter().position(|in_use| !in_use) else {
-                with.tcp.abort(connection)?;
-                turned_away = Some(ChannelError::TooMany.into());
-                continue;
             };
             match with.channel.open() {
                 Ok(link) => {
