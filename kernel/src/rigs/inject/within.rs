@@ -17,19 +17,19 @@ use crate::console::KernelConsole;
 use crate::containment::Manager;
 use crate::serial::{COM2, Serial};
 
-/// The loaded modules, and what the user does when nothing is disturbed.
+/// The loaded modules, and the outcome of the user when nothing is disturbed.
 struct Chain<'manager> {
     manager: &'manager Manager,
     /// The number of the disturbed module's blob, and that module.
     number: u8,
     disturbed: ModuleId,
     user: ModuleId,
-    /// What the user returns and writes, and the timer's counts from its first call of the disturbed module to its end.
+    /// The user's result and output, and the timer's counts from its first call of the disturbed module to its end.
     right: Done,
     counts: u64,
 }
 
-/// What a call returned and wrote.
+/// The result and the output of a call.
 #[derive(Default, PartialEq, Eq)]
 struct Done {
     result: i32,
