@@ -7,13 +7,14 @@ use bareflow_store::Store;
 use bareflow_tcp::{Tcp, TcpError};
 
 use crate::connection::Turn;
-use crate::modules::{self, Place};
-use crate::output::{Content, Length, Output};
+use crate::head::{Content, Length};
+use crate::modules::{self, Cursor};
+use crate::output::Output;
 use crate::page::{PAGE, POLICY};
 use crate::request::{Key, Request, Resource};
-use crate::services::Services;
 use crate::status::Status;
 use crate::stored::Stored;
+use crate::surroundings::Surroundings;
 
 /// The part of an answer that is still to be made. Without any it is zero, so that a server before its first connection is all
 /// zeros, and takes no room in the blob.
@@ -24,8 +25,8 @@ pub enum Body {
     Nothing,
     /// The page, of which so much was sent.
     Page(usize),
-    /// The modules, from a place on, in chunks or not.
-    Modules(Place, bool),
+    /// The modules, from a cursor on, in chunks or not.
+    Modules(Cursor, bool),
     /// Something of the store, of which so much was sent.
     Stored(Stored, usize),
     /// Nothing: the answer can't be gone on with, which its reader has to notice.
@@ -44,7 +45,7 @@ const PIECE: usize = 16 << 10;
 pub fn answer<T, R: Report, S: Store>(
     request: &Request,
     output: &mut Output,
-    with: &mut Services<'_, T, R, S>,
+    with: &mut Surroundings<'_, T, R, S>,
 ) -> Body {
     let Request { is_head, is_last, .. } = *request;
     let begun = begin(request, with).and_then(|body| write_head(&body, is_last, output).map(|()| body));
@@ -65,12 +66,12 @@ pub fn refuse(status: Status, output: &mut Output) -> Body {
 }
 
 /// Finds what is asked for, and whether it can be had: errors come before a head that says there are none.
-fn begin<T, R: Report, S: Store>(request: &Request, with: &mut Services<'_, T, R, S>) -> Result<Body, Status> {
+fn begin<T, R: Report, S: Store>(request: &Request, with: &mut Surroundings<'_, T, R, S>) -> Result<Body, Status> {
     let key = match request.wanted? {
         Resource::Page => return Ok(Body::Page(0)),
         Resource::Modules => {
             with.report.overview(&mut Overview::default()).map_err(|_| Status::Unavailable)?;
-            return Ok(Body::Modules(Place::default(), request.takes_chunks));
+            return Ok(Body::Modules(Cursor::default(), request.takes_chunks));
         }
         Resource::Keys => None,
         Resource::Value(key) => Some(key),
@@ -92,14 +93,14 @@ fn write_head(body: &Body, is_last: bool, output: &mut Output) -> Result<(), Sta
             (Content { kind, file, ..plain }, Length::Bytes(stored.length()))
         }
     };
-    output.write_head(&content, length, is_last).map_err(|_| Status::Unavailable)
+    content.write_head(length, is_last, output).map_err(|_| Status::Unavailable)
 }
 
 fn error(status: Status, is_head: bool, is_last: bool, output: &mut Output) -> Body {
     let content = Content { status: Err(status), kind: TEXT, policy: None, file: None };
     let (number, reason, advice) = (status as u16, status.reason(), status.advice());
     let length = Length::Bytes("000 : \n".len() + reason.len() + advice.len());
-    let mut written = output.write_head(&content, length, is_last);
+    let mut written = content.write_head(length, is_last, output);
     if !is_head {
         written = written.and_then(|()| writeln!(output, "{number} {reason}: {advice}"));
     }
@@ -120,7 +121,7 @@ impl Body {
         &mut self,
         number: u32,
         output: &mut Output,
-        with: &mut Services<'_, T, R, S>,
+        with: &mut Surroundings<'_, T, R, S>,
     ) -> Result<Option<Turn>, TcpError> {
         match *self {
             Body::Nothing => return Ok(None),
@@ -129,13 +130,10 @@ impl Body {
                 if rest.is_empty() {
                     return Ok(None);
                 }
-                let piece = &rest[..rest.len().min(PIECE)];
-                let taken = with.tcp.send(number, piece)? as usize;
-                *sent += taken;
-                return Ok(Some(if taken < piece.len() { Turn::Waits } else { Turn::Again }));
+                return send_piece(number, &rest[..rest.len().min(PIECE)], sent, with.tcp).map(Some);
             }
-            Body::Modules(place, is_chunk) => {
-                *self = write_modules(place, is_chunk, output, with.report);
+            Body::Modules(cursor, is_chunk) => {
+                *self = write_modules(cursor, is_chunk, output, with.report);
             }
             Body::Stored(stored, ref mut sent) => {
                 if *sent == stored.length() {
@@ -145,9 +143,7 @@ impl Body {
                     return Ok(Some(Turn::Later));
                 }
                 if let Some(rest) = stored.read_again(with.store, with.room).and_then(|bytes| bytes.get(*sent..)) {
-                    let taken = with.tcp.send(number, rest)? as usize;
-                    *sent += taken;
-                    return Ok(Some(if taken < rest.len() { Turn::Waits } else { Turn::Again }));
+                    return send_piece(number, rest, sent, with.tcp).map(Some);
                 }
                 *self = Body::Broken;
             }
@@ -160,17 +156,24 @@ impl Body {
     }
 }
 
+/// Sends as much of a piece as there is room for, and counts it.
+fn send_piece(number: u32, piece: &[u8], sent: &mut usize, tcp: &mut impl Tcp) -> Result<Turn, TcpError> {
+    let taken = tcp.send(number, piece)? as usize;
+    *sent += taken;
+    Ok(if taken < piece.len() { Turn::Waits } else { Turn::Again })
+}
+
 /// Makes the next piece of the modules. Returns what follows.
-fn write_modules(place: Place, is_chunk: bool, output: &mut Output, report: &impl Report) -> Body {
+fn write_modules(cursor: Cursor, is_chunk: bool, output: &mut Output, report: &impl Report) -> Body {
     let mut next = None;
     let written = output.append(is_chunk, |room| {
-        let (length, following) = modules::write(report, place, room)?;
+        let (length, following) = modules::write(report, cursor, room)?;
         next = following;
         Some(length)
     });
     let mut ended = || if is_chunk { output.write(b"0\r\n\r\n") } else { Ok(()) };
     match (written, next) {
-        (Ok(()), Some(place)) => Body::Modules(place, is_chunk),
+        (Ok(()), Some(cursor)) => Body::Modules(cursor, is_chunk),
         (Ok(()), None) if ended().is_ok() => Body::Nothing,
         _ => Body::Broken,
     }

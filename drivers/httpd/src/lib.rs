@@ -5,13 +5,17 @@
 //! ```text
 //! lib.rs          the module: its settings, its events
 //! server.rs       the listener and the places for connections
-//! connection.rs   a connection: head, answer, and again
+//! connection/     a connection: head, answer, and again; patience with it
+//! surroundings.rs the things at hand at an event: the interfaces, the time, room
 //! request.rs      the heads of requests
 //! answer.rs       the answers
-//! output.rs       their heads, and the text that waits to be sent
+//! head.rs         their heads
+//! output.rs       the text that waits to be sent
+//! status.rs       the errors that are answered
 //! modules.rs      the modules as JSON
 //! stored.rs       what is read of the store
-//! page.rs, page.html
+//! page.rs         the page, page.html, and the policy for its style and script
+//! trouble.rs      the errors that the log tells of
 //! ```
 
 #![cfg_attr(not(test), no_std)]
@@ -19,14 +23,15 @@
 
 mod answer;
 mod connection;
+mod head;
 mod modules;
 mod output;
 mod page;
 mod request;
 mod server;
-mod services;
 mod status;
 mod stored;
+mod surroundings;
 mod trouble;
 
 use bareflow_abi::parameters::Text;
@@ -37,9 +42,9 @@ use bareflow_store::Store;
 use bareflow_tcp::Tcp;
 use spinning_top::Spinlock;
 
-use server::{Limits, STEPS, Server};
-use services::Services;
+use server::{Config, STEPS, Server};
 use stored::ROOM_BYTES;
+use surroundings::Surroundings;
 use trouble::Told;
 
 /// The time after which it tries again what it could not do, in microseconds.
@@ -50,7 +55,7 @@ parameters! {
     pub struct Settings {
         /// The port.
         pub port: u16 = 80,
-        /// A name of this machine, besides `localhost` and its addresses: requests that are for another one are refused.
+        /// A name of this machine: requests for other names are refused, except those for `localhost` and for addresses.
         pub host: Text<64> = Text::new(""),
         /// The time for the head of a request, in seconds.
         #[range(1..=60)]
@@ -114,9 +119,9 @@ fn serve(context: &mut Context<'_>, counts: &mut Counts, with: &mut Imports<'_>)
         return 0;
     };
     let settings = Settings::get();
-    let limits = Limits { port: settings.port, head_us: u64::from(settings.head_s) * 1_000_000 };
+    let config = Config { port: settings.port, head_us: u64::from(settings.head_s) * 1_000_000 };
     let living = &mut *LIVING.lock();
-    let mut services = Services {
+    let mut surroundings = Surroundings {
         tcp: &mut with.tcp,
         report: &with.report,
         store: &mut with.store,
@@ -127,7 +132,7 @@ fn serve(context: &mut Context<'_>, counts: &mut Counts, with: &mut Imports<'_>)
         store_is_free: true,
         counts,
     };
-    let (next, error) = match living.server.serve(limits, &mut services) {
+    let (next, error) = match living.server.serve(config, &mut surroundings) {
         Ok(next) => (next, None),
         Err(error) => (Some(AGAIN_US), Some(error)),
     };

@@ -8,9 +8,9 @@ use serde_json_core::to_slice;
 /// The rows that are written at a time.
 const ROWS: usize = 2;
 
-/// The place in the list: the next row to be asked for.
+/// A cursor in the list: the next row to be asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Cursor {
     position: u32,
     is_begun: bool,
 }
@@ -81,27 +81,27 @@ impl<'row> From<&'row ModuleRow> for Module<'row> {
     }
 }
 
-/// Writes the next piece. Returns its length, and the place behind it, or `None` if it was the last.
+/// Writes the next piece. Returns its length, and the cursor behind it, or `None` if it was the last.
 ///
 /// `None` if the report gave no answer, or there is too little room.
-pub fn write(report: &impl Report, place: Place, room: &mut [u8]) -> Option<(usize, Option<Place>)> {
+pub fn write(report: &impl Report, cursor: Cursor, room: &mut [u8]) -> Option<(usize, Option<Cursor>)> {
     let mut text = Text { room, length: 0 };
-    if !place.is_begun {
+    if !cursor.is_begun {
         text.add_head(report)?;
     }
     let mut rows = [ModuleRow::default(); ROWS];
     let mut rows = Out::new(&mut rows);
-    let next = report.modules(place.position, &mut rows).ok()?;
+    let next = report.modules(cursor.position, &mut rows).ok()?;
     for (index, row) in rows.written().iter().enumerate() {
         // The list begins with the first row there is.
-        if place.is_begun || index > 0 {
+        if cursor.is_begun || index > 0 {
             text.add(b",")?;
         }
         text.add_json(&Module::from(row))?;
     }
-    let is_begun = place.is_begun || !rows.written().is_empty();
+    let is_begun = cursor.is_begun || !rows.written().is_empty();
     // A position that leads nowhere is the end.
-    let next = (next > place.position && is_begun).then_some(Place { position: next, is_begun });
+    let next = (next > cursor.position && is_begun).then_some(Cursor { position: next, is_begun });
     if next.is_none() {
         text.add(b"]}\n")?;
     }

@@ -1,8 +1,6 @@
-//! Text that waits to be sent: the heads of answers, and what is made piece by piece.
+//! Text that waits to be sent: the heads of answers, and what is made piece by piece, in chunks perhaps.
 
 use core::fmt::{self, Write};
-
-use crate::status::Status;
 
 /// The room for it, in bytes. A head and the longest piece fit.
 pub const OUTPUT_BYTES: usize = 4096;
@@ -11,31 +9,11 @@ pub const OUTPUT_BYTES: usize = 4096;
 const CHUNK_HEAD: usize = 6;
 const CHUNK_END: &[u8] = b"\r\n";
 
-/// The fields of each answer: it is not kept, not guessed at, and no other page's.
-const FIELDS: &str = "Cache-Control: no-store\r\n\
-    X-Content-Type-Options: nosniff\r\n\
-    Referrer-Policy: no-referrer\r\n\
-    Cross-Origin-Resource-Policy: same-origin\r\n";
-
-/// The policy for what is no page.
-const NOTHING_RUNS: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
-
 /// Text that waits to be sent.
 pub struct Output {
     bytes: [u8; OUTPUT_BYTES],
     sent: usize,
     length: usize,
-}
-
-/// The length of an answer's content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
-    /// So many bytes.
-    Bytes(usize),
-    /// Unknown: it comes in chunks.
-    Chunked,
-    /// Unknown: it ends with the connection.
-    ToTheEnd,
 }
 
 impl Output {
@@ -58,32 +36,6 @@ impl Output {
 
     pub fn clear(&mut self) {
         (self.sent, self.length) = (0, 0);
-    }
-
-    /// Writes the head of an answer.
-    pub fn write_head(&mut self, content: &Content<'_>, length: Length, is_last: bool) -> fmt::Result {
-        let Content { status, kind, policy, file } = content;
-        match status {
-            Ok(()) => self.write_str("HTTP/1.1 200 OK\r\n")?,
-            Err(status) => write!(self, "HTTP/1.1 {} {}\r\n", *status as u16, status.reason())?,
-        }
-        write!(
-            self,
-            "Content-Type: {kind}\r\nContent-Security-Policy: {}\r\n{FIELDS}",
-            policy.unwrap_or(NOTHING_RUNS)
-        )?;
-        if let Some(file) = file {
-            write!(self, "Content-Disposition: attachment; filename=\"{file}\"\r\n")?;
-        }
-        match length {
-            Length::Bytes(bytes) => write!(self, "Content-Length: {bytes}\r\n")?,
-            Length::Chunked => self.write_str("Transfer-Encoding: chunked\r\n")?,
-            Length::ToTheEnd => {}
-        }
-        if *status == Err(Status::MethodNotAllowed) {
-            self.write_str("Allow: GET, HEAD\r\n")?;
-        }
-        self.write_str(if is_last { "Connection: close\r\n\r\n" } else { "\r\n" })
     }
 
     /// Appends what `write` writes into the room that it is given, of which it returns the length; as a chunk if `is_chunk`.
@@ -114,17 +66,6 @@ impl Write for Output {
     }
 }
 
-/// The part of an answer's head that its content decides.
-pub struct Content<'answer> {
-    pub status: Result<(), Status>,
-    /// The media type.
-    pub kind: &'static str,
-    /// The policy of a page; `None` for what runs nothing.
-    pub policy: Option<&'static str>,
-    /// The name of the file that it is to be kept as.
-    pub file: Option<&'answer str>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,20 +91,5 @@ mod tests {
         assert_eq!(output.unsent().len(), OUTPUT_BYTES);
         assert!(output.append(true, |_| Some(0)).is_err() && output.write(b"x").is_err());
         assert_eq!(output.unsent()[..6], *b"0ff8\r\n");
-    }
-
-    #[test]
-    fn the_longest_head_leaves_room() {
-        let mut output = Output::new();
-        let name = "k".repeat(bareflow_store::MAX_KEY_BYTES);
-        let content = Content {
-            status: Err(Status::HeadTooLarge),
-            kind: "application/octet-stream",
-            policy: Some(crate::page::POLICY),
-            file: Some(&name),
-        };
-        output.write_head(&content, Length::Bytes(usize::MAX), true).unwrap();
-        assert!(output.unsent().len() < OUTPUT_BYTES / 2, "{}", output.unsent().len());
-        assert!(output.unsent().ends_with(b"\r\nConnection: close\r\n\r\n"));
     }
 }

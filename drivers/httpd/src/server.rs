@@ -6,7 +6,7 @@ use bareflow_store::Store;
 use bareflow_tcp::{Ready, Tcp, TcpError};
 
 use crate::connection::{Connection, Turn};
-use crate::services::Services;
+use crate::surroundings::Surroundings;
 
 /// The most connections, and those of them that wait to be accepted.
 pub const PLACES: usize = 16;
@@ -27,7 +27,7 @@ pub struct Server {
 
 /// The settings that the server needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Config {
     pub port: u16,
     /// The time for a head, in microseconds.
     pub head_us: u64,
@@ -45,14 +45,14 @@ impl Server {
     /// Those of TCP itself, after which it begins anew at the next event.
     pub fn serve<T: Tcp, R: Report, S: Store>(
         &mut self,
-        limits: Limits,
-        with: &mut Services<'_, T, R, S>,
+        config: Config,
+        with: &mut Surroundings<'_, T, R, S>,
     ) -> Result<Option<u64>, TcpError> {
-        let mut done = self.try_serve(limits, with);
+        let mut done = self.try_serve(config, with);
         if done == Err(TcpError::Call(CallError::Restarted)) {
             // TCP knows of nothing any more, and has said so once.
             self.listener = 0;
-            done = self.try_serve(limits, with);
+            done = self.try_serve(config, with);
         }
         if done.is_err() {
             self.listener = 0;
@@ -62,26 +62,26 @@ impl Server {
 
     fn try_serve<T: Tcp, R: Report, S: Store>(
         &mut self,
-        limits: Limits,
-        with: &mut Services<'_, T, R, S>,
+        config: Config,
+        with: &mut Surroundings<'_, T, R, S>,
     ) -> Result<Option<u64>, TcpError> {
         if self.listener == 0 {
             with.tcp.begin()?;
             self.connections.iter_mut().for_each(|connection| connection.begin(0, 0));
-            self.listener = with.tcp.listen(limits.port, BACKLOG)?;
+            self.listener = with.tcp.listen(config.port, BACKLOG)?;
         }
         let may_accept = self.note_ready(with)?;
-        self.give_up(limits, with)?;
+        self.give_up(config, with)?;
         self.take_turns(with)?;
         let next_accept_us = if may_accept { self.accept(with)? } else { None };
         let used = self.connections.iter().filter(|connection| connection.number != 0);
-        let next = |of: &Connection| if of.is_due { with.now_us } else { of.ends_us(limits.head_us) };
+        let next = |of: &Connection| if of.is_due { with.now_us } else { of.ends_us(config.head_us) };
         let next_us = used.map(next).chain(next_accept_us).min();
         Ok(next_us.map(|next_us| next_us.saturating_sub(with.now_us)))
     }
 
     /// Notes which connections can be gone on with. Returns whether one can be accepted.
-    fn note_ready<T: Tcp, R, S>(&mut self, with: &mut Services<'_, T, R, S>) -> Result<bool, TcpError> {
+    fn note_ready<T: Tcp, R, S>(&mut self, with: &mut Surroundings<'_, T, R, S>) -> Result<bool, TcpError> {
         let mut room = [Ready::default(); PLACES + 1];
         let mut ready = Out::new(&mut room);
         with.tcp.ready(&mut ready)?;
@@ -94,9 +94,9 @@ impl Server {
     }
 
     /// Ends what has taken too long.
-    fn give_up<T: Tcp, R, S>(&mut self, limits: Limits, with: &mut Services<'_, T, R, S>) -> Result<(), TcpError> {
+    fn give_up<T: Tcp, R, S>(&mut self, config: Config, with: &mut Surroundings<'_, T, R, S>) -> Result<(), TcpError> {
         for connection in &mut self.connections {
-            if connection.number != 0 && connection.ends_us(limits.head_us) <= with.now_us {
+            if connection.number != 0 && connection.ends_us(config.head_us) <= with.now_us {
                 let turn = connection.give_up(with);
                 settle(connection, turn, with)?;
             }
@@ -105,7 +105,10 @@ impl Server {
     }
 
     /// Gives those their turn that are due, the one behind the last first.
-    fn take_turns<T: Tcp, R: Report, S: Store>(&mut self, with: &mut Services<'_, T, R, S>) -> Result<(), TcpError> {
+    fn take_turns<T: Tcp, R: Report, S: Store>(
+        &mut self,
+        with: &mut Surroundings<'_, T, R, S>,
+    ) -> Result<(), TcpError> {
         let first = self.last + 1;
         for place in (first..first + PLACES).map(|place| place % PLACES) {
             if with.steps == 0 {
@@ -122,7 +125,7 @@ impl Server {
     fn take_turn<T: Tcp, R: Report, S: Store>(
         &mut self,
         place: usize,
-        with: &mut Services<'_, T, R, S>,
+        with: &mut Surroundings<'_, T, R, S>,
     ) -> Result<(), TcpError> {
         let connection = &mut self.connections[place];
         let turn = connection.advance(with);
@@ -133,7 +136,7 @@ impl Server {
     /// the next one; `None` if no more wait.
     fn accept<T: Tcp, R: Report, S: Store>(
         &mut self,
-        with: &mut Services<'_, T, R, S>,
+        with: &mut Surroundings<'_, T, R, S>,
     ) -> Result<Option<u64>, TcpError> {
         for _ in 0..AT_ONCE {
             let Some(place) = self.free_place(with.now_us) else {
@@ -170,7 +173,7 @@ impl Server {
 fn settle<T: Tcp, R, S>(
     connection: &mut Connection,
     turn: Result<Turn, TcpError>,
-    with: &mut Services<'_, T, R, S>,
+    with: &mut Surroundings<'_, T, R, S>,
 ) -> Result<(), TcpError> {
     match turn {
         Ok(Turn::Waits) => connection.is_due = false,
@@ -187,7 +190,7 @@ fn settle<T: Tcp, R, S>(
 }
 
 /// Forgets a connection at once.
-fn forget<T: Tcp, R, S>(number: u32, with: &mut Services<'_, T, R, S>) -> Result<(), TcpError> {
+fn forget<T: Tcp, R, S>(number: u32, with: &mut Surroundings<'_, T, R, S>) -> Result<(), TcpError> {
     match with.tcp.abort(number) {
         Err(error @ TcpError::Call(_)) => Err(error),
         _ => Ok(()),

@@ -19,7 +19,7 @@ fn a_slow_head_is_given_up_and_keeps_no_one_out() {
     for (step, byte) in REQUEST[..20].iter().enumerate() {
         kernel.clients.send(slow, &[*byte]);
         let next = kernel.run().unwrap();
-        assert!(next <= LIMITS.head_us || kernel.clients.is_closed(slow), "{next}");
+        assert!(next <= CONFIG.head_us || kernel.clients.is_closed(slow), "{next}");
         let other = kernel.clients.connect();
         kernel.clients.send(other, REQUEST);
         kernel.run();
@@ -101,7 +101,7 @@ fn an_idle_connection_is_closed_and_a_client_that_goes_is_forgotten() {
     kernel.clients.room(gone, 7);
     kernel.run();
     kernel.clients.lose(gone);
-    kernel.now_us += LIMITS.head_us;
+    kernel.now_us += CONFIG.head_us;
     kernel.run();
     assert!(kernel.clients.is_reset(gone) && kernel.clients.is_closed(silent) && !kernel.clients.is_closed(idle));
     kernel.clients.send(idle, REQUEST);

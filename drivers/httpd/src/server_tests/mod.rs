@@ -83,7 +83,7 @@ impl Store for Values {
     }
 }
 
-const LIMITS: Limits = Limits { port: 80, head_us: 2_000_000 };
+const CONFIG: Config = Config { port: 80, head_us: 2_000_000 };
 
 impl Kernel {
     fn new() -> Kernel {
@@ -108,7 +108,7 @@ impl Kernel {
 
     /// Handles an event.
     fn event(&mut self) -> Result<Option<u64>, TcpError> {
-        let mut services = Services {
+        let mut surroundings = Surroundings {
             tcp: &mut self.clients,
             report: &self.rows,
             store: &mut self.store,
@@ -119,7 +119,7 @@ impl Kernel {
             store_is_free: true,
             counts: &mut self.counts,
         };
-        self.server.serve(LIMITS, &mut services)
+        self.server.serve(CONFIG, &mut surroundings)
     }
 
     /// Handles events until nothing is left to do. Returns the time until there is.

@@ -4,7 +4,7 @@ use crate::Counts;
 use crate::request::{Request, Resource};
 
 /// The interfaces, the time and the room.
-pub struct Services<'event, T, R, S> {
+pub struct Surroundings<'event, T, R, S> {
     pub tcp: &'event mut T,
     pub report: &'event R,
     pub store: &'event mut S,
@@ -21,7 +21,7 @@ pub struct Services<'event, T, R, S> {
     pub counts: &'event mut Counts,
 }
 
-impl<T, R, S> Services<'_, T, R, S> {
+impl<T, R, S> Surroundings<'_, T, R, S> {
     /// Returns whether a request can be answered at this event.
     pub fn may_read(&self, request: &Request) -> bool {
         self.store_is_free || !matches!(request.wanted, Ok(Resource::Keys | Resource::Value(_)))

@@ -1,5 +1,8 @@
 //! A connection: it receives a head, sends the answer, and begins again.
 
+mod patience;
+
+use bareflow_abi::Out;
 use bareflow_report::Report;
 use bareflow_store::Store;
 use bareflow_tcp::{Ready, Tcp, TcpError};
@@ -7,16 +10,8 @@ use bareflow_tcp::{Ready, Tcp, TcpError};
 use crate::answer::{Body, answer, refuse};
 use crate::output::Output;
 use crate::request::{HEAD_BYTES, parse};
-use crate::services::Services;
 use crate::status::Status;
-
-use bareflow_abi::Out;
-
-/// The time without a request after an answer, and without progress of an answer: until it ends, and until it may give way to
-/// others. In microseconds.
-const IDLE_US: u64 = 30_000_000;
-const STALL_US: u64 = 10_000_000;
-const GIVES_WAY_US: u64 = 1_000_000;
+use crate::surroundings::Surroundings;
 
 /// A connection.
 pub struct Connection {
@@ -35,8 +30,8 @@ pub struct Connection {
     /// Whether an answer is under way, and whether it is the last.
     is_answering: bool,
     is_last: bool,
-    /// The answers so far.
-    answers: u32,
+    /// Whether a request was answered before.
+    has_answered: bool,
     /// When what is under way began: a head, an answer, or the wait for the former. When something was sent.
     since_us: u64,
     sent_us: u64,
@@ -66,7 +61,7 @@ impl Connection {
         body: Body::Nothing,
         is_answering: false,
         is_last: false,
-        answers: 0,
+        has_answered: false,
         since_us: 0,
         sent_us: 0,
     };
@@ -74,7 +69,7 @@ impl Connection {
     /// Begins anew with the connection of a number; 0 to be free.
     pub fn begin(&mut self, number: u32, now_us: u64) {
         (self.number, self.is_due, self.since_us) = (number, number != 0, now_us);
-        (self.length, self.has_finished, self.answers) = (0, false, 0);
+        (self.length, self.has_finished, self.has_answered) = (0, false, false);
         self.output.clear();
         (self.body, self.is_answering, self.is_last) = (Body::Nothing, false, false);
     }
@@ -88,7 +83,10 @@ impl Connection {
     ///
     /// # Errors
     /// Those of the connection, and those of TCP itself.
-    pub fn advance<T: Tcp, R: Report, S: Store>(&mut self, with: &mut Services<'_, T, R, S>) -> Result<Turn, TcpError> {
+    pub fn advance<T: Tcp, R: Report, S: Store>(
+        &mut self,
+        with: &mut Surroundings<'_, T, R, S>,
+    ) -> Result<Turn, TcpError> {
         while with.take_step() {
             let turn = if self.is_answering { self.send(with)? } else { self.receive(with)? };
             if turn != Turn::Again {
@@ -99,7 +97,7 @@ impl Connection {
     }
 
     /// Receives of a head, and begins the answer if that is all of it.
-    fn receive<T: Tcp, R: Report, S: Store>(&mut self, with: &mut Services<'_, T, R, S>) -> Result<Turn, TcpError> {
+    fn receive<T: Tcp, R: Report, S: Store>(&mut self, with: &mut Surroundings<'_, T, R, S>) -> Result<Turn, TcpError> {
         match parse(&self.head[..self.length], with.own_name) {
             Ok(Some((request, length))) => {
                 if !with.may_read(&request) {
@@ -132,7 +130,7 @@ impl Connection {
     }
 
     /// Sends of an answer, and ends it if that was all.
-    fn send<T: Tcp, R: Report, S: Store>(&mut self, with: &mut Services<'_, T, R, S>) -> Result<Turn, TcpError> {
+    fn send<T: Tcp, R: Report, S: Store>(&mut self, with: &mut Surroundings<'_, T, R, S>) -> Result<Turn, TcpError> {
         if !self.output.unsent().is_empty() {
             let sent = with.tcp.send(self.number, self.output.unsent())? as usize;
             self.note_sent(sent, with.now_us);
@@ -155,7 +153,7 @@ impl Connection {
 
     fn start(&mut self, now_us: u64) {
         (self.is_answering, self.since_us, self.sent_us) = (true, now_us, now_us);
-        self.answers = self.answers.saturating_add(1);
+        self.has_answered = true;
     }
 
     fn note_sent(&mut self, count: usize, now_us: u64) {
@@ -165,7 +163,7 @@ impl Connection {
     }
 
     /// Begins the last answer, that nothing can be made of what came.
-    fn refuse<T, R, S>(&mut self, status: Status, with: &mut Services<'_, T, R, S>) {
+    fn refuse<T, R, S>(&mut self, status: Status, with: &mut Surroundings<'_, T, R, S>) {
         self.output.clear();
         (self.length, self.is_last) = (0, true);
         self.start(with.now_us);
@@ -173,48 +171,8 @@ impl Connection {
         self.body = refuse(status, &mut self.output);
     }
 
-    fn close<T: Tcp, R, S>(&mut self, with: &mut Services<'_, T, R, S>) -> Result<Turn, TcpError> {
+    fn close<T: Tcp, R, S>(&mut self, with: &mut Surroundings<'_, T, R, S>) -> Result<Turn, TcpError> {
         with.tcp.close(self.number)?;
         Ok(Turn::Ended)
-    }
-
-    /// Returns when its patience ends.
-    pub fn ends_us(&self, head_us: u64) -> u64 {
-        if self.is_answering {
-            self.sent_us.saturating_add(STALL_US)
-        } else if self.is_idle() {
-            self.since_us.saturating_add(IDLE_US)
-        } else {
-            self.since_us.saturating_add(head_us)
-        }
-    }
-
-    /// Ends what has taken too long. A head that was begun gets an answer.
-    pub fn give_up<T: Tcp, R, S>(&mut self, with: &mut Services<'_, T, R, S>) -> Result<Turn, TcpError> {
-        if self.is_answering {
-            with.tcp.abort(self.number)?;
-            Ok(Turn::Ended)
-        } else if self.length == 0 {
-            self.close(with)
-        } else {
-            self.refuse(Status::RequestTimeout, with);
-            Ok(Turn::Again)
-        }
-    }
-
-    /// Returns when it may give way to another one: at any time, except that an answer has some for its next progress.
-    pub fn gives_way_us(&self) -> u64 {
-        if self.is_answering { self.sent_us.saturating_add(GIVES_WAY_US) } else { 0 }
-    }
-
-    /// Returns what is least for the one that gives way first: whoever waits for a request, then whose answer has stalled
-    /// for the longest time.
-    pub fn precedence(&self) -> (bool, u64, u32) {
-        (self.is_answering, if self.is_answering { self.sent_us } else { self.since_us }, self.number)
-    }
-
-    /// Returns whether it waits for another request, of which nothing came.
-    fn is_idle(&self) -> bool {
-        !self.is_answering && self.length == 0 && self.answers > 0
     }
 }
