@@ -5,8 +5,8 @@ pub const PAGE: &str = include_str!("page.html");
 
 /// The policy: nothing from elsewhere, and of what is in the page only what has these SHA-256 sums.
 pub const POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-dqOs4b2B7ZQE2vKGeaEhk38M6YReGZ/xWxJaZyeweVU='; \
-    script-src 'sha256-abhYVqeXR0S8Fd+1WUjZ6kTaEC7MsGHp8NM7S+1nvKg='; \
+    style-src 'sha256-TWcULcUyMf9YeQiHywA6csT3G0hM9Zd+NFuJjNPUW0g='; \
+    script-src 'sha256-IytyWpw5fyQHyOts0p7A26RmIjoeK5i4dIRScoXtVtw='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
