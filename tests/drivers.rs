@@ -12,7 +12,7 @@ use bareflow_host::HostPlatform;
 use bareflow_loader::{Domain, KernelDomain, LoadError, ModuleManager, Timing};
 use bareflow_protocol::control::{Device, LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
-use common::kernel::{call, push, with_kernel};
+use common::kernel::{call, pages, push, unload, with_kernel};
 use common::mutate::with_name;
 use common::{assert_code, bareflow, blob, driver_blob, test_blob};
 
@@ -59,20 +59,6 @@ fn card(client: &mut Client) -> (String, Option<String>, u32) {
     let found = device(client, "virtio:net");
     assert_eq!((&*found.interrupt, &*found.class), ("interrupt", "0200"));
     (found.state.into_owned(), found.owner, found.regions)
-}
-
-fn pages(client: &mut Client) -> u64 {
-    match client.ask(Request::Memory).unwrap() {
-        Response::Memory { pages, .. } => pages,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn unload(client: &mut Client, module: &str) {
-    match client.ask(Request::Unload { module }).unwrap() {
-        Response::Unloaded(receipt) => assert_eq!(receipt.pages_held, receipt.pages_returned, "{module}"),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]

@@ -9,9 +9,8 @@ use std::time::Duration;
 use bareflow::client::Client;
 use bareflow::qemu::{Machine, Network};
 use bareflow_loader::Domain;
-use bareflow_protocol::{Request, Response};
 use common::faulty::push_faulty;
-use common::kernel::{call, push, with_kernel};
+use common::kernel::{call, push, unload, with_kernel};
 use common::mutate::with_name;
 use common::{driver_blob, test_blob};
 
@@ -59,10 +58,6 @@ fn on_a_wire<T>(iommu: bool, work: impl FnOnce(&mut Client) -> T) -> T {
         machine.timeout = Duration::from_secs(300);
     };
     with_kernel(change, work)
-}
-
-fn unload(client: &mut Client, module: &str) {
-    assert!(matches!(client.ask(Request::Unload { module }), Ok(Response::Unloaded(_))), "{module}");
 }
 
 /// Measures a way. Returns the instructions by length, then number, of frames in and out.

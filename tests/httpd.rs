@@ -13,7 +13,7 @@ use bareflow::client::Client;
 use bareflow::qemu::Network;
 use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::{Request, Response};
-use common::kernel::{disk, push_with, put, with_kernel};
+use common::kernel::{disk, pages, push_with, put, unload, with_kernel};
 use common::{driver_blob, gallery_blob, random, root, test_blob};
 use serde_json::Value;
 
@@ -196,13 +196,6 @@ fn check_slow_clients(page: Page) {
     assert!((HEAD_TIME..4 * HEAD_TIME).contains(&took), "{took:?}");
 }
 
-fn pages(client: &mut Client) -> u64 {
-    match client.ask(Request::Memory).unwrap() {
-        Response::Memory { pages, .. } => pages,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn the_page_shows_what_is_there_whatever_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
@@ -238,12 +231,7 @@ fn the_page_shows_what_is_there_whatever_is_replaced() {
                 let restarts: Vec<_> = MODULES.iter().map(|name| page.module(name)["restarts"].to_string()).collect();
                 println!("restarts of {MODULES:?}: {restarts:?}");
                 for module in ["panics", "httpd", "store", "tcpip", "virtio-net"] {
-                    match client.ask(Request::Unload { module }).unwrap() {
-                        Response::Unloaded(receipt) => {
-                            assert_eq!(receipt.pages_held, receipt.pages_returned, "{module}");
-                        }
-                        other => panic!("{other:?}"),
-                    }
+                    unload(client, module);
                 }
                 // Tables of addresses that were in use once stay, so the second round is compared with the first.
                 let pages = pages(client);

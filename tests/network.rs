@@ -14,7 +14,7 @@ use bareflow::qemu::Network;
 use bareflow_loader::Domain;
 use bareflow_protocol::{Request, Response};
 use common::faulty::push_faulty;
-use common::kernel::{call, push, with_kernel};
+use common::kernel::{call, pages, push, with_kernel};
 use common::{driver_blob, test_blob};
 
 /// The bytes of a download, and those of one during which the driver goes again and again.
@@ -122,13 +122,6 @@ fn counts_after(client: &mut Client, finished: u64) -> Vec<u64> {
         sleep(Duration::from_millis(10));
     }
     panic!("{finished} connections have not finished within 10 s: {:?}", counts(client, "tcp-source.counts"));
-}
-
-fn pages(client: &mut Client) -> u64 {
-    match client.ask(Request::Memory).unwrap() {
-        Response::Memory { pages, .. } => pages,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Does something again and again while `transfer` works, from when that says that it has begun. Returns how often, and what the

@@ -16,7 +16,7 @@ use bareflow_protocol::control::{LoadOverrides, Push};
 use bareflow_protocol::report::{Module, Report};
 use bareflow_protocol::tier::Tier;
 use bareflow_protocol::{Request, Response};
-use common::kernel::{call, with_kernel};
+use common::kernel::{call, unload, with_kernel};
 use common::{assert_code, bareflow, root, test_blob};
 use tempfile::TempDir;
 
@@ -301,10 +301,6 @@ fn programs_go_on_in_compiled_code_and_serve_their_callers() {
             }
         },
     );
-}
-
-fn unload(client: &mut Client, module: &str) {
-    assert!(matches!(client.ask(Request::Unload { module }), Ok(Response::Unloaded(_))), "{module}");
 }
 
 /// Checks that a portable module serves a native caller and a portable one, in each tier and while it goes on from one to the

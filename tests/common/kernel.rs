@@ -68,6 +68,23 @@ pub fn call(client: &mut Client, module: &str, input: &[u8]) -> Called {
     }
 }
 
+/// Unloads a module, which has to give all its pages back.
+#[track_caller]
+pub fn unload(client: &mut Client, module: &str) {
+    match client.ask(Request::Unload { module }).unwrap_or_else(|error| panic!("{error}")) {
+        Response::Unloaded(receipt) => assert_eq!(receipt.pages_held, receipt.pages_returned, "{module}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Returns the number of the kernel's pages in use.
+pub fn pages(client: &mut Client) -> u64 {
+    match client.ask(Request::Memory).unwrap_or_else(|error| panic!("{error}")) {
+        Response::Memory { pages, .. } => pages,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Makes a disk without modules.
 pub fn disk(folder: &Path) -> PathBuf {
     let image = folder.join("disk.img");

@@ -21,14 +21,14 @@ impl Told {
     }
 }
 
-/// Returns why no client is served, and what can be done; `None` if it passes by itself.
+/// Returns why no client is served, and what can be done; `None` if it passes by itself. The log puts the module's name in front.
 fn text(error: TcpError) -> Option<&'static str> {
     Some(match error {
         TcpError::PortTaken => {
-            "httpd: another module listens at its port: end that one, or name another port by `--set httpd.port=`"
+            "another module listens at its port: end that one, or name another port by `--set httpd.port=`"
         }
-        TcpError::BadPort => "httpd: there is no port 0: name another one by `--set httpd.port=`",
-        TcpError::TooMany => "httpd: `tcpip` has no room for another listener or module: end one of those",
+        TcpError::BadPort => "there is no port 0: name another one by `--set httpd.port=`",
+        TcpError::TooMany => "`tcpip` has no room for another listener or module: end one of those",
         _ => return None,
     })
 }
