@@ -37,7 +37,7 @@ use spinning_top::Spinlock;
 
 use crate::card::Session;
 use crate::port::NoCard;
-use crate::stack::{Config, LISTENERS, MOST_CONNECTIONS, Stack};
+use crate::stack::{Config, LISTENERS, MOST_CONNECTIONS, PAUSE, Stack};
 
 /// The time between two polls while there is no card, and the time for which one that another module took is left to it.
 const WITHOUT_CARD: Duration = Duration::from_millis(100);
@@ -235,5 +235,10 @@ fn exchange(
     let next = stack.poll(now, &mut frames);
     let count = frames.count();
     card.send_last(&mut with.nic, count)?;
-    Ok(if card.has_many_free() { Some(Duration::ZERO) } else { next })
+    Ok(match card.is_due() {
+        // The card has not sent enough yet, and does not say when it has.
+        true if came.had_no_room() => Some(PAUSE),
+        true => Some(Duration::ZERO),
+        false => next,
+    })
 }

@@ -10,20 +10,27 @@ use crate::port::{Card, FRAME_BYTES};
 /// The frames that are received at once.
 pub const BATCH: usize = 32;
 
-/// The number of times that a frame is repeated: it makes TCP's other side take it that something was lost (RFC 5681).
-const REPEATS: usize = 3;
+/// The number of times that a frame is repeated. If it acknowledges without data, its connection's other side takes it that
+/// something was lost (RFC 5681); any other side finds that out by its own timer.
+pub const REPEATS: usize = 3;
 
-/// The frames that came.
-#[derive(Debug, Default)]
+/// The frames that came, and the most that there was room for.
+#[derive(Debug)]
 pub struct Came {
     frames: [Completion; BATCH],
     count: usize,
+    room: usize,
 }
 
 impl Came {
+    /// Makes room for a batch of them, or for `most` if those are fewer.
+    pub fn new(most: usize) -> Came {
+        Came { frames: [Completion::default(); BATCH], count: 0, room: most.min(BATCH) }
+    }
+
     /// Receives them, and gives the card buffers. Returns how many of those it took.
     pub fn receive(&mut self, nic: &mut impl Nic, empty: &[Buffer]) -> Result<u32, NicError> {
-        let mut out = Out::new(&mut self.frames);
+        let mut out = Out::new(&mut self.frames[..self.room]);
         let taken = nic.receive(empty, &mut out)?;
         self.count = out.written().len();
         Ok(taken)
@@ -36,7 +43,12 @@ impl Came {
 
     /// Returns whether there may be more.
     pub fn is_full(&self) -> bool {
-        self.count == BATCH
+        self.count == self.room
+    }
+
+    /// Returns whether none could be received.
+    pub fn had_no_room(&self) -> bool {
+        self.room == 0
     }
 }
 

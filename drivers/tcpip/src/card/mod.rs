@@ -8,6 +8,8 @@
 
 mod buffers;
 mod exchange;
+#[cfg(test)]
+mod tests;
 
 use bareflow_abi::shared::SharedBytes;
 use bareflow_abi::{CallError, Out};
@@ -15,7 +17,7 @@ use bareflow_nic::{Completion, Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions};
 
 use buffers::{BUFFER_BYTES, Buffers, EACH};
-use exchange::BATCH;
+use exchange::{BATCH, REPEATS};
 pub use exchange::{Came, Exchange};
 
 /// The module that drives the card.
@@ -35,6 +37,8 @@ pub struct Session {
     /// Whether there may be frames in the buffers that came before this start, and whether some of those may be lost.
     is_resumed: bool,
     has_lost: bool,
+    /// Whether it is to receive again at once, for more frames or to give the card more buffers.
+    is_due: bool,
     buffers: Buffers,
     /// The times that it was set up.
     pub starts: u64,
@@ -49,6 +53,7 @@ impl Session {
             memory: 0,
             is_resumed: false,
             has_lost: false,
+            is_due: false,
             buffers: Buffers::new(),
             starts: 0,
         }
@@ -107,7 +112,9 @@ impl Session {
         if self.buffers.free_to_send() < BATCH {
             self.send_last(nic, 0)?;
         }
-        let mut came = Came::default();
+        let repeats = if self.has_lost { REPEATS } else { 0 };
+        let mut came = Came::new(self.buffers.free_to_send().saturating_sub(repeats));
+        let mut is_stuck = false;
         if self.is_resumed {
             // A frame that came before is read before its buffer is used again.
             came.receive(nic, &[])?;
@@ -115,23 +122,27 @@ impl Session {
             let (empty, count) = self.buffers.give(self.memory);
             let taken = came.receive(nic, &empty[..count])? as usize;
             empty[..count].iter().skip(taken).for_each(|buffer| self.buffers.take(buffer.token));
+            // The card has as many as it has room for.
+            is_stuck = taken == 0 && came.frames().is_empty();
         }
         came.frames().iter().for_each(|done| self.buffers.take(done.token));
         self.is_resumed &= came.is_full();
+        self.is_due = came.is_full() || self.buffers.free_to_receive() >= MANY && !is_stuck;
         Ok(came)
     }
 
-    /// Returns whether so many buffers to receive are free that they are to be given soon.
-    pub fn has_many_free(&self) -> bool {
-        self.buffers.free_to_receive() >= MANY
+    /// Returns whether there may be more to receive, or so many buffers are free for it that the card is to be given them soon.
+    pub fn is_due(&self) -> bool {
+        self.is_due
     }
 
-    /// Returns the frames that came, and room for those that go out. If some may be lost that came before, the newest is repeated
-    /// that went out.
+    /// Returns the frames that came, and room for those that go out. If some may be lost that came before, the newest that went
+    /// out is repeated.
     pub fn exchange<'view>(&'view mut self, bytes: SharedBytes<'view>, came: &'view Came) -> Exchange<'view> {
-        let has_lost = core::mem::take(&mut self.has_lost);
+        let repeats = self.has_lost && self.buffers.free_to_send() >= REPEATS;
+        self.has_lost &= !repeats;
         let mut exchange = Exchange::new(&mut self.buffers, bytes, came.frames());
-        if has_lost {
+        if repeats {
             exchange.repeat_newest();
         }
         exchange

@@ -42,8 +42,8 @@ pub const MOST_CONNECTIONS: usize = 128;
 /// The frames that are received, and those that are sent, at most, at once.
 const BATCH: usize = 32;
 
-/// The least time after which the stack asks to be polled again when it could do nothing.
-const PAUSE: Duration = Duration::from_millis(1);
+/// The least time after which the stack is polled again when it could do nothing.
+pub const PAUSE: Duration = Duration::from_millis(1);
 
 /// A stack.
 pub struct Stack {
