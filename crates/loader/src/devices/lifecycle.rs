@@ -72,6 +72,7 @@ impl<P: Platform> ModuleManager<P> {
         let attached = core::mem::take(&mut claim.regions);
         let mut leftovers = self.leftovers.borrow_mut();
         leftovers.forget(device, &attached);
+        leftovers.keep_in(|region| self.has_owner(region));
         let mut keep = |queue, memory: u32, done| {
             let region = attached.get(memory as usize).copied().unwrap_or_default();
             if self.is_anothers(region, module) {

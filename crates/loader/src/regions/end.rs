@@ -96,6 +96,12 @@ impl<P: Platform> ModuleManager<P> {
         regions.of_holder(number, module).is_ok_and(|region| region.owner.is_some_and(|owner| owner != module))
     }
 
+    /// Returns whether a region is there and its owner has not ended or destroyed it.
+    #[cfg(feature = "devices")]
+    pub(crate) fn has_owner(&self, number: u32) -> bool {
+        self.regions.borrow_mut().iter_mut().any(|region| region.number == number && region.owner.is_some())
+    }
+
     /// Notes that a device of the module in a slot does not use a region any more; unless `is_quiet`, it may do so for ever.
     #[cfg(feature = "devices")]
     pub(crate) fn unpin_region(&self, number: u32, module: Index, is_quiet: bool) {

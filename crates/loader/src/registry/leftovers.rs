@@ -30,10 +30,15 @@ impl<A: Allocator> Leftovers<A> {
         self.0.try_reserve(all.saturating_sub(self.0.len())).ok()
     }
 
-    /// Adds one, if there is room.
+    /// Adds one, in place of the oldest of its device if that has as many as are kept.
     pub fn add(&mut self, leftover: Leftover) {
-        let count = self.0.iter().filter(|other| other.device == leftover.device).count();
-        if count < MAX_LEFTOVERS && self.0.len() < self.0.capacity() {
+        let is_its = |other: &Leftover| other.device == leftover.device;
+        if self.0.iter().filter(|other| is_its(other)).count() == MAX_LEFTOVERS
+            && let Some(oldest) = self.0.iter().position(is_its)
+        {
+            self.0.remove(oldest);
+        }
+        if self.0.len() < self.0.capacity() {
             self.0.push(leftover);
         }
     }
@@ -49,6 +54,17 @@ impl<A: Allocator> Leftovers<A> {
     /// Forgets those of a device that end in one of these regions, which it used since.
     pub fn forget(&mut self, device: u32, regions: &[u32]) {
         self.0.retain(|one| one.device != device || !regions.contains(&one.region));
+    }
+
+    /// Forgets those that end in regions which no one wants any more.
+    pub fn keep_in(&mut self, is_wanted: impl Fn(u32) -> bool) {
+        self.0.retain(|one| is_wanted(one.region));
+    }
+
+    /// Returns how many there are.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Forgets those of devices that no module has.

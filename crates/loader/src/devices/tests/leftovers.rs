@@ -40,7 +40,7 @@ fn leftovers(platform: &'static FakePlatform, manager: &Manager, id: ModuleId, q
 
 /// Loads a driver and its user. Returns both, and a region that the driver was lent and has attached.
 fn driver_and_user(platform: &'static FakePlatform, manager: &Manager) -> (ModuleId, ModuleId, u32) {
-    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(9), ..LoadOptions::default() };
+    let options = LoadOptions { on_fault: FaultPolicy::RestartTimes(200), ..LoadOptions::default() };
     let net = manager.load_with(&driver("net", 0, &["virtio:net"]), &options).unwrap();
     let stack = manager.load(&driver("stack", 0, &[])).unwrap();
     let region = lent(platform, manager, stack);
@@ -99,11 +99,11 @@ fn what_is_left_is_forgotten_once_its_memory_was_used_again_and_with_the_driver(
     fault_with(2);
     open_with(platform, manager, net, region);
     assert_eq!(leftovers(platform, manager, net, 0, 9), [2]);
-    // There is room for so many, and they go with the driver.
+    // There is room for so many, the newest, and they go with the driver.
     bus.uncollected.borrow_mut().extend((0..300).map(|token| (0, 1, done(token))));
     fault(platform, manager, net, stack, region);
     open_with(platform, manager, net, region);
-    assert_eq!(leftovers(platform, manager, net, 0, 1), [0]);
+    assert_eq!(leftovers(platform, manager, net, 0, 1), [300 - MAX_LEFTOVERS as u16]);
     assert_eq!(leftovers(platform, manager, net, 0, 2 * MAX_LEFTOVERS).len(), MAX_LEFTOVERS - 1);
     bus.uncollected.borrow_mut().push((0, 1, done(3)));
     manager.unload(net).unwrap();
@@ -111,4 +111,24 @@ fn what_is_left_is_forgotten_once_its_memory_was_used_again_and_with_the_driver(
     within(platform, manager, stack, move |_, mut regions| regions.lend(region, "net", Access::Shared).unwrap());
     open_with(platform, manager, net, region);
     assert_eq!(leftovers(platform, manager, net, 0, 9), []);
+}
+
+#[test]
+fn what_is_left_in_memory_that_is_gone_takes_no_room() {
+    let (platform, manager, bus) = with_bus(1);
+    let (net, stack, mut region) = driver_and_user(platform, manager);
+    for token in 0..=MAX_LEFTOVERS as u16 {
+        bus.uncollected.borrow_mut().push((0, 1, done(token)));
+        platform.results.borrow_mut().push_back(Err(FAULT));
+        manager.execute(net).unwrap_err();
+        assert_eq!(manager.leftovers.borrow().count(), 1);
+        // Its user has no use for it.
+        within(platform, manager, stack, move |_, mut regions| regions.destroy(region).unwrap());
+        region = lent(platform, manager, stack);
+        open_with(platform, manager, net, region);
+    }
+    bus.uncollected.borrow_mut().push((0, 1, done(1000)));
+    fault(platform, manager, net, stack, region);
+    open_with(platform, manager, net, region);
+    assert_eq!(leftovers(platform, manager, net, 0, 9), [1000]);
 }
