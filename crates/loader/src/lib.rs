@@ -33,9 +33,10 @@
 #[cfg(test)]
 extern crate std;
 
-// Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, report,
-// diagnosis, platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, events,
-// supervision, portable, and the files for replacement, unloading, profiles and the report on them. `provenance` follows name, and `sandbox` format.
+// Each module imports only modules to its left in this order: name, policy, fault, error, format, profile, diagnosis,
+// platform, module, registry, manager; then what the manager does: depends, load, call, interfaces, events,
+// supervision, portable, and the files for replacement, unloading, profiles and the report on them. `provenance` follows
+// name, and `sandbox` format.
 mod call;
 pub mod depends;
 #[cfg(feature = "devices")]

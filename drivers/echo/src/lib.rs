@@ -10,7 +10,7 @@ use bareflow_abi::shared::SharedBytes;
 use bareflow_abi::{CallError, Context, Failure, Out, module, parameters, state};
 use bareflow_events::Events;
 use bareflow_nic::{Buffer, Completion, Nic, NicError};
-use bareflow_regions::{Access, RegionError, Regions};
+use bareflow_regions::{Access, Regions};
 use smoltcp::wire::{EthernetAddress, Ipv4Address};
 
 /// The buffers, each of half a page, and those that the card has for what it receives at first.
@@ -102,11 +102,15 @@ impl Echo {
     /// Frees the buffers, of which a driver that was started again knows nothing.
     fn forget(&mut self, with: &mut Imports<'_>) {
         self.restarts += 1;
-        // It may be lent to no one any more, as the driver that had it is gone.
-        _ = with.regions.take_back(self.region);
-        _ = with.regions.destroy(self.region);
-        self.region = 0;
+        destroy(core::mem::take(&mut self.region), with);
     }
+}
+
+/// Frees buffers that no driver uses.
+fn destroy(region: u32, with: &mut Imports<'_>) {
+    // It may be lent to no one any more, as the driver that had it is gone.
+    _ = with.regions.take_back(region);
+    _ = with.regions.destroy(region);
 }
 
 /// Gives the card a region and buffers to receive into, unless it has them.
@@ -115,10 +119,18 @@ fn set_up(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
         return Ok(());
     }
     with.nic.begin(&mut echo.mac)?;
-    let created = with.regions.create(u64::from(BUFFERS * BUFFER_BYTES));
-    let region = created.and_then(|region| with.regions.lend(region, "virtio-net", Access::Shared).map(|()| region));
-    let region = region.map_err(|_: RegionError| NicError::BadRegion)?;
-    echo.region = region;
+    let region = with.regions.create(u64::from(BUFFERS * BUFFER_BYTES)).map_err(|_| NicError::BadRegion)?;
+    let given = give(region, echo, with);
+    match given {
+        Ok(()) => echo.region = region,
+        Err(_) => destroy(region, with),
+    }
+    given
+}
+
+/// Gives the card a region, and buffers of it to receive into.
+fn give(region: u32, echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
+    with.regions.lend(region, "virtio-net", Access::Shared).map_err(|_| NicError::BadRegion)?;
     echo.memory = with.nic.attach(region)?;
     let buffers: [Buffer; RECEIVING as usize] =
         core::array::from_fn(|token| buffer(echo.memory, token as u16, BUFFER_BYTES));

@@ -95,18 +95,13 @@ struct Living {
     card: Session,
     /// Whether the timer is due at once.
     is_armed: bool,
-    /// The time until which another module is left the card, and whether that was told.
+    /// The time until which another module is left the card, and how often one took it.
     taken_until: Instant,
-    has_told: bool,
+    taken: u32,
 }
 
-static LIVING: Spinlock<Living> = Spinlock::new(Living {
-    stack: None,
-    card: Session::new(),
-    is_armed: false,
-    taken_until: Instant::ZERO,
-    has_told: false,
-});
+static LIVING: Spinlock<Living> =
+    Spinlock::new(Living { stack: None, card: Session::new(), is_armed: false, taken_until: Instant::ZERO, taken: 0 });
 
 /// Makes the stack. Refuses settings that can't be.
 fn begin(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i32 {
@@ -162,10 +157,10 @@ fn card_starts(context: &mut Context<'_>) -> i32 {
     0
 }
 
-/// Receives and sends what there is. Returns 0, or the negative number of an error of the card's, of which it knows no more.
+/// Receives and sends what there is. Returns 0, or the negative number of the card's error.
 fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> i32 {
     let living = &mut *LIVING.lock();
-    let Living { stack: Some(stack), card, is_armed, taken_until, has_told } = living else { return 0 };
+    let Living { stack: Some(stack), card, is_armed, taken_until, taken } = living else { return 0 };
     let Ok(now) = with.events.now() else { return 0 };
     let now = Instant::from_micros(now as i64);
     let mut error = 0;
@@ -173,7 +168,7 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
         stack.poll(now, &mut NoCard)
     } else {
         let exchanged = match exchange(stack, card, with, now) {
-            // The driver was replaced, of which it is told once by each.
+            // The driver was replaced, or started the card anew. Each of both is said by one call.
             Err(ended @ (NicError::Call(CallError::Restarted) | NicError::Ended)) => {
                 card.end(ended);
                 exchange(stack, card, with, now)
@@ -185,8 +180,12 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
             card.end(failed);
             if failed == NicError::NotYours {
                 *taken_until = now + TAKEN;
-                if !core::mem::replace(has_told, true) {
-                    context.log("tcpip: another module took the card; it is asked for again each second");
+                *taken = taken.saturating_add(1);
+                // Two that take it from each other do so each second.
+                if taken.is_power_of_two() {
+                    context.log(&format!(
+                        "tcpip: another module took the card, {taken} times so far; it is taken back after a second"
+                    ));
                 }
             }
             stack.poll(now, &mut NoCard)

@@ -43,7 +43,7 @@ state! {
         /// Whether the user gave it memory, and whether there may be frames of each queue in it of before the card was started.
         is_used: bool = false,
         is_resumed: [bool; 2] = [false; 2],
-        /// The region with the headers, which is another one at each start, and the number of its memory.
+        /// The region with the headers, and the number of its memory.
         region: u32 = 0,
         headers: u32 = 0,
         /// The address.

@@ -18,7 +18,7 @@ pub fn start(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError>
     if card.is_running {
         return Ok(());
     }
-    // From here on the card has another region or none, and users are told of a new start.
+    // From here on the card has another region or none.
     _ = with.regions.destroy(core::mem::take(&mut card.region));
     with.device.open(CARD)?;
     let started = set_up(card, with);

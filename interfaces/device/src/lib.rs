@@ -70,18 +70,19 @@ pub trait Virtio {
     /// Gives buffers to the device, in order. Returns how many it took: whole chains, as long as there is room.
     ///
     /// # Errors
-    /// Of the first buffer that is none; those before it are the device's.
+    /// Of the first chain, if the device can't have it. A later one ends what is taken, and is refused when it comes first.
     fn submit(&mut self, device: u32, queue: u32, buffers: &[Buffer]) -> Result<u32, DeviceError>;
 
     /// Appends to `into` what the device is done with, as much as there is room for. Returns how many chains it still has.
     fn collect(&mut self, device: u32, queue: u32, into: &mut Out<'_, Completion>) -> Result<u32, DeviceError>;
 
-    /// Since 1.1. Gives buffers to the device as [`submit`](Virtio::submit) does, then appends to `into` what
-    /// [`collect`](Virtio::collect) does, and with `listens` does what [`listen`](Device::listen) does if there is room left. Returns how many buffers
-    /// the device took.
+    /// Gives buffers to the device as [`submit`](Virtio::submit) does, then appends to `into` what
+    /// [`collect`](Virtio::collect) does, and with `listens` does what [`listen`](Device::listen) does if there is room
+    /// left. Returns how many buffers the device took. Since 1.1.
     ///
     /// # Errors
-    /// Of the first buffer that is none; those before it are the device's, and nothing was collected.
+    /// Those of `submit`, after which nothing was given or collected; and those of `collect` and `listen`, after which the
+    /// device may have taken buffers, and completions may be lost.
     fn exchange(
         &mut self,
         device: u32,
@@ -91,8 +92,11 @@ pub trait Virtio {
         listens: bool,
     ) -> Result<u32, DeviceError>;
 
-    /// Since 1.1. Appends to `into` what the device was done with when it was closed, by its driver or since that ended, and no one had
-    /// collected, as much as there is room for: chains of a queue that end in memory which others lent to the driver, and which is
-    /// attached again. Each is returned once, [`MAX_LEFTOVERS`] are kept, and attached memory that is closed again has none of before.
+    /// Appends to `into` what the device was done with when it was closed, by its driver or since that ended, and no one
+    /// had collected, as much as there is room for: chains of a queue that end in memory which others lent to the driver,
+    /// and which is attached again. Since 1.1.
+    ///
+    /// Each is returned once, and the newest [`MAX_LEFTOVERS`] are kept. Attached memory that is closed again has none of
+    /// before.
     fn leftovers(&mut self, device: u32, queue: u32, into: &mut Out<'_, Completion>) -> Result<(), DeviceError>;
 }

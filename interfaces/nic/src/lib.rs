@@ -2,7 +2,8 @@
 //!
 //! The user lends a region to the driver as shared memory, and [attaches](Nic::attach) it. A frame lies in one buffer of it,
 //! without the checksum at its end. The driver publishes `received` when there is something to [receive](Nic::receive).
-//! A card has one user at a time: the module that called [`begin`](Nic::begin) last. All others get [`NicError::NotYours`].
+//! A card has one user at a time: the module that called [`begin`](Nic::begin) last. All others get [`NicError::NotYours`],
+//! and all get [`NicError::Ended`] while it has none.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,23 +18,23 @@ pub const MAX_FRAME_BYTES: u32 = 1518;
 /// A network card.
 #[interface(version = "1.0")]
 pub trait Nic {
-    /// Starts the card anew for the module that calls, and says its address: it has no memory and no buffers then.
+    /// Starts the card anew for the module that calls, and says its address. The card has no memory and no buffers then.
     fn begin(&mut self, address: &mut [u8]) -> Result<(), NicError>;
 
-    /// Lets the card use a region that the module which calls has lent to the driver as shared memory. Returns the number of the memory, by which
-    /// buffers name it.
+    /// Lets the card use a region that the module which calls has lent to the driver as shared memory. Returns the number
+    /// of the memory, by which buffers name it.
     fn attach(&mut self, region: u32) -> Result<u32, NicError>;
 
     /// Gives the card buffers for frames that it receives, of [`MAX_FRAME_BYTES`] at least, and appends those to `into` that frames
-    /// were received into, with the lengths of those. If there is room left, `received` is published for the next ones.
-    /// Returns how many buffers the card took.
+    /// were received into, with the lengths of those. If there is room left, `received` is published when the next one
+    /// comes. Returns how many buffers the card took.
     ///
-    /// Frames that were received before a driver was replaced come first, once the region that they lie in is attached again: whoever
-    /// wants them collects them before the buffers are given again.
+    /// Frames that were received before a driver was replaced come first, once the region that they lie in is attached
+    /// again: whoever wants them collects them before the buffers are given again.
     fn receive(&mut self, empty: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
 
-    /// Sends frames, and appends the buffers to `into` of those that were sent, before a driver was replaced as well. Returns how
-    /// many the card took.
+    /// Sends frames, and appends the buffers to `into` of those that were sent, before a driver was replaced as well.
+    /// Returns how many the card took.
     fn send(&mut self, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
 }
 
@@ -44,7 +45,8 @@ pub enum NicError {
     Failed,
     /// The card is not the caller's: another module began to use it since.
     NotYours,
-    /// The driver was replaced, or the card broke the rules: it has no memory and no buffers any more. [Begin](Nic::begin) again.
+    /// The driver was replaced, or the card broke the rules: the card has no memory and no buffers any more, and frames may
+    /// be lost. [Begin](Nic::begin) again.
     Ended,
     /// The caller has not lent the region to the driver as shared memory, or there are too many.
     BadRegion,

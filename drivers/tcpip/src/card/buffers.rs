@@ -13,6 +13,7 @@ pub const EACH: u16 = 64;
 
 /// A bit for each buffer to receive.
 const ALL: u64 = u64::MAX;
+const _: () = assert!(EACH as u32 == u64::BITS);
 
 /// A frame that goes out: its buffer and its length.
 #[derive(Clone, Copy, Debug)]

@@ -72,8 +72,8 @@ impl Session {
     /// Ends it with an error, after which the card has nothing any more.
     pub fn end(&mut self, error: NicError) {
         self.is_up = false;
-        // What a driver had collected that went wrong in its answer is gone.
-        self.has_lost |= matches!(error, NicError::Call(CallError::Faulted | CallError::OutOfTime));
+        // What a driver had collected that went wrong in its answer is gone, and so is what a card had that broke the rules.
+        self.has_lost |= matches!(error, NicError::Ended | NicError::Call(CallError::Faulted | CallError::OutOfTime));
     }
 
     /// Starts the card, gives it the region, and sends what it had not sent. Returns the card's address.
@@ -148,8 +148,8 @@ impl Session {
         exchange
     }
 
-    /// Sends the last frames of those that are to be sent, and frees the buffers of those that were. A frame that the card has no room
-    /// for is dropped, as any network does.
+    /// Sends the last frames of those that are to be sent, and frees the buffers of those that were. A frame that the card
+    /// has no room for is dropped, as any network does.
     pub fn send_last(&mut self, nic: &mut impl Nic, count: usize) -> Result<(), NicError> {
         if self.buffers.sending() == 0 {
             return Ok(());

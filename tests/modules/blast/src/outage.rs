@@ -19,8 +19,8 @@ const WAITING: usize = 7;
 /// The length of a frame, in bytes.
 const LENGTH: u32 = 1500;
 
-/// Makes the nearer card's driver fault while frames wait in its queue, and writes a line for each fault: the ticks until its user has those,
-/// and until it has one that was sent since.
+/// Makes the nearer card's driver fault while frames wait in its queue, and writes a line for each fault: the ticks until
+/// its user has those, and until it has one that was sent since.
 pub fn measure(
     context: &mut Context<'_>,
     near: &mut impl Nic,

@@ -75,7 +75,8 @@ fn send(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usiz
     Ok((found == count).then_some(ticks))
 }
 
-/// Returns what the nearer card's driver takes to receive `count` frames, and to give it as many buffers, if they all are there when it is asked.
+/// Returns what the nearer card's driver takes to receive `count` frames, and to give it as many buffers, if they all are
+/// there when it is asked.
 fn receive(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usize) -> Ticks {
     // An interrupt that waits comes now.
     near.receive(0, 1)?;
