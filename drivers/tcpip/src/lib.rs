@@ -36,7 +36,7 @@ use smoltcp::time::{Duration, Instant};
 use spinning_top::Spinlock;
 
 use crate::card::Session;
-use crate::port::NoCard;
+use crate::port::NoFrames;
 use crate::stack::{Config, LISTENERS, MOST_CONNECTIONS, PAUSE, Stack};
 
 /// The time between two polls while there is no card, and the time for which one that another module took is left to it.
@@ -165,10 +165,10 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
     let now = Instant::from_micros(now as i64);
     let mut error = 0;
     let next = if now < *taken_until {
-        stack.poll(now, &mut NoCard)
+        stack.poll(now, &mut NoFrames)
     } else {
         let exchanged = match exchange(stack, card, with, now) {
-            // The driver was replaced, or started the card anew. Each of both is said by one call.
+            // The driver was replaced, or started the card anew, and one call says so.
             Err(ended @ (NicError::Call(CallError::Restarted) | NicError::Ended)) => {
                 card.end(ended);
                 exchange(stack, card, with, now)
@@ -188,7 +188,7 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
                     ));
                 }
             }
-            stack.poll(now, &mut NoCard)
+            stack.poll(now, &mut NoFrames)
         })
     };
     stack.keep(kept);
@@ -230,7 +230,7 @@ fn exchange(
     }
     let came = card.receive(&mut with.nic)?;
     let view = with.regions.shared(card.region()).map_err(|_| NicError::BadRegion)?;
-    let mut frames = card.exchange(view.bytes(), &came);
+    let mut frames = card.batch(view.bytes(), &came);
     let next = stack.poll(now, &mut frames);
     let count = frames.count();
     card.send_last(&mut with.nic, count)?;

@@ -11,8 +11,8 @@ pub const FRAME_BYTES: usize = 1514;
 /// The room for a frame that smoltcp makes: it compares the length without the header with that of a frame.
 const ROOM_BYTES: usize = 1528;
 
-/// A card, which has frames that came, and takes frames to be sent.
-pub trait Card {
+/// The frames that came, and room for those that go out.
+pub trait Frames {
     /// Copies the next frame that came, and passes by those that do not fit. Returns its length; `None` if there is none.
     fn receive(&mut self, frame: &mut [u8; FRAME_BYTES]) -> Option<usize>;
 
@@ -23,11 +23,11 @@ pub trait Card {
     fn send(&mut self, frame: &[u8]);
 }
 
-/// The place of a card that is not there.
+/// The frames of a card that is not there.
 #[derive(Debug)]
-pub struct NoCard;
+pub struct NoFrames;
 
-impl Card for NoCard {
+impl Frames for NoFrames {
     fn receive(&mut self, _: &mut [u8; FRAME_BYTES]) -> Option<usize> {
         None
     }
@@ -53,40 +53,40 @@ impl Copies {
     }
 }
 
-/// A card with what is done to each frame.
-pub struct Port<'poll, C> {
-    /// The card.
-    pub card: &'poll mut C,
+/// The frames, with what is done to each.
+pub struct Port<'poll, F> {
+    /// The frames.
+    pub frames: &'poll mut F,
     /// The copies.
     pub copies: &'poll mut Copies,
     /// The key of the sequence numbers.
     pub key: Key,
 }
 
-impl<C: Card> Device for Port<'_, C> {
+impl<F: Frames> Device for Port<'_, F> {
     type RxToken<'token>
         = Incoming<'token>
     where
         Self: 'token;
     type TxToken<'token>
-        = Outgoing<'token, C>
+        = Outgoing<'token, F>
     where
         Self: 'token;
 
-    fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_, C>)> {
+    fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_, F>)> {
         // Any frame may have an answer.
-        if !self.card.has_room() {
+        if !self.frames.has_room() {
             return None;
         }
-        let length = self.card.receive(&mut self.copies.incoming)?;
+        let length = self.frames.receive(&mut self.copies.incoming)?;
         let frame = self.copies.incoming.get_mut(..length)?;
         self.key.shift(frame, Direction::In);
-        Some((Incoming(frame), Outgoing { card: self.card, copy: &mut self.copies.outgoing, key: self.key }))
+        Some((Incoming(frame), Outgoing { frames: self.frames, copy: &mut self.copies.outgoing, key: self.key }))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_, C>> {
-        let has_room = self.card.has_room();
-        has_room.then_some(Outgoing { card: self.card, copy: &mut self.copies.outgoing, key: self.key })
+    fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_, F>> {
+        let has_room = self.frames.has_room();
+        has_room.then_some(Outgoing { frames: self.frames, copy: &mut self.copies.outgoing, key: self.key })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -101,25 +101,25 @@ impl<C: Card> Device for Port<'_, C> {
 pub struct Incoming<'token>(&'token [u8]);
 
 impl phy::RxToken for Incoming<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, work: F) -> R {
+    fn consume<R, W: FnOnce(&[u8]) -> R>(self, work: W) -> R {
         work(self.0)
     }
 }
 
 /// Room for a frame to be sent.
-pub struct Outgoing<'token, C> {
-    card: &'token mut C,
+pub struct Outgoing<'token, F> {
+    frames: &'token mut F,
     copy: &'token mut [u8; ROOM_BYTES],
     key: Key,
 }
 
-impl<C: Card> phy::TxToken for Outgoing<'_, C> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, work: F) -> R {
+impl<F: Frames> phy::TxToken for Outgoing<'_, F> {
+    fn consume<R, W: FnOnce(&mut [u8]) -> R>(self, length: usize, work: W) -> R {
         let frame = &mut self.copy[..length];
         let done = work(frame);
         if length <= FRAME_BYTES {
             self.key.shift(frame, Direction::Out);
-            self.card.send(frame);
+            self.frames.send(frame);
         }
         done
     }

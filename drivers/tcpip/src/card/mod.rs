@@ -1,13 +1,13 @@
 //! The use of the card: its start, the memory that frames lie in, and what it has of that.
 //!
 //! ```text
-//! mod.rs       the session: from a start of the card to the next one
-//! buffers.rs   which buffer is whose
-//! exchange.rs  the frames that come and go at once, as the stack sees them
+//! mod.rs      the session: from a start of the card to the next one
+//! batch.rs    the frames that come and go at once, as the stack sees them
+//! buffers.rs  which buffer is whose
 //! ```
 
+mod batch;
 mod buffers;
-mod exchange;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +16,9 @@ use bareflow_abi::{CallError, Out};
 use bareflow_nic::{Completion, Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions};
 
+use batch::{BATCH, REPEATS};
+pub use batch::{Batch, Came};
 use buffers::{BUFFER_BYTES, Buffers, EACH};
-use exchange::{BATCH, REPEATS};
-pub use exchange::{Came, Exchange};
 
 /// The module that drives the card.
 const DRIVER: &str = "virtio-net";
@@ -138,14 +138,14 @@ impl Session {
 
     /// Returns the frames that came, and room for those that go out. If some may be lost that came before, the newest that went
     /// out is repeated.
-    pub fn exchange<'view>(&'view mut self, bytes: SharedBytes<'view>, came: &'view Came) -> Exchange<'view> {
+    pub fn batch<'view>(&'view mut self, bytes: SharedBytes<'view>, came: &'view Came) -> Batch<'view> {
         let repeats = self.has_lost && self.buffers.free_to_send() >= REPEATS;
         self.has_lost &= !repeats;
-        let mut exchange = Exchange::new(&mut self.buffers, bytes, came.frames());
+        let mut batch = Batch::new(&mut self.buffers, bytes, came.frames());
         if repeats {
-            exchange.repeat_newest();
+            batch.repeat_newest();
         }
-        exchange
+        batch
     }
 
     /// Sends the last frames of those that are to be sent, and frees the buffers of those that were. A frame that the card

@@ -6,7 +6,7 @@ use bareflow_nic::Buffer;
 use bareflow_regions::View;
 
 use super::*;
-use crate::port::{Card as _, FRAME_BYTES};
+use crate::port::{FRAME_BYTES, Frames as _};
 
 /// A card with room for so many buffers of each kind.
 struct Double {
@@ -98,15 +98,15 @@ impl Regions for OneRegion {
 /// Handles what came as the stack does: each frame has an answer of a byte. Returns how many came.
 fn answer(session: &mut Session, nic: &mut Double, memory: &mut [u8]) -> usize {
     let came = session.receive(nic).unwrap();
-    let mut exchange = session.exchange(SharedBytes::new(memory), &came);
+    let mut batch = session.batch(SharedBytes::new(memory), &came);
     let mut frame = [0; FRAME_BYTES];
     let mut count = 0;
-    while exchange.has_room() && exchange.receive(&mut frame).is_some() {
-        exchange.send(&[count as u8]);
+    while batch.has_room() && batch.receive(&mut frame).is_some() {
+        batch.send(&[count as u8]);
         count += 1;
     }
     assert_eq!(count, came.frames().len(), "a frame was dropped");
-    let sent = exchange.count();
+    let sent = batch.count();
     session.send_last(nic, sent).unwrap();
     count
 }

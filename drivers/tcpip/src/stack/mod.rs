@@ -28,7 +28,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use crate::Kept;
-use crate::port::{Card, Copies, NoCard, Port};
+use crate::port::{Copies, Frames, NoFrames, Port};
 use crate::sequence::Key;
 pub use config::Config;
 use listeners::Listener;
@@ -79,7 +79,7 @@ impl Stack {
         let [first, second, seed] = config.secret;
         own.random_seed = seed;
         let (key, mut copies) = (Key([first, second]), Box::new(Copies::new()));
-        let mut port = Port { card: &mut NoCard, copies: &mut copies, key };
+        let mut port = Port { frames: &mut NoFrames, copies: &mut copies, key };
         let mut interface = Interface::new(own, &mut port, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
             _ = addresses.push(IpCidr::new(config.address.into(), config.prefix));
@@ -122,12 +122,12 @@ impl Stack {
     }
 
     /// Receives and sends up to a batch of frames. Returns the time until the next poll, unless a frame comes before.
-    pub fn poll(&mut self, now: Instant, card: &mut impl Card) -> Option<Duration> {
+    pub fn poll(&mut self, now: Instant, frames: &mut impl Frames) -> Option<Duration> {
         (self.is_due, self.now) = (false, now);
         self.replenish();
         let mut is_cut = true;
         for _ in 0..BATCH {
-            if self.receive_one(now, card) == PollIngressSingleResult::None {
+            if self.receive_one(now, frames) == PollIngressSingleResult::None {
                 is_cut = false;
                 break;
             }
@@ -139,7 +139,7 @@ impl Stack {
         self.replenish();
         let mut is_idle = false;
         for _ in 0..BATCH {
-            let mut port = Port { card, copies: &mut self.copies, key: self.key };
+            let mut port = Port { frames, copies: &mut self.copies, key: self.key };
             if self.interface.poll_egress(now, &mut port, &mut self.sockets) == PollResult::None {
                 is_idle = true;
                 break;
@@ -149,8 +149,8 @@ impl Stack {
         if is_cut || !is_idle { Some(Duration::ZERO) } else { self.wanted(now) }
     }
 
-    fn receive_one(&mut self, now: Instant, card: &mut impl Card) -> PollIngressSingleResult {
-        let mut port = Port { card, copies: &mut self.copies, key: self.key };
+    fn receive_one(&mut self, now: Instant, frames: &mut impl Frames) -> PollIngressSingleResult {
+        let mut port = Port { frames, copies: &mut self.copies, key: self.key };
         self.interface.poll_ingress_single(now, &mut port, &mut self.sockets)
     }
 

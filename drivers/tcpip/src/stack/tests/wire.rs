@@ -14,7 +14,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address};
 
 use crate::Kept;
-use crate::port::{Card, FRAME_BYTES};
+use crate::port::{FRAME_BYTES, Frames};
 use crate::stack::{Config, Stack};
 
 pub const OWN: [u8; 4] = [10, 0, 2, 15];
@@ -42,7 +42,7 @@ pub struct End {
     pub gone: Vec<Vec<u8>>,
 }
 
-impl Card for End {
+impl Frames for End {
     fn receive(&mut self, frame: &mut [u8; FRAME_BYTES]) -> Option<usize> {
         loop {
             let came = self.came.pop_front()?;

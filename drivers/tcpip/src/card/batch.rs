@@ -1,11 +1,11 @@
-//! The frames of one exchange with the card, in the memory that they lie in.
+//! The frames of a batch, which come and go at once, in the memory that they lie in.
 
 use bareflow_abi::Out;
 use bareflow_abi::shared::SharedBytes;
 use bareflow_nic::{Buffer, Completion, Nic, NicError};
 
 use super::buffers::{BUFFER_BYTES, Buffers, Frame};
-use crate::port::{Card, FRAME_BYTES};
+use crate::port::{FRAME_BYTES, Frames};
 
 /// The frames that are received at once.
 pub const BATCH: usize = 32;
@@ -54,7 +54,7 @@ impl Came {
 
 /// The frames that came, and those that go out.
 #[derive(Debug)]
-pub struct Exchange<'view> {
+pub struct Batch<'view> {
     buffers: &'view mut Buffers,
     bytes: SharedBytes<'view>,
     came: &'view [Completion],
@@ -62,10 +62,10 @@ pub struct Exchange<'view> {
     count: usize,
 }
 
-impl<'view> Exchange<'view> {
+impl<'view> Batch<'view> {
     /// Makes one in which no frame goes out yet.
-    pub fn new(buffers: &'view mut Buffers, bytes: SharedBytes<'view>, came: &'view [Completion]) -> Exchange<'view> {
-        Exchange { buffers, bytes, came, count: 0 }
+    pub fn new(buffers: &'view mut Buffers, bytes: SharedBytes<'view>, came: &'view [Completion]) -> Batch<'view> {
+        Batch { buffers, bytes, came, count: 0 }
     }
 
     /// Returns how many frames go out.
@@ -84,7 +84,7 @@ impl<'view> Exchange<'view> {
     }
 }
 
-impl Card for Exchange<'_> {
+impl Frames for Batch<'_> {
     fn receive(&mut self, frame: &mut [u8; FRAME_BYTES]) -> Option<usize> {
         loop {
             let (done, rest) = self.came.split_first()?;
