@@ -22,22 +22,21 @@ impl Error {
         }
     }
 
-    /// Returns why no client is served, and what can be done; `None` if it passes by itself.
+    /// Returns why no client is served, and what can be done; `None` if it passes by itself. The log puts the
+    /// module's name in front.
     pub fn text(self) -> Option<&'static str> {
         Some(match self {
             Error::Channel(ChannelError::NotAllowed) => {
-                "control: the kernel takes no clients by TCP: it has no token, which `bareflow serve --control` gives it"
+                "the kernel takes no clients by TCP: it has no token, which `bareflow serve --control` gives it"
             }
             Error::Channel(ChannelError::TooMany) => {
-                "control: a client was turned away, since 8 that have shown the token are connected: end one of them"
+                "a client was turned away, since 8 that have shown the token are connected: end one of them"
             }
             Error::Tcp(TcpError::PortTaken) => {
-                "control: another module listens at its port: end that one, or name another port by `--set control.port=`"
+                "another module listens at its port: end that one, or name another port by `--set control.port=`"
             }
-            Error::Tcp(TcpError::BadPort) => "control: there is no port 0: name another one by `--set control.port=`",
-            Error::Tcp(TcpError::TooMany) => {
-                "control: `tcpip` has no room for another listener or module: end one of those"
-            }
+            Error::Tcp(TcpError::BadPort) => "there is no port 0: name another one by `--set control.port=`",
+            Error::Tcp(TcpError::TooMany) => "`tcpip` has no room for another listener or module: end one of those",
             _ => return None,
         })
     }
