@@ -108,12 +108,12 @@ fn begin(context: &mut Context<'_>, kept: &mut Kept, mut with: Imports<'_>) -> i
     let config = match config(&with) {
         Ok(config) => config,
         Err(problem) => {
-            context.log(&format!("tcpip: {problem}"));
+            context.log(&problem);
             return -1;
         }
     };
     let Some(stack) = Stack::new(config, kept) else {
-        context.log("tcpip: the heap has no room for so many connections with such buffers");
+        context.log("the heap has no room for so many connections with such buffers");
         return -2;
     };
     let mut living = LIVING.lock();
@@ -184,7 +184,7 @@ fn serve(context: &mut Context<'_>, kept: &mut Kept, with: &mut Imports<'_>) -> 
                 // Two that take it from each other do so each second.
                 if taken.is_power_of_two() {
                     context.log(&format!(
-                        "tcpip: another module took the card, {taken} times so far; it is taken back after a second"
+                        "another module took the card, {taken} times so far; it is taken back after a second"
                     ));
                 }
             }
