@@ -139,10 +139,10 @@ impl Body {
                 if *sent == stored.length() {
                     return Ok(None);
                 }
-                if !with.take_store() {
+                if !with.room.has(&stored) && !with.take_store() {
                     return Ok(Some(Turn::Later));
                 }
-                if let Some(rest) = stored.read_again(with.store, with.room).and_then(|bytes| bytes.get(*sent..)) {
+                if let Some(rest) = stored.bytes(with.store, with.room).and_then(|bytes| bytes.get(*sent..)) {
                     return send_piece(number, rest, sent, with.tcp).map(Some);
                 }
                 *self = Body::Broken;

@@ -43,7 +43,7 @@ use bareflow_tcp::Tcp;
 use spinning_top::Spinlock;
 
 use server::{Config, STEPS, Server};
-use stored::ROOM_BYTES;
+use stored::Room;
 use surroundings::Surroundings;
 use trouble::Told;
 
@@ -86,12 +86,12 @@ module!(
 /// All that lives from call to call, and ends with the image: connections end with the version that has them.
 struct Living {
     server: Server,
-    room: [u8; ROOM_BYTES],
+    room: Room,
     told: Told,
 }
 
 static LIVING: Spinlock<Living> =
-    Spinlock::new(Living { server: Server::new(), room: [0; ROOM_BYTES], told: Told::NOTHING });
+    Spinlock::new(Living { server: Server::new(), room: Room::new(), told: Told::NOTHING });
 
 fn begin(_: &mut Context<'_>, _: &mut Counts, mut with: Imports<'_>) -> i32 {
     with.events.after(Event::ON_TIMER, 0).map_or(-1, |()| 0)

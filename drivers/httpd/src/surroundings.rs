@@ -2,6 +2,7 @@
 
 use crate::Counts;
 use crate::request::{Request, Resource};
+use crate::stored::Room;
 
 /// The interfaces, the time and the room.
 pub struct Surroundings<'event, T, R, S> {
@@ -13,7 +14,7 @@ pub struct Surroundings<'event, T, R, S> {
     /// A name of this machine; see the settings.
     pub own_name: &'event str,
     /// Room for what is read from the store.
-    pub room: &'event mut [u8],
+    pub room: &'event mut Room,
     /// The steps that are left at this event, each of which receives once, sends once or makes a piece: it has 5 ms.
     pub steps: u32,
     /// Whether the store may be read at this event: it is once, since that takes long.

@@ -219,10 +219,11 @@ unsafe impl RunningCall for Activation {
     }
 }
 
-/// Counts a timer tick, and returns whether the running call has now seen too many.
-pub fn tick(activation: &Activation) -> bool {
+/// Counts a timer tick, which met the running call or what the kernel does for it, and returns whether the call has now seen too
+/// many.
+pub fn tick(activation: &Activation, in_kernel: bool) -> bool {
     let seen = activation.events.fetch_add(TICK, Ordering::Relaxed) / TICK;
-    let is_event_over = this_processor().event_limit.tick();
+    let is_event_over = this_processor().event_limit.tick(in_kernel);
     seen >= u64::from(activation.image().ticks) || is_event_over
 }
 

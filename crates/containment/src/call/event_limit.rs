@@ -28,9 +28,9 @@ impl EventLimit {
         EventLimit { level: AtomicU64::new(NO_CALL), own: AtomicU32::new(0), total: AtomicU32::new(0) }
     }
 
-    /// Counts a tick that met a call, and returns whether it ends that call: the handler's own, whose time is over. A
-    /// callee is not ended for the time of its caller.
-    pub fn tick(&self) -> bool {
+    /// Counts a tick that met a call or what the kernel does for one, and returns whether it ends that call: the handler's own,
+    /// whose time is over. A callee is not ended for the time of its caller, and what the kernel does is called, too.
+    pub fn tick(&self, in_kernel: bool) -> bool {
         let level = self.level.load(Ordering::Relaxed);
         if level == NO_CALL {
             return false;
@@ -42,7 +42,7 @@ impl EventLimit {
         };
         let is_over = count_down(&self.total);
         let is_own = this_processor().stack_shift.load(Ordering::Relaxed) == level;
-        is_own && (count_down(&self.own) || is_over)
+        is_own && (!in_kernel && count_down(&self.own) || is_over)
     }
 }
 

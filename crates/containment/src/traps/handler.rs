@@ -49,7 +49,7 @@ pub extern "C" fn handle(frame: &mut TrapFrame) {
         if kernel().tick(frame, activation.is_some()) {
             return;
         }
-        match running.filter(|activation| call::tick(activation)) {
+        match running.filter(|activation| call::tick(activation, own)) {
             Some(expired) if own => return call::request_abort(expired, call::BUDGET_EXPIRED),
             None => return deferred_work::at_tick(frame, activation),
             _ => {}

@@ -173,7 +173,7 @@ pub const MAX_DEPTH: usize = 5;
 /// The limits on the time of an event's handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventLimits {
-    /// The time of the handler itself, in microseconds. One that takes longer is ended.
+    /// The time of the handler's own code, in microseconds. One that takes longer is ended.
     pub own_us: u32,
     /// The time with all that it calls, in microseconds. It ends once what it calls then has returned, since a callee does
     /// not end for its caller's time.

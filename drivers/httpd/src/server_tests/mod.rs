@@ -13,7 +13,7 @@ use bareflow_tcp::TcpError;
 
 use super::*;
 use crate::Counts;
-use crate::stored::ROOM_BYTES;
+use crate::stored::Room;
 use bareflow_abi::state::State as _;
 use clients::Clients;
 
@@ -25,7 +25,7 @@ struct Kernel {
     store: Values,
     counts: Counts,
     now_us: u64,
-    room: Vec<u8>,
+    room: Room,
 }
 
 /// The modules that are reported.
@@ -102,7 +102,7 @@ impl Kernel {
             store: Values { values: values.map(|(key, value)| (key.to_owned(), value)).into(), ..Values::default() },
             counts: Counts::INITIAL,
             now_us: 1_000_000,
-            room: vec![0; ROOM_BYTES],
+            room: Room::new(),
         }
     }
 
@@ -308,7 +308,25 @@ fn a_value_that_is_put_meanwhile_ends_the_answer() {
     let before = kernel.clients.got(client).len();
     assert!(before > 5000 && before < 10_001);
     kernel.store.values.get_mut("long").unwrap()[60_000] += 1;
+    // It lies in the room until another client wants something.
+    let other = kernel.clients.connect();
+    kernel.clients.send(other, b"GET /store/ HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    kernel.run();
     kernel.clients.room(client, usize::MAX);
     kernel.run();
     assert!(kernel.clients.is_reset(client) && kernel.clients.got(client).len() == before);
+    // One that is alone gets all of the value as it was.
+    let client = kernel.clients.connect();
+    kernel.clients.room(client, 10_000);
+    kernel.clients.send(client, b"GET /store/long HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    kernel.run();
+    let value = kernel.store.values.get_mut("long").unwrap();
+    value[60_000] += 1;
+    let length = value.len();
+    kernel.clients.room(client, usize::MAX);
+    kernel.run();
+    let got = kernel.clients.got(client);
+    assert!(!kernel.clients.is_reset(client) && got.len() > length);
+    let sent = &got[got.len() - length..];
+    assert_eq!(sent[60_000] + 1, kernel.store.values["long"][60_000]);
 }
