@@ -45,6 +45,11 @@ pub fn create(options: &CreateOptions) -> Result<Exit> {
         path.display()
     );
     ensure!(
+        !path.exists() || path.is_file(),
+        "{} is no regular file, which an image can't take the place of; choose another name",
+        path.display()
+    );
+    ensure!(
         options.empty || !options.files.is_empty(),
         "no file is named; name the .mod files for the disk, or add `--empty` for one without any"
     );

@@ -68,7 +68,7 @@ pub fn inject(options: &InjectOptions) -> Result<Exit> {
         .state
         .clone()
         .unwrap_or_else(|| PathBuf::from("target").join("inject").join(format!("{domain}-{}.json", options.seed)));
-    let state = CampaignState::load(&path, fingerprint, options.seed, domain);
+    let state = CampaignState::load(&path, fingerprint, options.seed, domain)?;
     let pieces = state.missing(options.count, PIECE);
     let progress = progress_bar(Some(options.count), "{pos}/{len} {wide_bar} {rate} {eta}");
     progress.inc(options.count - pieces.iter().map(|(_, length)| length).sum::<u64>());
@@ -199,19 +199,29 @@ impl CampaignRun {
                     tally.count(injection);
                 }
             }
-            if tally.injected < length || outcome.exit_reason != ExitReason::Passed {
+            let (is_begun, is_done) = (tally.injected > before, tally.injected >= length);
+            match outcome.exit_reason {
+                // A kernel that lives and can't go on is not lost: it says why.
+                ExitReason::Failed if !is_begun || is_done && self.domain == Domain::User => {
+                    return Err(refused(&outcome.console));
+                }
                 // A kernel that fails to start would otherwise be booted forever.
-                if matches!(outcome.exit_reason, ExitReason::Exited(Some(code)) if code != 0)
-                    && tally.injected == before
-                {
+                ExitReason::Exited(Some(1..)) if !is_begun => {
                     return Err(outcome.into_report().err().unwrap_or_else(|| anyhow!("QEMU ended by itself")));
                 }
-                tally.count_lost();
+                _ if !is_done => tally.count_lost(),
+                _ => {}
             }
             self.progress.inc(tally.injected.min(length) - before);
         }
         Ok(tally)
     }
+}
+
+/// Returns the error for a campaign that a kernel did not go on with.
+fn refused(console: &str) -> Error {
+    let said = console.lines().rev().find(|line| line.contains("[ERROR]") || line.contains("modules right behind"));
+    anyhow!("the kernel did not go on with the campaign: {}", said.unwrap_or("it does not say why").trim())
 }
 
 fn show(options: &InjectOptions, domain: &str, tally: &Tally) {
