@@ -124,6 +124,41 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
     );
 }
 
+#[test]
+fn a_card_on_no_bus_is_driven_as_one_on_pci() {
+    let [net, echo, attack] = ["virtio-net", "echo", "dma-attack"].map(|name| fs::read(driver_blob(name)).unwrap());
+    let port = free_port();
+    let network = Network::parse(&format!("udp:{port}:7")).unwrap();
+    with_kernel(
+        |machine| {
+            machine.machine = "microvm".to_owned();
+            machine.network = Some(network);
+        },
+        |client| {
+            let found = device(client, "virtio:net");
+            assert_eq!((&*found.interrupt, &*found.reach, &*found.state), ("polled", "checked", "free"));
+            assert!(found.place.starts_with("0xfeb0"), "{}", found.place);
+            assert_eq!(device(client, "virtio:console").state, "kernel");
+            for domain in [Domain::User, Domain::Kernel] {
+                push(client, &net, domain, "");
+                push(client, &echo, domain, "");
+                ask(port);
+                assert!(matches!(client.ask(Request::Restart { module: "virtio-net" }), Ok(Response::Done)));
+                ask(port);
+                push(client, &net, domain, "");
+                ask(port);
+                unload(client, "echo");
+                unload(client, "virtio-net");
+                push(client, &attack, domain, "");
+                assert_eq!(call(client, "dma-attack", b"").result, ATTEMPTS);
+                unload(client, "dma-attack");
+                let found = device(client, "virtio:net");
+                assert_eq!((&*found.state, found.regions), ("free", 0));
+            }
+        },
+    );
+}
+
 /// Makes a module reach for the memory of the one that uses the card, by the driver of both.
 fn reach_for_memory_of_another_user(client: &mut Client, net: &[u8], echo: &[u8], port: u16) {
     push(client, net, Domain::User, "");

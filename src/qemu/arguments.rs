@@ -28,6 +28,10 @@ impl Machine {
         add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-chardev", "socket,id=c2,fd=0"]);
         // A device that knows nothing of it goes past the IOMMU.
         let behind = if self.iommu { ",disable-legacy=on,iommu_platform=on" } else { "" };
+        if is_microvm {
+            // Else its devices are those from before version 1 of the specification.
+            add(&["-global", "virtio-mmio.force-legacy=off"]);
+        }
         if self.iommu {
             if is_microvm {
                 bail!(

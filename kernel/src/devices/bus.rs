@@ -1,17 +1,17 @@
-//! The functions on PCI as the loader sees them.
+//! The devices as the loader sees them.
 
 use core::sync::atomic::Ordering;
 
 use allocator_api2::boxed::Box;
 use bareflow_device::{Buffer, Completion, DeviceError};
-use bareflow_devices::pci::{Function, capabilities};
+use bareflow_devices::pci::capabilities;
 use bareflow_devices::virtio::is_bounded_by_queues;
 use bareflow_loader::{DeviceBus, DeviceFacts, Reach, RegionMemory};
 use spin::Mutex;
 
-use super::functions::{Known, all};
 use super::interrupts::{self, SLOTS};
 use super::iommu;
+use super::known::{Known, Place, all};
 use super::open::OpenDevice;
 use super::ports::{Ports, requester_id};
 
@@ -21,7 +21,7 @@ const MSI_X: u8 = 0x11;
 /// The devices that are open, by their vectors.
 static OPEN: Mutex<[Option<Box<OpenDevice>>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
 
-/// The functions on PCI.
+/// All devices.
 pub struct Bus;
 
 impl Bus {
@@ -47,14 +47,19 @@ unsafe impl DeviceBus for Bus {
 
     fn facts(&self, device: u32) -> Option<DeviceFacts> {
         let known = all().get(device as usize)?;
-        let Known { function: Function { location, ids, .. }, is_own, .. } = *known;
+        let Known { place, ids, is_own, .. } = *known;
         let is_bounded = is_bounded_by_queues(ids.virtio);
-        let iommu = iommu::state(location);
+        let (location, function) = match place {
+            Place::Pci(function) => (requester_id(function).into(), Some(function)),
+            Place::Mmio(address) => (address, None),
+        };
+        let iommu = function.and_then(iommu::state);
         Some(DeviceFacts {
             ids,
-            location: requester_id(location).into(),
-            is_on_pci: true,
-            has_interrupt: capabilities(&Ports, location).any(|capability| capability.id == MSI_X),
+            location,
+            is_on_pci: function.is_some(),
+            has_interrupt: function
+                .is_some_and(|function| capabilities(&Ports, function).any(|capability| capability.id == MSI_X)),
             reach: match iommu {
                 // What the kernel itself drives may use all memory.
                 Some(true) if !is_own => Reach::Iommu,
@@ -62,7 +67,7 @@ unsafe impl DeviceBus for Bus {
                 _ => Reach::Trusted,
             },
             is_embedders: is_own,
-            faults: iommu::faults(location),
+            faults: function.map_or(0, iommu::faults),
             is_broken: OPEN.lock().iter().flatten().any(|open| open.number() == device && open.is_broken()),
             problem: match iommu {
                 Some(false) => Some("the IOMMU that it is behind can't be used"),

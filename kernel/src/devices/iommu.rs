@@ -10,8 +10,7 @@ use spin::{Mutex, Once};
 use super::faults::Faults;
 use super::firmware;
 use super::ports::{self, HOLE, Ports, function_at, requester_id, taken_by_machine};
-use super::setup::{Problem, virtio_device};
-use super::window::Window;
+use super::setup::{DeviceRegisters, Problem, virtio_device};
 use crate::console;
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::{frames, physical};
@@ -28,7 +27,7 @@ struct Found {
 
 struct State {
     /// `None` if it is of no use.
-    iommu: Option<Iommu<Window>>,
+    iommu: Option<Iommu<DeviceRegisters>>,
     faults: Faults,
 }
 
@@ -65,7 +64,7 @@ pub fn open(slot: usize, function: DeviceFunction) -> Result<Option<Domain>, Iom
 }
 
 /// Does `work` with the IOMMU. Says so if it fails.
-fn with(work: impl FnOnce(&mut Iommu<Window>) -> Result<(), IommuError>) -> Result<(), DeviceError> {
+fn with(work: impl FnOnce(&mut Iommu<DeviceRegisters>) -> Result<(), IommuError>) -> Result<(), DeviceError> {
     let Some(Some(found)) = FOUND.get() else { return Err(DeviceError::BadDevice) };
     let done = found.state.lock().iommu.as_mut().ok_or(IommuError::Lost).and_then(work);
     done.map_err(|error| {
@@ -128,7 +127,7 @@ fn find() -> Option<Found> {
     Some(Found { viot, state: Mutex::new(State { iommu: iommu.ok(), faults: Faults::NONE }) })
 }
 
-fn start(location: DeviceFunction) -> Result<Iommu<Window>, Problem> {
+fn start(location: DeviceFunction) -> Result<Iommu<DeviceRegisters>, Problem> {
     let mut root = ports::root().ok_or(DeviceError::BadDevice)?;
     if Ports.read_word(location, 0) != IDENTIFICATION {
         return Err(IommuError::Unable("there is none at the place that the firmware names").into());

@@ -8,9 +8,7 @@ use allocator_api2::boxed::Box;
 use bareflow_containment::page_tables::translate;
 use bareflow_device::{Buffer, Completion, DeviceError};
 use bareflow_devices::iommu::Domain;
-use bareflow_devices::pci::{
-    Command, DeviceFunction, ENTRY_SIZE, Messages, MsiX, PciRoot, assign_addresses, find_bars,
-};
+use bareflow_devices::pci::{Command, DeviceFunction, ENTRY_SIZE, Messages, MsiX, assign_addresses, find_bars};
 use bareflow_devices::session::{MAX_QUEUES, Session, Submitted};
 use bareflow_devices::virtio::{DevicePages, Queue, QueuePage, Setup, SharedPage, Structure, VirtioDevice};
 use bareflow_loader::RegionMemory;
@@ -18,9 +16,9 @@ use bareflow_suite::console::Style;
 use bareflow_suite::error_text;
 use x86_64::structures::paging::PhysFrame;
 
-use super::functions::{Known, taken};
+use super::known::{Known, Place, taken};
 use super::ports::{self, HOLE, Ports};
-use super::setup::{Problem, registers, virtio_device};
+use super::setup::{DeviceRegisters, Problem, registers, virtio_device, virtio_device_at};
 use super::window::Window;
 use super::{interrupts, iommu};
 use crate::console;
@@ -38,9 +36,9 @@ pub struct OpenDevice {
     number: u32,
     /// The number of its vector.
     slot: usize,
-    function: DeviceFunction,
+    place: Place,
     interrupt: Option<Interrupt>,
-    virtio: Option<VirtioDevice<Window>>,
+    virtio: Option<VirtioDevice<DeviceRegisters>>,
     /// The addresses that it has, if it is behind an IOMMU.
     domain: Option<Domain>,
     /// The frames of its queues.
@@ -55,53 +53,54 @@ impl OpenDevice {
     /// # Errors
     /// Its registers can't be used, or there is no memory.
     pub fn new(number: u32, slot: usize, known: &Known) -> Result<Box<OpenDevice>, DeviceError> {
-        let location = known.function.location;
-        let place = Box::try_new_uninit().map_err(|_| DeviceError::NoMemory)?;
-        let mut root = ports::root().ok_or(DeviceError::BadDevice)?;
+        let room = Box::try_new_uninit().map_err(|_| DeviceError::NoMemory)?;
+        let place = known.place;
         let mut device = OpenDevice {
             number,
             slot,
-            function: location,
+            place,
             interrupt: None,
             virtio: None,
             domain: None,
             frames: Vec::new(),
             session: Session::default(),
         };
-        // Off until it was reset.
-        root.set_command(location, Command::INTERRUPT_DISABLE);
-        let set_up = device.set_up(&mut root, known);
+        let set_up = match place {
+            Place::Pci(function) => device.set_up(function, known),
+            Place::Mmio(address) => virtio_device_at(address).map(|virtio| device.virtio = Some(virtio)),
+        };
         if let Err(Problem { error, text }) = set_up {
             if let Some(text) = text {
-                console::show(Style::Warning, format_args!("[WARN] device {location}: {text}\n"));
+                console::show(Style::Warning, format_args!("[WARN] device {place}: {text}\n"));
             }
             device.close(None, &mut |_, _, _| ());
             return Err(error);
         }
-        root.set_command(location, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
-        Ok(Box::write(place, device))
+        Ok(Box::write(room, device))
     }
 
-    fn set_up(&mut self, root: &mut PciRoot<Ports>, known: &Known) -> Result<(), Problem> {
-        self.domain = iommu::open(self.slot, self.function)?;
-        let mut bars = find_bars(root, self.function)?;
-        let location = self.function;
-        assign_addresses(root, location, &mut bars, &mut HOLE.lock(), &|range| taken(location, range))?;
+    fn set_up(&mut self, function: DeviceFunction, known: &Known) -> Result<(), Problem> {
+        let mut root = ports::root().ok_or(DeviceError::BadDevice)?;
+        // Off until it was reset.
+        root.set_command(function, Command::INTERRUPT_DISABLE);
+        self.domain = iommu::open(self.slot, function)?;
+        let mut bars = find_bars(&mut root, function)?;
+        assign_addresses(&mut root, function, &mut bars, &mut HOLE.lock(), &|range| taken(function, range))?;
         known.set_bars(bars);
-        root.set_command(self.function, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
-        if let Some(msix) = MsiX::find(&Ports, self.function, &bars)? {
+        root.set_command(function, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
+        if let Some(msix) = MsiX::find(&Ports, function, &bars)? {
             let length = u64::from(msix.vectors) * ENTRY_SIZE;
             // SAFETY: the addresses were just checked.
             let table = unsafe { registers(&bars, Structure { bar: msix.bar, offset: msix.offset, length }) }?;
             // The table may say anything before it is written.
-            msix.set(&mut Ports, self.function, Messages::Masked);
+            msix.set(&mut Ports, function, Messages::Masked);
             interrupts::set(self.slot, self.number, table);
-            msix.set(&mut Ports, self.function, Messages::On);
+            msix.set(&mut Ports, function, Messages::On);
             self.interrupt = Some(Interrupt { msix, table });
         }
-        if known.function.ids.virtio != 0 {
+        if known.ids.virtio != 0 {
             // SAFETY: as above.
-            let mut virtio = unsafe { virtio_device(self.function, &bars) }?;
+            let mut virtio = unsafe { virtio_device(function, &bars) }?;
             if self.interrupt.is_some() {
                 virtio.use_interrupt();
             }
@@ -117,6 +116,7 @@ impl OpenDevice {
                 });
             }
         }
+        root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
         Ok(())
     }
 
@@ -126,7 +126,7 @@ impl OpenDevice {
     }
 
     /// Returns the device as a virtio device.
-    pub fn virtio(&mut self) -> Result<&mut VirtioDevice<Window>, DeviceError> {
+    pub fn virtio(&mut self) -> Result<&mut VirtioDevice<DeviceRegisters>, DeviceError> {
         self.virtio.as_mut().ok_or(DeviceError::NotVirtio)
     }
 
@@ -227,7 +227,7 @@ impl OpenDevice {
         let was_broken = self.session.broken().is_some();
         let collected = self.session.collect(queue, room, put);
         if let (Some(broken), false) = (self.session.broken(), was_broken) {
-            console::show(Style::Warning, format_args!("[WARN] device {}: {broken}\n", self.function));
+            console::show(Style::Warning, format_args!("[WARN] device {}: {broken}\n", self.place));
         }
         collected
     }
@@ -235,21 +235,22 @@ impl OpenDevice {
     /// Resets the device, and lets it use no memory any more. Returns whether it uses none, and says so in `known` if it did not
     /// end its reset. Passes what it is done with to `put`, as [`Session::drain`] does.
     pub fn close(mut self, known: Option<&Known>, put: &mut dyn FnMut(u32, u32, Completion)) -> bool {
-        if let Some(Interrupt { msix, table }) = &self.interrupt {
+        if let (Some(Interrupt { msix, table }), Place::Pci(function)) = (&self.interrupt, self.place) {
             interrupts::mask(*table, true);
-            msix.set(&mut Ports, self.function, Messages::Off);
+            msix.set(&mut Ports, function, Messages::Off);
         }
-        // One that does not end its reset reaches nothing either, once it is no bus master.
-        if self.virtio.as_mut().is_some_and(|virtio| virtio.reset().is_err())
-            && let Some(known) = known
-        {
+        let is_reset = self.virtio.as_mut().is_none_or(|virtio| virtio.reset().is_ok());
+        if let (false, Some(known)) = (is_reset, known) {
             known.is_lost.store(true, Ordering::Relaxed);
         }
-        let mut is_quiet = true;
-        if let Some(mut root) = ports::root() {
-            root.set_command(self.function, Command::INTERRUPT_DISABLE);
-            is_quiet = !root.get_status_command(self.function).1.contains(Command::BUS_MASTER);
-        }
+        // One on PCI that does not end its reset reaches nothing either, once it is no bus master.
+        let mut is_quiet = match (self.place, ports::root()) {
+            (Place::Pci(function), Some(mut root)) => {
+                root.set_command(function, Command::INTERRUPT_DISABLE);
+                !root.get_status_command(function).1.contains(Command::BUS_MASTER)
+            }
+            _ => is_reset,
+        };
         interrupts::clear(self.slot);
         if let Some(domain) = self.domain.take() {
             is_quiet |= iommu::close(domain);
@@ -262,8 +263,8 @@ impl OpenDevice {
                 unsafe { frames::release(frame) };
             }
         } else {
-            let location = self.function;
-            let line = format_args!("[WARN] device {location}: it stays a bus master; what it used is never freed\n");
+            let place = self.place;
+            let line = format_args!("[WARN] device {place}: it still reaches memory; what it used is never freed\n");
             console::show(Style::Warning, line);
         }
         is_quiet

@@ -7,11 +7,14 @@ use core::fmt;
 use bareflow_device::DeviceError;
 use bareflow_devices::iommu::IommuError;
 use bareflow_devices::pci::{BarError, Bars, DeviceFunction, MsiXError};
-use bareflow_devices::virtio::{Lost, Structure, StructureError, Structures, VirtioDevice};
+use bareflow_devices::virtio::{
+    Lost, MmioError, Structure, StructureError, Structures, VirtioDevice, VirtioRegisters, check_version,
+};
 use bareflow_devices::{Part, Patience};
 use bareflow_suite::error_text;
 use bareflow_suite::fallible::ErrorText;
 
+use super::mmio;
 use super::ports::Ports;
 use super::window::{Window, WindowError};
 
@@ -50,9 +53,12 @@ macro_rules! problems {
     };
 }
 
-problems!(BadDevice: BarError, MsiXError, StructureError, IommuError);
+problems!(BadDevice: BarError, MmioError, MsiXError, StructureError, IommuError);
 problems!(NoMemory: WindowError);
 problems!(Lost: Lost);
+
+/// The registers of a virtio device, which lie on PCI or on no bus.
+pub type DeviceRegisters = VirtioRegisters<Window>;
 
 /// A second at 4 GHz, and more on slower processors: the time for which devices are waited for.
 pub const PATIENCE: Patience = Patience { now: cycles, limit: 1 << 32 };
@@ -79,14 +85,22 @@ pub unsafe fn registers(bars: &Bars, place: Structure) -> Result<Window, Problem
 ///
 /// # Safety
 /// As of [`registers`].
-pub unsafe fn virtio_device(function: DeviceFunction, bars: &Bars) -> Result<VirtioDevice<Window>, Problem> {
+pub unsafe fn virtio_device(function: DeviceFunction, bars: &Bars) -> Result<VirtioDevice<DeviceRegisters>, Problem> {
     let structures = Structures::find(&Ports, function, bars)?;
     let part = |place: Structure| {
         // SAFETY: the caller promises the same.
         let window = unsafe { registers(bars, place) }?;
-        Part::new(window, 0, place.length).ok_or(Problem::from(DeviceError::BadDevice))
+        Part::new(VirtioRegisters::Plain(window), 0, place.length).ok_or(Problem::from(DeviceError::BadDevice))
     };
     let notify = (part(structures.notify)?, structures.notify_distance);
     let config = structures.device.map(part).transpose()?;
     Ok(VirtioDevice::new(part(structures.common)?, notify, config, PATIENCE)?)
+}
+
+/// Maps the registers of the virtio device at an address, on no bus, and resets it.
+pub fn virtio_device_at(address: u64) -> Result<VirtioDevice<DeviceRegisters>, Problem> {
+    let registers = mmio::registers(address)?;
+    check_version(&registers)?;
+    let [common, notify, config] = VirtioRegisters::on_no_bus(registers).ok_or(DeviceError::BadDevice)?;
+    Ok(VirtioDevice::new(common, (notify, 0), Some(config), PATIENCE)?)
 }

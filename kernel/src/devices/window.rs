@@ -1,7 +1,5 @@
 //! The window in which devices' registers are mapped, uncached. The mappings are permanent.
 
-use core::ptr::NonNull;
-
 use bareflow_containment::page_tables::map_device;
 use bareflow_devices::Registers;
 use spin::Mutex;
@@ -60,13 +58,6 @@ pub unsafe fn map(physical: u64, size: u64) -> Result<(), WindowError> {
     }
     windows.count += 1;
     Ok(())
-}
-
-/// Returns the address at which `size` bytes of registers at `physical` are mapped; `None` if [`map`] did not map
-/// them.
-pub fn find(physical: u64, size: u64) -> Option<NonNull<u8>> {
-    let address = find_in(&WINDOWS.lock(), physical, size)?;
-    NonNull::new(address as *mut u8)
 }
 
 fn find_in(windows: &Windows, physical: u64, size: u64) -> Option<u64> {

@@ -1,31 +1,20 @@
-//! The virtio devices that the kernel drives itself (OASIS, Virtual I/O Device 1.2): discovery (`pci`, `mmio`), their registers
-//! (`transport`), the memory that they share with their drivers (`hal`), and the channel to the host (`channel`). They use no
-//! interrupts: the kernel polls.
+//! The virtio devices that the kernel drives itself (OASIS, Virtual I/O Device 1.2): discovery (`find`), the memory that they
+//! share with their drivers (`hal`), and the channel to the host (`channel`). They use no interrupts: the kernel polls.
 
 pub mod channel;
+mod find;
 pub mod hal;
-mod mmio;
-mod pci;
-mod transport;
 
 use bareflow_devices::iommu::IommuError;
 use bareflow_devices::pci::BarError;
-use virtio_drivers::transport::DeviceType;
+use bareflow_devices::virtio::OwnDevice;
 
-pub use self::transport::OwnTransport;
-use crate::devices::setup::Problem;
-use crate::devices::{ports, window};
+pub use self::find::find;
+use crate::devices::setup::{DeviceRegisters, Problem};
+use crate::devices::window;
 
-/// Finds the first device of type `device_type`: on a PCI bus, or, on a machine without one, among microvm's devices.
-///
-/// # Errors
-/// When its registers can't be used.
-pub fn find(device_type: DeviceType) -> Result<Option<OwnTransport>, TransportError> {
-    match ports::root() {
-        Some(root) => Ok(pci::find(root, device_type)?.map(OwnTransport::Pci)),
-        None => Ok(mmio::find(device_type)?.map(OwnTransport::Mmio)),
-    }
-}
+/// A device that the kernel drives itself.
+pub type OwnTransport = OwnDevice<DeviceRegisters>;
 
 /// The reason why a device's registers can't be used.
 #[derive(Debug, thiserror::Error)]

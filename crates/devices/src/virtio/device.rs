@@ -8,18 +8,18 @@ use crate::patience::Patience;
 use crate::registers::{Part, Registers};
 
 /// The offsets of the common configuration (4.1.4.3).
-const DEVICE_FEATURES_SELECT: u64 = 0;
-const DEVICE_FEATURES: u64 = 4;
+pub(super) const DEVICE_FEATURES_SELECT: u64 = 0;
+pub(super) const DEVICE_FEATURES: u64 = 4;
 pub(super) const DRIVER_FEATURES_SELECT: u64 = 8;
 pub(super) const DRIVER_FEATURES: u64 = 12;
-const CONFIG_VECTOR: u64 = 16;
+pub(super) const CONFIG_VECTOR: u64 = 16;
 pub(super) const STATUS: u64 = 20;
 pub(super) const GENERATION: u64 = 21;
 pub(super) const QUEUE_SELECT: u64 = 22;
 pub(super) const QUEUE_SIZE: u64 = 24;
-const QUEUE_VECTOR: u64 = 26;
+pub(super) const QUEUE_VECTOR: u64 = 26;
 pub(super) const QUEUE_ENABLE: u64 = 28;
-const QUEUE_NOTIFY: u64 = 30;
+pub(super) const QUEUE_NOTIFY: u64 = 30;
 pub(super) const QUEUE_ADDRESSES: [u64; 3] = [32, 40, 48];
 
 /// The bits of the status (2.1).
@@ -29,7 +29,7 @@ const DRIVER_OK: u8 = 4;
 const FEATURES_OK: u8 = 8;
 
 /// The vector of no interrupt.
-const NO_VECTOR: u16 = u16::MAX;
+pub(super) const NO_VECTOR: u16 = u16::MAX;
 
 /// The features of queues and transports (6): the driver has no say in them.
 const RESERVED: u64 = ((1 << 50) - 1) & !((1 << 24) - 1);

@@ -1,8 +1,9 @@
-//! Virtio devices (OASIS, Virtual I/O Device 1.2): where a function on PCI has their registers (`structures`), the registers
-//! themselves (`device`), the queues, which the kernel alone writes (`queue`, `page`), memory for both (`shared`), and devices that the
+//! Virtio devices (OASIS, Virtual I/O Device 1.2): where a function on PCI has their registers (`structures`), those of a device
+//! on no bus (`mmio`), the registers themselves (`device`), the queues, which the kernel alone writes (`queue`, `page`), memory for both (`shared`), and devices that the
 //! kernel drives by another crate (`transport`).
 
 mod device;
+mod mmio;
 mod page;
 mod queue;
 mod shared;
@@ -12,6 +13,7 @@ pub(crate) mod testing;
 mod transport;
 
 pub use device::{Lost, Setup, VirtioDevice};
+pub use mmio::{MMIO_BYTES, MmioError, VirtioRegisters, check_version, mmio_type};
 pub use page::{MAX_QUEUE_SIZE, QueuePage};
 pub(crate) use queue::Piece;
 pub use queue::{Broken, Done, Queue};
