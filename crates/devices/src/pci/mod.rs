@@ -5,6 +5,8 @@
 
 mod bars;
 mod capabilities;
+mod ecam;
+mod msi;
 mod msix;
 mod scan;
 #[cfg(test)]
@@ -12,6 +14,8 @@ pub(crate) mod testing;
 
 pub use bars::{AddressWindow, Bar, BarError, Bars, Taken, assign_addresses, find_bars};
 pub use capabilities::{Capability, capabilities};
+pub use ecam::{FUNCTION_BYTES, memory_of_function};
+pub use msi::{Mask, Msi};
 pub use msix::{ENTRY_SIZE, Messages, MsiX, MsiXError};
 pub use scan::{Function, scan};
 pub use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};
