@@ -12,7 +12,7 @@ use bareflow_protocol::control::MAX_BLOB;
 use bareflow_suite::portable::{is_engine, is_wasm};
 
 use crate::input::{read_at_most, read_input};
-use crate::options::{LoadingOptions, RunOptions};
+use crate::options::{LoadingOptions, Network, RunOptions};
 use crate::output::{report_refused, write_out};
 
 /// The files of a run: blobs, unreadable files, the input, and the parameters that go with them.
@@ -95,6 +95,10 @@ pub fn read_blob(path: &Path) -> Result<Vec<u8>, String> {
              docs/portable.md for how one is made"
         )),
         Ok(bytes) => Ok(bytes),
+        Err(_) if path.to_str().and_then(Network::parse).is_some() => {
+            Err("no file, expected a .mod file here; what `--net` takes follows it with `=`, as in `--net=udp:5007:7`"
+                .to_owned())
+        }
         Err(error) => Err(format!("can't read: {error}; name a .mod file: `bareflow build` makes it and says where")),
     }
 }

@@ -29,11 +29,14 @@ pub trait Connection: Send {
 
     /// Whether bytes may get lost on this connection.
     fn loses_bytes(&self) -> bool;
+
+    /// Returns whether modules of the kernel carry the bytes.
+    fn is_network(&self) -> bool;
 }
 
 /// Implements [`Connection`] for a stream of the standard library: the two kinds have the same methods, of no trait.
 macro_rules! connection {
-    ($($stream:ty),*) => {$(
+    ($($stream:ty: $is_network:literal),*) => {$(
 impl Connection for $stream {
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
         // A timeout of zero would mean none.
@@ -57,11 +60,15 @@ impl Connection for $stream {
     fn loses_bytes(&self) -> bool {
         false
     }
+
+    fn is_network(&self) -> bool {
+        $is_network
+    }
 }
     )*};
 }
 
-connection!(UnixStream, TcpStream);
+connection!(UnixStream: false, TcpStream: true);
 
 /// A serial port.
 #[derive(Debug)]
@@ -123,6 +130,10 @@ impl Connection for Port {
 
     fn loses_bytes(&self) -> bool {
         true
+    }
+
+    fn is_network(&self) -> bool {
+        false
     }
 }
 

@@ -4,10 +4,22 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     /// The connection ended.
-    #[error("the kernel at {place} is gone: the connection ended; run `bareflow serve` again")]
+    #[error(
+        "{}",
+        if *by_network {
+            format!(
+                "the connection to the kernel at {place} ended; if this was to end or replace a module that carries it, as \
+                 `control` and `tcpip` do, it was done: see `bareflow ps`, or else run `bareflow serve` again"
+            )
+        } else {
+            format!("the kernel at {place} is gone: the connection ended; run `bareflow serve` again")
+        }
+    )]
     Gone {
         /// The kernel's socket or port.
         place: String,
+        /// Whether modules of the kernel carried the connection.
+        by_network: bool,
     },
     /// No answer came in time.
     #[error(

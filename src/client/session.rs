@@ -135,7 +135,7 @@ impl Client {
     fn receive(&mut self, patience: Duration) -> Result<()> {
         let mut buffer = [0; 4096];
         match self.connection.receive(&mut buffer, patience).map_err(|error| self.broken(&error))? {
-            Some(0) => Err(Lost::Gone { place: self.place.clone() }.into()),
+            Some(0) => Err(self.gone()),
             Some(count) => {
                 self.decoder.push(buffer.get(..count).unwrap_or_default());
                 Ok(())
@@ -149,10 +149,14 @@ impl Client {
         if self.connection.loses_bytes() { MAX_CHUNK / 8 } else { MAX_CHUNK }
     }
 
+    fn gone(&self) -> Error {
+        Lost::Gone { place: self.place.clone(), by_network: self.connection.is_network() }.into()
+    }
+
     fn broken(&self, error: &std::io::Error) -> Error {
         use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
         match error.kind() {
-            BrokenPipe | ConnectionReset => Lost::Gone { place: self.place.clone() }.into(),
+            BrokenPipe | ConnectionReset => self.gone(),
             _ => anyhow!("the connection to {} is broken: {error}; try again", self.place),
         }
     }

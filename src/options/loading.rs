@@ -29,8 +29,8 @@ pub struct LoadingOptions {
     /// Time one in N calls of each module; all are counted.
     #[arg(long, value_name = "N", default_value = "1")]
     pub sample: NonZeroU32,
-    /// Services that modules may use: `all`, `none`, or some of `log,clock,call,heap,interfaces,grow`, and `interface:NAME` for
-    /// imports of one interface; modules that declare others are refused.
+    /// Services that modules may use: `all`, `none`, or some of `log,clock,call,heap,interfaces,grow`, `interface:NAME` for imports of
+    /// one interface, `devices` or `device:virtio:net` for those that modules drive; modules that declare others are refused.
     #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = allowed)]
     pub allow: Allowed,
     /// The parameters and imports to set.

@@ -91,6 +91,9 @@ pub(super) fn ended_by_itself(code: Option<i32>, complaints: &str) -> Error {
             "another QEMU has the disk open, such as that of a `bareflow serve`: end it, or give this one a copy".into()
         }
         said if said.contains("Cannot set up guest memory") => "try a smaller `--memory`".into(),
+        said if said.contains("host forwarding rule") => {
+            "each port of `--net` and `--control` is to be from 1 to 65535, named once, and in no one else's use".into()
+        }
         said if said.contains("Could not open") => "check `--disk`".into(),
         _ => setup_and("check `--machine`, `--cpu` and `--accel`"),
     };
@@ -132,6 +135,8 @@ mod tests {
         let said = ended_by_itself(Some(1), lock).to_string();
         assert!(said.contains("another QEMU has the disk open") && said.ends_with(lock), "{said}");
         assert!(!said.contains("--machine"), "{said}");
+        let taken = "-netdev user,id=n0,hostfwd=tcp:127.0.0.1:80-:80: Could not set up host forwarding rule";
+        assert!(ended_by_itself(Some(1), taken).to_string().contains("in no one else's use"));
         assert!(ended_by_itself(Some(1), "unsupported machine type").to_string().contains("check `--machine`"));
     }
 }

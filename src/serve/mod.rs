@@ -21,6 +21,7 @@ use bareflow_protocol::KernelOptions;
 use bareflow_protocol::options::Task;
 
 use crate::input_files::InputFiles;
+use crate::needed::name_of;
 use crate::options::ServeOptions;
 use crate::qemu::{KillHandle, Machine};
 use crate::{Exit, boot, engines, output, say};
@@ -52,6 +53,13 @@ pub fn serve(options: &ServeOptions) -> Result<Exit> {
     let socket = Socket::bind(&path)?;
     let token_file = network.map(|()| TokenFile::create(&path)).transpose()?;
     let token = token_file.as_ref().map(TokenFile::token);
+    let control_port = options.control;
+    if control_port.is_some() && !files.blobs.iter().any(|(_, blob)| name_of(blob) == "control") {
+        crate::complain!(
+            "[SERVE] no module `control` is among the files, so no client comes by `--control`; name target/drivers/control.mod, \
+             tcpip.mod and virtio-net.mod, which `bareflow build --drivers` makes"
+        );
+    }
     let options = KernelOptions { token, ..boot::kernel_options(Task::Serve, &options.loading) };
     let machine = Machine { options, files, virtio_channel: true, data_disk_read_only, ..machine };
     let _link = link.and_then(|link| address::SocketLink::publish(&link, &path));
@@ -67,7 +75,8 @@ pub fn serve(options: &ServeOptions) -> Result<Exit> {
             let up = || up.store(true, Ordering::Release);
             broker::run_and_tell(socket.listener(), &running.channel, up)
         });
-        show(&running.console, &up, &path);
+        let by_tcp = control_port.zip(token_file.as_ref().map(TokenFile::path));
+        show(&running.console, &up, &path, by_tcp);
         // The console ends with QEMU, and the channel with it.
         let _ = running.channel.shutdown(std::net::Shutdown::Both);
         broker.join().unwrap_or_else(|_| Err(anyhow!("the broker panicked")))
@@ -97,8 +106,9 @@ fn is_read_only(path: &Path) -> bool {
     std::fs::OpenOptions::new().read(true).write(true).open(path).is_err()
 }
 
-/// Shows the console to its end. Between two lines, once the kernel is `up`, also shows where clients find it.
-fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
+/// Shows the console to its end. Between two lines, once the kernel is `up`, also shows where clients find it:
+/// at the socket `path`, and `by_tcp` with a token's file.
+fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path, by_tcp: Option<(u16, &Path)>) {
     let (mut said, mut at_line_start) = (false, true);
     loop {
         match console.recv_timeout(POLL) {
@@ -111,6 +121,9 @@ fn show(console: &mpsc::Receiver<Vec<u8>>, up: &AtomicBool, path: &Path) {
         }
         if !said && at_line_start && up.load(Ordering::Acquire) {
             say!("serving at {}; `bareflow shutdown` ends it", path.display());
+            if let Some((port, token)) = by_tcp {
+                say!("by TCP: `--tcp 127.0.0.1:{port} --token {}`", token.display());
+            }
             said = true;
         }
     }

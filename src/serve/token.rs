@@ -56,6 +56,12 @@ impl TokenFile {
         Ok(TokenFile { path, token })
     }
 
+    /// Returns the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns the token.
     #[must_use]
     pub const fn token(&self) -> Token {

@@ -127,8 +127,8 @@ pub use name::{MAX_NAME_LENGTH, Name, Version};
 pub use platform::range_allocator;
 pub use platform::range_allocator::RangeAllocator;
 pub use platform::{
-    Call, CallFailure, CallOutcome, Callees, EventLimits, FastExit, FastReturn, ImageSize, LinearMemory, MAX_DEPTH,
-    Occurrence, Platform, PlatformError, RegionMemory, TimedCall, TimedReply, WritableImage,
+    Call, CallFailure, CallOutcome, Callees, FastExit, FastReturn, ImageSize, LinearMemory, MAX_DEPTH, Occurrence,
+    Platform, PlatformError, RegionMemory, TimedCall, TimedReply, WritableImage,
 };
 #[cfg(feature = "devices")]
 pub use platform::{DeviceBus, DeviceFacts, Reach};
@@ -138,7 +138,7 @@ pub use policy::assignment::{Assignment, BadAssignment};
 pub use policy::budget::{BadBudget, Budget};
 pub use policy::kernel_domain::KernelDomain;
 pub use policy::permissions::{Permissions, ServiceNames, UnknownPermission};
-pub use policy::{Backoff, Domain, FaultPolicy, LoadOptions, LoadSettings, Placement};
+pub use policy::{Backoff, Domain, EventLimits, FaultPolicy, LoadOptions, LoadSettings, Placement};
 #[cfg(feature = "portable")]
 pub use portable::Cost;
 pub use printable::Printable;

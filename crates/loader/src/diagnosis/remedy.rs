@@ -6,6 +6,7 @@ use bareflow_abi::header::{SERVICE_CALL, SERVICE_NAMES};
 
 use super::Diagnosis;
 use crate::fault::{Fault, FaultKind};
+use crate::policy::EventLimits;
 use crate::policy::budget::Budget;
 use crate::printable::Printable;
 use crate::profile::ModuleProfile;
@@ -83,10 +84,16 @@ impl fmt::Display for Remedy {
                 enlarge(out, "stack", size, size.into(), Budget::LIMITS.stack_bytes)
             }
             Remedy::Time { us } => {
-                write!(out, "a call may take {}: ", Time(us))?;
+                write!(out, "a call may take {}", Time(us))?;
+                // The platform does not say which of the two it was.
+                let own_us = EventLimits::DEFAULT.own_us;
+                if us > own_us {
+                    write!(out, ", and a handler of events {} of its own, whatever is set", Time(own_us))?;
+                }
+                out.write_str(": ")?;
                 let (next, limit) = (us.saturating_mul(2), Budget::LIMITS.time_us);
                 match next <= limit {
-                    true => write!(out, "set time = \"{}\" in {TABLE} if it needs longer", Time(next)),
+                    true => write!(out, "set time = \"{}\" in {TABLE} if a call needs longer", Time(next)),
                     false => write!(out, "more than {} takes `--budget time=..` as well", Time(limit)),
                 }
             }
@@ -210,13 +217,16 @@ mod tests {
         );
         assert_eq!(
             say(FaultKind::TimeBudget, Budget { time_us: 1_500, ..usual }),
-            "a call may take 1500us: set time = \"3ms\" in [package.metadata.bareflow] if it needs longer"
+            "a call may take 1500us: set time = \"3ms\" in [package.metadata.bareflow] if a call needs longer"
         );
         let most = Budget::LIMITS;
         for (kind, end) in [
             (FaultKind::HeapBudget, "its heap has 16M: more than 16M takes `--budget heap=..` as well"),
             (FaultKind::StackOverflow, "its stack has 1M: more than 1M takes `--budget stack=..` as well"),
-            (FaultKind::TimeBudget, "a call may take 60s: more than 60s takes `--budget time=..` as well"),
+            (
+                FaultKind::TimeBudget,
+                "a call may take 60s, and a handler of events 5ms of its own, whatever is set: more than 60s takes `--budget time=..` as well",
+            ),
         ] {
             assert_eq!(say(kind, most), end);
         }

@@ -89,7 +89,10 @@ pub enum LoadError {
     },
     /// There is no device that the module could drive.
     #[cfg(feature = "devices")]
-    #[error("no device here is {device}, which the module drives; `bareflow devices` lists those that are there")]
+    #[error(
+        "no device here is {device}, which the module drives; `bareflow devices` lists those that are there, and `--net` of \
+         `boot` and `serve` attaches a network card"
+    )]
     NoSuchDevice {
         /// The device, as the module declares it.
         device: Selector,

@@ -7,7 +7,8 @@ use crate::manager::ModuleManager;
 use crate::module::interfaces::ProviderId;
 use crate::module::lifecycle::ModuleState;
 use crate::module::{Module, ModuleId};
-use crate::platform::{EventLimits, MAX_DEPTH, Platform};
+use crate::platform::{MAX_DEPTH, Platform};
+use crate::policy::EventLimits;
 
 /// The number of modules that are looked at for what a handler may call; one that may call more waits for its turn.
 const MAX_LOOKED_AT: usize = 256;

@@ -8,7 +8,8 @@ use crate::interfaces::FunctionId;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
 use crate::module::lifecycle::ModuleState;
-use crate::platform::{EventLimits, Occurrence, Platform};
+use crate::platform::{Occurrence, Platform};
+use crate::policy::EventLimits;
 use crate::registry::events::{ModuleEvents, NEVER, Taken};
 
 /// The result of a run of events.

@@ -169,18 +169,3 @@ pub trait Callees {
 ///
 /// A platform that offers the service `call` or `invoke` has that many stacks.
 pub const MAX_DEPTH: usize = 5;
-
-/// The limits on the time of an event's handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventLimits {
-    /// The time of the handler's own code, in microseconds. One that takes longer is ended.
-    pub own_us: u32,
-    /// The time with all that it calls, in microseconds. It ends once what it calls then has returned, since a callee does
-    /// not end for its caller's time.
-    pub total_us: u32,
-}
-
-impl EventLimits {
-    /// The limits of all handlers.
-    pub const DEFAULT: EventLimits = EventLimits { own_us: 5_000, total_us: 20_000 };
-}

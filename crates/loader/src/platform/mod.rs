@@ -23,11 +23,12 @@ use crate::diagnosis::Diagnosis;
 pub use crate::error::PlatformError;
 pub use crate::format::segments::ImageSize;
 use crate::name::Name;
+use crate::policy::EventLimits;
 use crate::policy::{Domain, Placement};
 use crate::profile::Usage;
 use crate::profile::counters::Counters;
 use crate::profile::peak::PeakUse;
-pub use call::{Call, Callees, EventLimits, MAX_DEPTH};
+pub use call::{Call, Callees, MAX_DEPTH};
 #[cfg(feature = "devices")]
 pub use devices::{DeviceBus, DeviceFacts, Reach};
 pub use linear_memory::LinearMemory;

@@ -4,10 +4,12 @@ pub mod allowed;
 #[cfg(feature = "parameters")]
 pub mod assignment;
 pub mod budget;
+mod event_limits;
 mod fault_policy;
 pub mod kernel_domain;
 pub mod permissions;
 
+pub use event_limits::EventLimits;
 pub use fault_policy::{Backoff, FaultPolicy};
 
 use core::num::NonZeroU32;
