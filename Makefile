@@ -1,6 +1,6 @@
 # The two commands of README: `make run` and `make test`.
 
-.PHONY: run example test check package attacks page conformance bench performance setup setup-tests clean
+.PHONY: run example test check package attacks soak page conformance bench performance setup setup-tests clean
 
 run: setup
 	cargo run -- boot
@@ -50,6 +50,11 @@ attacks: setup
 	serve=$$!; while ! [ -S $$folder/s ] && kill -0 $$serve; do sleep 0.1; done; \
 	tests/attacks/run $$folder/s; status=$$?; \
 	target/debug/bareflow shutdown --socket $$folder/s; rm -r $$folder; exit $$status
+
+# The network for a long time, some ten minutes: over a bad wire, and with the driver faulting and replaced (docs/network.md).
+SEED = 1
+soak: setup
+	SEED=$(SEED) cargo test --locked --test network -- --ignored --nocapture --test-threads=1
 
 # The page of the module httpd in a real browser: checks that it follows what happens, and leaves pictures of it in target.
 page:

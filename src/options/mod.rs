@@ -24,6 +24,7 @@ pub use client::{
 pub use loading::{AssignmentOptions, Budgets, LoadingOptions};
 pub use modules::{BuildOptions, NewOptions, TestOptions};
 pub use network::Network;
+pub(crate) use network::option_value;
 pub use portable::{EngineOptions, PortableOptions};
 pub use run::{BootOptions, HostOptions, InjectOptions, MachineOptions, RunOptions, ServeOptions};
 pub use tune::TuneOptions;

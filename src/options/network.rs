@@ -1,6 +1,8 @@
-//! The network of the machine: QEMU's user network, with ports of 127.0.0.1 that lead to it, or a wire between two cards.
+//! The network of the machine: QEMU's user network, with ports of 127.0.0.1 that lead to it, a wire between two cards, or a
+//! socket for frames.
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 /// A port of 127.0.0.1 that leads to one of the machine's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,9 @@ pub enum Network {
     User(Forwards),
     /// A wire inside the machine, with a card at each end.
     Wire,
+    /// A socket of Unix, to which the card's frames go, and from which they come: each after its length, in four bytes with the
+    /// highest first.
+    Stream(PathBuf),
 }
 
 /// The ports of 127.0.0.1 that lead to the machine.
@@ -32,11 +37,15 @@ impl Default for Network {
 }
 
 impl Network {
-    /// Reads the ports that are passed on: `udp:5007:7,tcp:8080:80`, or none; or `wire`.
+    /// Reads the ports that are passed on: `udp:5007:7,tcp:8080:80`, or none; or `wire`; or
+    /// `stream:PATH`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Network> {
         if text == "wire" {
             return Some(Network::Wire);
+        }
+        if let Some(path) = text.strip_prefix("stream:") {
+            return (!path.is_empty()).then(|| Network::Stream(path.into()));
         }
         let forward = |part: &str| {
             let (protocol, ports) = part.split_once(':')?;
@@ -48,7 +57,8 @@ impl Network {
         forwards.map(|forwards| Network::User(Forwards(forwards)))
     }
 
-    /// Passes a port of 127.0.0.1 on to one of the machine's as well. Returns false if there is no way to it: on a wire.
+    /// Passes a port of 127.0.0.1 on to one of the machine's as well. Returns false if no one here knows the way to
+    /// it: on a wire, or behind a socket.
     pub fn forward(&mut self, here: u16, there: u16) -> bool {
         let Network::User(Forwards(forwards)) = self else { return false };
         forwards.push(Forward { protocol: "tcp", ports: (here, there) });
@@ -60,6 +70,9 @@ impl Network {
         let networks = match self {
             Network::User(forwards) => vec![forwards.network()],
             Network::Wire => [0, 1].map(|end| format!("hubport,id=n{end},hubid=0")).into(),
+            Network::Stream(path) => {
+                vec![format!("stream,id=n0,server=off,addr.type=unix,addr.path={}", option_value(path))]
+            }
         };
         let card = if is_microvm { "virtio-net-device" } else { "virtio-net-pci,disable-legacy=on,romfile=" };
         let card = format!("{card}{options}");
@@ -68,6 +81,11 @@ impl Network {
         });
         words.collect()
     }
+}
+
+/// Formats a path for one of QEMU's option lists, where commas are doubled.
+pub(crate) fn option_value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
 }
 
 impl Forwards {
@@ -104,8 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_takes_frames() {
+        let network = Network::parse("stream:/a,b").unwrap();
+        let words = network.arguments(false, "").join(" ");
+        let expected = "-netdev stream,id=n0,server=off,addr.type=unix,addr.path=/a,,b -device virtio-net-pci";
+        assert!(words.starts_with(expected), "{words}");
+        assert!(!network.clone().forward(1, 2));
+    }
+
+    #[test]
     fn rejects_all_else() {
-        for text in ["udp", "udp:5007", "udp:5007:70000", "sctp:1:2", "udp:5007:7;tcp:1:2", "udp:5007:7:8", "udp::7"] {
+        for text in
+            ["udp", "udp:5007", "udp:5007:70000", "sctp:1:2", "udp:5007:7;tcp:1:2", "udp:5007:7:8", "udp::7", "stream:"]
+        {
             assert_eq!(Network::parse(text), None, "{text}");
         }
     }

@@ -73,8 +73,11 @@ fn control(text: &str) -> Result<u16, String> {
 
 /// Reads the ports that a network passes on.
 fn network(text: &str) -> Result<Network, String> {
-    Network::parse(text)
-        .ok_or_else(|| format!("{text}: expected udp:PORT:PORT or tcp:PORT:PORT, of 127.0.0.1 and of the machine"))
+    Network::parse(text).ok_or_else(|| {
+        format!(
+            "{text}: expected udp:PORT:PORT or tcp:PORT:PORT, of 127.0.0.1 and of the machine, wire, or stream:PATH"
+        )
+    })
 }
 
 /// The machine that a kernel boots in.
@@ -96,7 +99,8 @@ pub struct MachineOptions {
     #[arg(long, value_name = "SIZE", value_parser = megabytes)]
     pub memory: Option<u32>,
     /// A network card on QEMU's user network. The ports of 127.0.0.1 that are passed on to the kernel's machine may be named:
-    /// `udp:5007:7,tcp:8080:80`. `wire` is two cards on a network of their own.
+    /// `udp:5007:7,tcp:8080:80`. `wire` is two cards on a network of their own, `stream:PATH` a socket that takes the card's
+    /// frames, such as passt's.
     #[arg(long, value_name = "FORWARD,..", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = network)]
     pub net: Option<Network>,
     /// A virtio IOMMU, and all devices behind it: each reaches only the memory that its driver gives it.

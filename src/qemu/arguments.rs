@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::{Machine, Network, QEMU};
+use crate::options::option_value;
 
 /// The path of qboot below the folder that contains QEMU's `bin`.
 const QBOOT: &str = "share/qemu/qboot.rom";
@@ -107,11 +108,6 @@ fn minimal_firmware() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let program = env::split_paths(&path).map(|folder| folder.join(QEMU)).find(|program| program.is_file())?;
     Some(program.parent()?.parent()?.join(QBOOT)).filter(|firmware| firmware.is_file())
-}
-
-/// Formats a path for one of QEMU's option lists, where commas are doubled.
-fn option_value(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
 }
 
 #[cfg(test)]

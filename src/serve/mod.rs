@@ -96,7 +96,7 @@ fn control(port: u16, machine: &mut Machine) -> Result<()> {
     let network = machine.network.get_or_insert_default();
     ensure!(
         network.forward(port, CONTROL_PORT),
-        "`--control` and `--net=wire` exclude each other: nothing leads to a wire"
+        "`--control` takes QEMU's user network, expected neither `--net=wire` nor `--net=stream:PATH`"
     );
     Ok(())
 }
