@@ -10,6 +10,7 @@ mod gallery;
 mod interfaces;
 mod live;
 mod measure;
+mod network;
 mod portable;
 mod price;
 mod profiled;
@@ -34,7 +35,7 @@ const OUR_OWN: KernelDomain = unsafe { KernelDomain::trust_all_blobs() };
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
 /// All tables, by the names that select them as arguments.
-const ALL: [(&str, Show); 11] = [
+const ALL: [(&str, Show); 12] = [
     ("twins", twins::show),
     ("gallery", gallery::show),
     ("profiled", profiled::show),
@@ -44,6 +45,7 @@ const ALL: [(&str, Show); 11] = [
     ("events", events::show),
     ("delays", delays::show),
     ("live", live::show),
+    ("network", network::show),
     ("portable", portable::show),
     ("boot", boot::show),
 ];
