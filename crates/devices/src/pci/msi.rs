@@ -79,7 +79,7 @@ impl Msi {
         }
     }
 
-    /// Has the function send no messages.
+    /// Keeps the function from sending messages.
     pub fn disable<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction) {
         self.set_control(config, function, self.capability.control);
     }
