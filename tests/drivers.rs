@@ -9,7 +9,7 @@ use std::time::Duration;
 use bareflow::client::{Client, upload};
 use bareflow::qemu::Network;
 use bareflow_host::HostPlatform;
-use bareflow_loader::{Domain, KernelDomain, LoadError, ModuleManager, Timing};
+use bareflow_loader::{Allowed, Domain, KernelDomain, LoadError, ModuleManager, Timing};
 use bareflow_protocol::control::{Device, LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, pages, push, unload, with_kernel};
@@ -196,7 +196,7 @@ fn raise_all_vectors(client: &mut Client, net: &[u8], echo: &[u8], port: u16) {
 }
 
 /// The ways in which `dma-attack` reaches for memory.
-const ATTEMPTS: i32 = 43;
+const ATTEMPTS: i32 = 46;
 
 /// Makes a driver reach for memory that is not its own, in all ways that it has.
 fn reach_for_memory(client: &mut Client, attack: &[u8]) {
@@ -284,6 +284,87 @@ fn behind_an_iommu_a_card_reaches_what_its_driver_gives_it_and_nothing_else() {
             assert_eq!(call(client, "sum", b"").result, 5050);
         },
     );
+}
+
+/// The ways in which `register-attack` reaches for registers and memory.
+const REGISTER_ATTEMPTS: i32 = 51;
+
+/// Makes a driver reach for registers and memory that are not its own, in all ways that it has, in both domains.
+fn reach_by_registers(client: &mut Client) {
+    let attack = fs::read(test_blob("register-attack")).unwrap();
+    for domain in [Domain::User, Domain::Kernel] {
+        push(client, &attack, domain, "");
+        // The second time, the card and its numbers were in use before.
+        for _ in 0..2 {
+            assert_eq!(call(client, "register-attack.attack", b"").result, REGISTER_ATTEMPTS);
+        }
+        unload(client, "register-attack");
+    }
+}
+
+/// Makes the driver of Intel's card have it use memory that was taken from it. Returns whether the card wrote there.
+fn uses_what_is_past(client: &mut Client) -> bool {
+    push(client, &fs::read(test_blob("register-attack")).unwrap(), Domain::User, "");
+    let result = call(client, "register-attack.use_what_is_past", b"").result;
+    unload(client, "register-attack");
+    assert!(result == 0 || result == 1, "{result}");
+    result == 1
+}
+
+/// Asks the echo service on Intel's card, through restarts and replacements of its driver.
+fn ask_by_registers(client: &mut Client, port: u16) {
+    let [driver, echo] = ["e1000e", "echo"].map(|name| fs::read(driver_blob(name)).unwrap());
+    push(client, &driver, Domain::User, "");
+    push(client, &echo, Domain::User, "bind echo.nic=e1000e");
+    ask(port);
+    assert!(matches!(client.ask(Request::Restart { module: "e1000e" }), Ok(Response::Done)));
+    ask(port);
+    for _ in 0..5 {
+        push(client, &driver, Domain::User, "");
+    }
+    ask(port);
+    let card = device(client, "pci:8086:10d3");
+    assert_eq!((&*card.state, card.owner.as_deref(), card.regions), ("open", Some("e1000e"), 2));
+    assert_eq!((&*card.interrupt, card.faults), ("interrupt", 0));
+    unload(client, "echo");
+    unload(client, "e1000e");
+}
+
+#[test]
+fn a_second_model_of_card_is_driven_by_its_registers() {
+    let port = free_port();
+    let network = Network::parse(&format!("model=e1000e,udp:{port}:7")).unwrap();
+    with_kernel(
+        |machine| (machine.network, machine.iommu) = (Some(network.clone()), true),
+        |client| {
+            assert_eq!(device(client, "pci:8086:10d3").reach, "iommu");
+            ask_by_registers(client, port);
+            reach_by_registers(client);
+            assert_eq!(device(client, "pci:8086:10d3").faults, 0);
+            assert!(!uses_what_is_past(client));
+            assert!(device(client, "pci:8086:10d3").faults > 0);
+            await_line(client, "which it was not given; the IOMMU refused that");
+            assert_eq!(call(client, "sum", b"").result, 5050);
+        },
+    );
+    // Without an IOMMU it is a trusted module's.
+    with_kernel(
+        |machine| {
+            machine.network = Some(network);
+            machine.options.load.allowed = Allowed::parse("all,device-trusted").unwrap();
+        },
+        |client| {
+            assert_eq!(device(client, "pci:8086:10d3").reach, "trusted");
+            ask_by_registers(client, port);
+            await_line(client, "e1000e drives it, and can have it reach all memory; it is trusted");
+            reach_by_registers(client);
+            assert!(uses_what_is_past(client));
+        },
+    );
+    let refused = bareflow(["boot", "--net=model=e1000e", driver_blob("e1000e").to_str().unwrap()]);
+    assert_code(&refused, 1);
+    let told = String::from_utf8_lossy(&refused.stdout);
+    assert!(told.contains("trust its driver (`--allow all,device-trusted`)"), "{told}");
 }
 
 #[test]

@@ -52,17 +52,18 @@ enum Way {
 }
 
 /// Boots a kernel with two cards on a wire.
-fn on_a_wire<T>(iommu: bool, work: impl FnOnce(&mut Client) -> T) -> T {
+fn on_a_wire<T>(network: &str, iommu: bool, work: impl FnOnce(&mut Client) -> T) -> T {
+    let network = Network::parse(network);
     let change = |machine: &mut Machine| {
-        (machine.network, machine.icount, machine.iommu) = (Some(Network::Wire), true, iommu);
+        (machine.network, machine.icount, machine.iommu) = (network, true, iommu);
         machine.timeout = Duration::from_secs(300);
     };
     with_kernel(change, work)
 }
 
-/// Measures a way. Returns the instructions by length, then number, of frames in and out.
-fn measure(client: &mut Client, way: Way) -> [Counts; 2] {
-    let net = fs::read(driver_blob("virtio-net")).unwrap();
+/// Measures a way with cards of a driver. Returns the instructions by length, then number, of frames in and out.
+fn measure(client: &mut Client, driver: &str, way: Way) -> [Counts; 2] {
+    let net = with_name(&fs::read(driver_blob(driver)).unwrap(), "virtio-net");
     let blob = |name| fs::read(test_blob(name)).unwrap();
     let modules = match way {
         // For the first card, until its user has its own driver.
@@ -106,10 +107,10 @@ fn measure(client: &mut Client, way: Way) -> [Counts; 2] {
 #[test]
 fn no_way_of_a_frame_grows() {
     let mut slower = Vec::new();
-    on_a_wire(false, |client| {
+    on_a_wire("wire", false, |client| {
         let mut before: Option<Counts> = None;
         for (way, counted) in WAYS {
-            let found = measure(client, way);
+            let found = measure(client, "virtio-net", way);
             for (length, found) in LENGTHS.into_iter().zip(found) {
                 for (count, (found, counted)) in BATCHES.into_iter().zip(found.into_iter().zip(counted)) {
                     println!("{way:?}, {length} bytes, {count} at a time: {} in, {} out", found[0], found[1]);
@@ -140,12 +141,23 @@ fn no_way_of_a_frame_grows() {
 #[test]
 #[ignore = "docs/devices.md shows what it prints"]
 fn measures_ways_behind_an_iommu() {
-    on_a_wire(true, |client| {
+    on_a_wire("wire", true, |client| {
         for (way, without) in WAYS {
-            let [_, found] = measure(client, way);
+            let [_, found] = measure(client, "virtio-net", way);
             for (count, (found, without)) in BATCHES.into_iter().zip(found.into_iter().zip(without)) {
                 println!("{way:?}, {count} at a time, in and out: {found:?}, without an IOMMU {without:?}");
             }
+        }
+    });
+}
+
+#[test]
+#[ignore = "docs/devices.md shows what it prints"]
+fn measures_ways_by_registers() {
+    on_a_wire("model=e1000e,wire", true, |client| {
+        for way in [Way::Driver(Domain::Kernel, Domain::Kernel), Way::Driver(Domain::User, Domain::User)] {
+            let [_, found] = measure(client, "e1000e", way);
+            println!("{way:?}, 1 and 32 at a time, in and out: {found:?}");
         }
     });
 }

@@ -46,7 +46,7 @@ fn connections_go_on_whatever_becomes_of_the_driver() {
     let wire = Wire::start(&[(port, OWN, 80), (echo_port, OWN, 7)], SEED).unwrap();
     let wanted = pattern(BYTES);
     with_kernel(
-        |machine| machine.network = Some(Network::Stream(wire.socket())),
+        |machine| machine.network = Network::parse(&format!("stream:{}", wire.socket().display())),
         |client| {
             let mut before = None;
             for _ in 0..2 {

@@ -15,7 +15,30 @@ struct Forward {
 
 /// The network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Network {
+pub struct Network {
+    /// The cards' model.
+    model: Model,
+    /// The place of the cards.
+    kind: Kind,
+}
+
+/// A model of network cards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Model {
+    /// Virtio's.
+    #[default]
+    Virtio,
+    /// Intel's 82574L, as QEMU names it.
+    E1000e,
+}
+
+/// The words before and for the model of `--net`.
+const MODEL: &str = "model=";
+const MODELS: [(&str, Model); 2] = [("virtio", Model::Virtio), ("e1000e", Model::E1000e)];
+
+/// The place of network cards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
     /// QEMU's user network, with a card on it.
     User(Forwards),
     /// A wire inside the machine, with a card at each end.
@@ -27,25 +50,68 @@ pub enum Network {
 
 /// The ports of 127.0.0.1 that lead to the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forwards(Vec<Forward>);
+struct Forwards(Vec<Forward>);
 
 /// The user network, to which no port leads.
 impl Default for Network {
     fn default() -> Network {
-        Network::User(Forwards::default())
+        Network { model: Model::default(), kind: Kind::User(Forwards::default()) }
     }
 }
 
 impl Network {
-    /// Reads the ports that are passed on: `udp:5007:7,tcp:8080:80`, or none; or `wire`; or
-    /// `stream:PATH`.
+    /// Reads the ports that are passed on: `udp:5007:7,tcp:8080:80`, or none; or `wire`; or `stream:PATH`. The model may come
+    /// before: `model=e1000e,tcp:8080:80`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Network> {
+        let Some(rest) = text.strip_prefix(MODEL) else {
+            return Some(Network { model: Model::default(), kind: Kind::parse(text)? });
+        };
+        let (name, rest) = rest.split_once(',').unwrap_or((rest, ""));
+        let (_, model) = MODELS.into_iter().find(|(known, _)| *known == name)?;
+        Some(Network { model, kind: Kind::parse(rest)? })
+    }
+
+    /// Returns whether the network is a wire.
+    #[must_use]
+    pub fn is_wire(&self) -> bool {
+        self.kind == Kind::Wire
+    }
+
+    /// Passes a port of 127.0.0.1 on to one of the machine's as well. Returns false if no one here knows the way to
+    /// it: on a wire, or behind a socket.
+    pub fn forward(&mut self, here: u16, there: u16) -> bool {
+        let Kind::User(Forwards(forwards)) = &mut self.kind else { return false };
+        forwards.push(Forward { protocol: "tcp", ports: (here, there) });
+        true
+    }
+
+    /// Returns QEMU's words for the network and the cards on it; `is_behind` an IOMMU. `None` if the machine has no place for
+    /// the cards: a microvm has no PCI. A device on PCI sends its interrupts as messages.
+    pub(crate) fn arguments(&self, is_microvm: bool, is_behind: bool) -> Option<Vec<String>> {
+        let card = match (self.model, is_microvm, is_behind) {
+            (Model::Virtio, true, _) => "virtio-net-device",
+            (Model::Virtio, false, false) => "virtio-net-pci,disable-legacy=on,romfile=",
+            // One that knows nothing of it goes past the IOMMU.
+            (Model::Virtio, false, true) => "virtio-net-pci,disable-legacy=on,romfile=,iommu_platform=on",
+            (Model::E1000e, true, _) => return None,
+            (Model::E1000e, false, _) => "e1000e,romfile=",
+        };
+        let words = self.kind.networks().into_iter().enumerate().flat_map(|(number, network)| {
+            ["-netdev".to_owned(), network, "-device".to_owned(), format!("{card},netdev=n{number}")]
+        });
+        Some(words.collect())
+    }
+}
+
+impl Kind {
+    /// Reads the ports that are passed on, `wire`, or `stream:PATH`.
+    fn parse(text: &str) -> Option<Kind> {
         if text == "wire" {
-            return Some(Network::Wire);
+            return Some(Kind::Wire);
         }
         if let Some(path) = text.strip_prefix("stream:") {
-            return (!path.is_empty()).then(|| Network::Stream(path.into()));
+            return (!path.is_empty()).then(|| Kind::Stream(path.into()));
         }
         let forward = |part: &str| {
             let (protocol, ports) = part.split_once(':')?;
@@ -54,32 +120,18 @@ impl Network {
             Some(Forward { protocol, ports: (here.parse().ok()?, there.parse().ok()?) })
         };
         let forwards = text.split(',').filter(|part| !part.is_empty()).map(forward).collect::<Option<_>>();
-        forwards.map(|forwards| Network::User(Forwards(forwards)))
+        forwards.map(|forwards| Kind::User(Forwards(forwards)))
     }
 
-    /// Passes a port of 127.0.0.1 on to one of the machine's as well. Returns false if no one here knows the way to
-    /// it: on a wire, or behind a socket.
-    pub fn forward(&mut self, here: u16, there: u16) -> bool {
-        let Network::User(Forwards(forwards)) = self else { return false };
-        forwards.push(Forward { protocol: "tcp", ports: (here, there) });
-        true
-    }
-
-    /// Returns QEMU's words for the network and the cards on it, each with `options`. A device on PCI sends its interrupts as messages.
-    pub(crate) fn arguments(&self, is_microvm: bool, options: &str) -> Vec<String> {
-        let networks = match self {
-            Network::User(forwards) => vec![forwards.network()],
-            Network::Wire => [0, 1].map(|end| format!("hubport,id=n{end},hubid=0")).into(),
-            Network::Stream(path) => {
+    /// Returns QEMU's words for the networks, of which each has a card.
+    fn networks(&self) -> Vec<String> {
+        match self {
+            Kind::User(forwards) => vec![forwards.network()],
+            Kind::Wire => [0, 1].map(|end| format!("hubport,id=n{end},hubid=0")).into(),
+            Kind::Stream(path) => {
                 vec![format!("stream,id=n0,server=off,addr.type=unix,addr.path={}", option_value(path))]
             }
-        };
-        let card = if is_microvm { "virtio-net-device" } else { "virtio-net-pci,disable-legacy=on,romfile=" };
-        let card = format!("{card}{options}");
-        let words = networks.into_iter().enumerate().flat_map(|(number, network)| {
-            ["-netdev".to_owned(), network, "-device".to_owned(), format!("{card},netdev=n{number}")]
-        });
-        words.collect()
+        }
     }
 }
 
@@ -105,18 +157,35 @@ mod tests {
 
     #[test]
     fn reads_ports_and_passes_them_on() {
-        assert_eq!(Network::parse(""), Some(Network::User(Forwards::default())));
+        assert_eq!(Network::parse(""), Some(Network::default()));
         let network = Network::parse("udp:5007:7,tcp:8080:80").unwrap();
-        let words = network.arguments(false, "");
+        let words = network.arguments(false, false).unwrap();
         let [_, words, _, card] = &words[..] else { panic!("{words:?}") };
         assert_eq!(words, "user,id=n0,hostfwd=udp:127.0.0.1:5007-:7,hostfwd=tcp:127.0.0.1:8080-:80");
         assert_eq!(card, "virtio-net-pci,disable-legacy=on,romfile=,netdev=n0");
-        assert_eq!(network.arguments(true, "")[3], "virtio-net-device,netdev=n0");
+        assert_eq!(network.arguments(true, false).unwrap()[3], "virtio-net-device,netdev=n0");
+        assert!(network.arguments(false, true).unwrap()[3].contains("iommu_platform=on"));
+    }
+
+    #[test]
+    fn a_model_comes_first() {
+        let network = Network::parse("model=e1000e,udp:5007:7").unwrap();
+        let forwards = Network::parse("udp:5007:7").unwrap().kind;
+        assert_eq!(network, Network { model: Model::E1000e, kind: forwards });
+        let words = network.arguments(false, true).unwrap();
+        assert_eq!(words[3], "e1000e,romfile=,netdev=n0");
+        // A microvm has no PCI.
+        assert_eq!(network.arguments(true, false), None);
+        assert_eq!(
+            Network::parse("model=e1000e"),
+            Some(Network { model: Model::E1000e, kind: Network::default().kind })
+        );
+        assert_eq!(Network::parse("model=virtio,wire"), Network::parse("wire"));
     }
 
     #[test]
     fn a_wire_has_a_card_at_each_end() {
-        let words = Network::parse("wire").unwrap().arguments(true, "").join(" ");
+        let words = Network::parse("wire").unwrap().arguments(true, false).unwrap().join(" ");
         let end = |end| format!("-netdev hubport,id=n{end},hubid=0 -device virtio-net-device,netdev=n{end}");
         assert_eq!(words, format!("{} {}", end(0), end(1)));
     }
@@ -124,7 +193,7 @@ mod tests {
     #[test]
     fn a_socket_takes_frames() {
         let network = Network::parse("stream:/a,b").unwrap();
-        let words = network.arguments(false, "").join(" ");
+        let words = network.arguments(false, false).unwrap().join(" ");
         let expected = "-netdev stream,id=n0,server=off,addr.type=unix,addr.path=/a,,b -device virtio-net-pci";
         assert!(words.starts_with(expected), "{words}");
         assert!(!network.clone().forward(1, 2));
@@ -132,9 +201,19 @@ mod tests {
 
     #[test]
     fn rejects_all_else() {
-        for text in
-            ["udp", "udp:5007", "udp:5007:70000", "sctp:1:2", "udp:5007:7;tcp:1:2", "udp:5007:7:8", "udp::7", "stream:"]
-        {
+        for text in [
+            "udp",
+            "udp:5007",
+            "udp:5007:70000",
+            "sctp:1:2",
+            "udp:5007:7;tcp:1:2",
+            "udp:5007:7:8",
+            "udp::7",
+            "stream:",
+            "model=",
+            "model=ne2k",
+            "udp:5007:7,model=e1000e",
+        ] {
             assert_eq!(Network::parse(text), None, "{text}");
         }
     }

@@ -75,7 +75,8 @@ fn control(text: &str) -> Result<u16, String> {
 fn network(text: &str) -> Result<Network, String> {
     Network::parse(text).ok_or_else(|| {
         format!(
-            "{text}: expected udp:PORT:PORT or tcp:PORT:PORT, of 127.0.0.1 and of the machine, wire, or stream:PATH"
+            "{text}: expected udp:PORT:PORT or tcp:PORT:PORT, of 127.0.0.1 and of the machine, wire, or stream:PATH; with \
+             model=virtio or model=e1000e before them"
         )
     })
 }
@@ -100,7 +101,7 @@ pub struct MachineOptions {
     pub memory: Option<u32>,
     /// A network card on QEMU's user network. The ports of 127.0.0.1 that are passed on to the kernel's machine may be named:
     /// `udp:5007:7,tcp:8080:80`. `wire` is two cards on a network of their own, `stream:PATH` a socket that takes the card's
-    /// frames, such as passt's.
+    /// frames, such as passt's. `model=e1000e` before them is Intel's card in place of virtio's.
     #[arg(long, value_name = "FORWARD,..", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = network)]
     pub net: Option<Network>,
     /// A virtio IOMMU, and all devices behind it: each reaches only the memory that its driver gives it.

@@ -60,7 +60,7 @@ impl Machine {
             add(&["-vga", "std"]);
         } else if self.data_disk.is_none()
             // With a hub in the machine, the kernel does not come up behind qboot.
-            && self.network != Some(Network::Wire)
+            && !self.network.as_ref().is_some_and(Network::is_wire)
             && let Some(firmware) = minimal_firmware()
         {
             add(&["-bios", &firmware.to_string_lossy()]);
@@ -72,10 +72,10 @@ impl Machine {
             add(&["-qmp", &format!("unix:{},server=on,wait=off", option_value(path))]);
         }
         if let Some(network) = &self.network {
-            network
-                .arguments(is_microvm, if self.iommu { ",iommu_platform=on" } else { "" })
-                .iter()
-                .for_each(|word| add(&[word]));
+            let Some(words) = network.arguments(is_microvm, self.iommu) else {
+                bail!("microvm has no PCI, on which this card is; boot with `--machine q35`, or without `model=`");
+            };
+            words.iter().for_each(|word| add(&[word]));
         }
         if let Some(disk) = &self.data_disk {
             let device = if is_microvm { "virtio-blk-device" } else { "virtio-blk-pci" };

@@ -66,6 +66,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "panics",
             "pass",
             "random",
+            "register-attack",
             "relay",
             "rogue",
             "ring",

@@ -44,7 +44,7 @@ fn a_bad_wire_and_a_driver_that_comes_and_goes_lose_nothing() {
     println!("seed {seed}; of 10,000 frames each way: {BAD:?}");
     let wanted = pattern(BYTES);
     with_kernel(
-        |machine| machine.network = Some(Network::Stream(wire.socket())),
+        |machine| machine.network = Network::parse(&format!("stream:{}", wire.socket().display())),
         |client| {
             let mut before = None;
             for is_long in [false, true] {

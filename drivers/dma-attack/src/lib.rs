@@ -6,7 +6,7 @@
 
 use bareflow_abi::{Context, Failure, Out, module};
 use bareflow_device::DeviceError::{
-    BadChain, BadOrder, InUse, NoSuchDevice, NoSuchMemory, NoSuchQueue, NoSuchRegion, NotOpen, OutOfRange,
+    BadChain, BadOrder, Checked, InUse, NoSuchDevice, NoSuchMemory, NoSuchQueue, NoSuchRegion, NotOpen, OutOfRange,
 };
 use bareflow_device::{Buffer, Completion, Device, DeviceError, Virtio};
 use bareflow_regions::{RegionError, Regions};
@@ -85,6 +85,13 @@ fn attack(with: &mut Imports<'_>, log: &mut Log) -> Result<(), DeviceError> {
         (with.device.attach(CARD, region + 1), NoSuchRegion),
         (with.device.attach(CARD, u32::MAX), NoSuchRegion),
         (with.virtio.config(CARD, u32::MAX, &mut Out::new(&mut [0; 64])).map(|()| 0), OutOfRange),
+    ]);
+    let mut room = [0];
+    log.note_all([
+        // The registers of the queues, and the address of what is its own.
+        (with.device.read(CARD, 4, 0, 4).map(|_| 0), Checked),
+        (with.device.write(CARD, 4, 32, 8, u64::MAX).map(|()| 0), Checked),
+        (with.device.addresses(CARD, &[write(memory, 0, 64)], &mut Out::new(&mut room)).map(|()| 0), Checked),
     ]);
     with.virtio.start(CARD)?;
     name_other_memory(with, log, memory);

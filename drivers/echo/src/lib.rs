@@ -54,7 +54,7 @@ module!(
     imports = { nic: Nic, regions: Regions, events: Events },
     exports = [counts],
     timers = { on_start: 0 },
-    subscriptions = { on_received: "virtio-net.received" },
+    subscriptions = { on_received: "nic.received" },
     init = begin,
 );
 
@@ -130,7 +130,7 @@ fn set_up(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
 
 /// Gives the card a region, and buffers of it to receive into.
 fn give(region: u32, echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
-    with.regions.lend(region, "virtio-net", Access::Shared).map_err(|_| NicError::BadRegion)?;
+    with.regions.lend(region, "nic", Access::Shared).map_err(|_| NicError::BadRegion)?;
     echo.memory = with.nic.attach(region)?;
     let buffers: [Buffer; RECEIVING as usize] =
         core::array::from_fn(|token| buffer(echo.memory, token as u16, BUFFER_BYTES));

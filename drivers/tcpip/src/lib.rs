@@ -84,7 +84,7 @@ module!(
     exports = [Tcp, card_starts],
     provider = Server,
     timers = { on_timer: 0 },
-    subscriptions = { on_received: "virtio-net.received" },
+    subscriptions = { on_received: "nic.received" },
     notifications = [ready],
     init = begin,
 );

@@ -45,6 +45,15 @@ pub enum DeviceError {
     Broken,
     /// The device does not answer any more.
     Lost,
+    /// The embedder itself drives the device's queues: a virtio device's registers are no module's, nor are addresses
+    /// for one whose requests carry none.
+    Checked,
+    /// There is no such range of registers, or it is in the space of ports.
+    NoSuchRange,
+    /// The registers are the embedder's: the interrupts of the device.
+    Reserved,
+    /// A register has 1, 2, 4 or 8 bytes, and lies at a multiple of them.
+    BadWidth,
     /// The call gave no answer.
     #[call_error]
     Call(CallError),

@@ -4,8 +4,9 @@
 //! their numbers in that order. It gets a device when it goes live, and is told so by the device's event, as of each
 //! interrupt from then on.
 //!
-//! Memory that a device reads or writes is a region that the module [attaches](Device::attach). The module never has the
-//! address of any: the embedder writes the queues of a virtio device, of buffers that it has checked.
+//! Memory that a device reads or writes is a region that the module [attaches](Device::attach). The embedder writes the queues
+//! of a virtio device, of buffers that it has checked, and its driver has no addresses. The driver of any other device writes
+//! [registers](Device::write) and tells it [addresses](Device::addresses).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -19,12 +20,15 @@ pub use values::{Buffer, Completion, Description, MAX_CONFIG, MAX_LEFTOVERS, MAX
 use bareflow_abi::{Out, interface};
 
 /// The devices of the module that calls.
-#[interface(version = "1.0")]
+#[interface(version = "1.1")]
 pub trait Device {
     /// Says what a device is.
     fn describe(&self, device: u32, into: &mut Description) -> Result<(), DeviceError>;
 
     /// Resets a device and lets it use memory and send interrupts.
+    ///
+    /// One that is no virtio device is not reset, and uses no memory before the first is attached: its driver resets it by its
+    /// registers until then, as it may still have the addresses of an earlier driver.
     fn open(&mut self, device: u32) -> Result<(), DeviceError>;
 
     /// Resets a device, takes all memory from it, and lets it use none any more.
@@ -41,8 +45,30 @@ pub trait Device {
     /// From then on it is shared memory, and can't be taken back.
     fn attach(&mut self, device: u32, region: u32) -> Result<u32, DeviceError>;
 
-    /// Takes memory from a device again that has no buffers in it.
+    /// Takes memory from a device again that has no buffers in it. Of one that was told [addresses](Device::addresses) in it, the
+    /// driver has ended the use of these before.
     fn detach(&mut self, device: u32, memory: u32) -> Result<(), DeviceError>;
+
+    /// Reads a register of `width` bytes, 1, 2, 4 or 8, at `offset` in the range `bar`. All ones if the device is gone.
+    /// Since 1.1.
+    ///
+    /// # Errors
+    /// [`DeviceError::Checked`] of a virtio device; [`DeviceError::Reserved`] of the table of its interrupts.
+    fn read(&mut self, device: u32, bar: u32, offset: u32, width: u32) -> Result<u64, DeviceError>;
+
+    /// Writes a register; of `value`, the lowest `width` bytes. Since 1.1.
+    ///
+    /// # Errors
+    /// As of [`read`](Device::read).
+    fn write(&mut self, device: u32, bar: u32, offset: u32, width: u32, value: u64) -> Result<(), DeviceError>;
+
+    /// Appends to `into` the addresses by which the device reaches the first bytes of buffers, whose tokens and flags do not
+    /// count. Each holds for the whole buffer, until its memory is detached or the device closed. Since 1.1.
+    ///
+    /// # Errors
+    /// [`DeviceError::Checked`] of a virtio device whose requests carry no addresses; those of a buffer, after which
+    /// `into` has the addresses of the buffers before it.
+    fn addresses(&self, device: u32, buffers: &[Buffer], into: &mut Out<'_, u64>) -> Result<(), DeviceError>;
 }
 
 /// The virtio devices of the module that calls, by the specification of OASIS, Virtual I/O Device 1.2.

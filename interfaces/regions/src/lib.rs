@@ -34,7 +34,7 @@ pub trait Regions {
     /// Frees a region of the caller's, which is not lent.
     fn destroy(&mut self, region: u32) -> Result<(), RegionError>;
 
-    /// Lends a region of the caller's to the module `to`. If it is lent, then as read-only or shared memory, and again so.
+    /// Lends a region of the caller's to the module `to`, or to the one that its import of this name is bound to by name. If it is lent, then as read-only or shared memory, and again so.
     fn lend(&mut self, region: u32, to: &str, access: Access) -> Result<(), RegionError>;
 
     /// Takes a region of the caller's back from all modules that it is lent to: it is mapped at none of them any more.

@@ -7,6 +7,7 @@ use bareflow_device::{Buffer, Completion, DeviceError};
 use bareflow_devices::pci::capabilities;
 use bareflow_devices::virtio::is_bounded_by_queues;
 use bareflow_loader::{DeviceBus, DeviceFacts, Reach, RegionMemory};
+use bareflow_suite::console::Style;
 use spin::Mutex;
 
 use super::interrupts::{self, SLOTS};
@@ -14,6 +15,7 @@ use super::iommu;
 use super::known::{Known, Place, all};
 use super::open::OpenDevice;
 use super::ports::{Ports, requester_id};
+use crate::console;
 
 /// The capability by which a function sends messages as interrupts.
 const MSI_X: u8 = 0x11;
@@ -117,6 +119,37 @@ unsafe impl DeviceBus for Bus {
 
     fn detach(&self, device: u32, memory: u32) -> Result<(), DeviceError> {
         self.with(device, |open| open.detach(memory))
+    }
+
+    fn note_trust(&self, device: u32, module: &str) {
+        if let Some(known) = all().get(device as usize) {
+            let location = known.place;
+            console::show(
+                Style::Warning,
+                format_args!(
+                    "[WARN] device {location}: {module} drives it, and can have it reach all memory; it is trusted\n"
+                ),
+            );
+        }
+    }
+
+    #[inline]
+    fn read(&self, device: u32, bar: u32, offset: u32, width: u32) -> Result<u64, DeviceError> {
+        self.with(device, |open| open.read(bar, offset, width))
+    }
+
+    #[inline]
+    fn write(&self, device: u32, bar: u32, offset: u32, width: u32, value: u64) -> Result<(), DeviceError> {
+        self.with(device, |open| open.write(bar, offset, width, value))
+    }
+
+    #[inline]
+    fn addresses(&self, device: u32, buffers: &[Buffer], put: &mut dyn FnMut(u64)) -> Result<(), DeviceError> {
+        let ids = all().get(device as usize).map(|known| known.ids);
+        if ids.is_some_and(|ids| is_bounded_by_queues(ids.virtio)) {
+            return Err(DeviceError::Checked);
+        }
+        self.with(device, |open| open.addresses(buffers, put))
     }
 
     fn negotiate(&self, device: u32, wanted: u64) -> Result<u64, DeviceError> {

@@ -5,6 +5,7 @@
 //! Buses are searched when the kernel or a module first wants a device.
 
 mod bus;
+mod driver_registers;
 mod faults;
 pub mod firmware;
 pub mod interrupts;

@@ -8,7 +8,9 @@ use allocator_api2::boxed::Box;
 use bareflow_containment::page_tables::translate;
 use bareflow_device::{Buffer, Completion, DeviceError};
 use bareflow_devices::iommu::Domain;
-use bareflow_devices::pci::{Command, DeviceFunction, ENTRY_SIZE, Messages, MsiX, assign_addresses, find_bars};
+use bareflow_devices::pci::{
+    Command, DeviceFunction, ENTRY_SIZE, Messages, MsiX, Reserved, assign_addresses, find_bars,
+};
 use bareflow_devices::session::{MAX_QUEUES, Session, Submitted};
 use bareflow_devices::virtio::{DevicePages, Queue, QueuePage, Setup, SharedPage, Structure, VirtioDevice};
 use bareflow_loader::RegionMemory;
@@ -16,6 +18,7 @@ use bareflow_suite::console::Style;
 use bareflow_suite::error_text;
 use x86_64::structures::paging::PhysFrame;
 
+use super::driver_registers::DriverRegisters;
 use super::known::{Known, Place, taken};
 use super::ports::{self, HOLE, Ports};
 use super::setup::{DeviceRegisters, Problem, registers, virtio_device, virtio_device_at};
@@ -24,6 +27,9 @@ use super::{interrupts, iommu};
 use crate::console;
 use crate::memory::layout::PAGE_SIZE;
 use crate::memory::{frames, physical};
+
+/// The command of a device that uses memory.
+const AS_MASTER: Command = Command::MEMORY_SPACE.union(Command::BUS_MASTER).union(Command::INTERRUPT_DISABLE);
 
 /// The interrupt of a device: the capability, and its table, of which the first entry is used.
 struct Interrupt {
@@ -41,6 +47,8 @@ pub struct OpenDevice {
     virtio: Option<VirtioDevice<DeviceRegisters>>,
     /// The addresses that it has, if it is behind an IOMMU.
     domain: Option<Domain>,
+    /// The registers that its driver reaches, if it is no virtio device.
+    registers: Option<DriverRegisters>,
     /// The frames of its queues.
     frames: Vec<PhysFrame>,
     /// The memory and the buffers that it has of its driver.
@@ -62,6 +70,7 @@ impl OpenDevice {
             interrupt: None,
             virtio: None,
             domain: None,
+            registers: None,
             frames: Vec::new(),
             session: Session::default(),
         };
@@ -88,6 +97,7 @@ impl OpenDevice {
         assign_addresses(&mut root, function, &mut bars, &mut HOLE.lock(), &|range| taken(function, range))?;
         known.set_bars(bars);
         root.set_command(function, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
+        let mut reserved = [Reserved::default(); 2];
         if let Some(msix) = MsiX::find(&Ports, function, &bars)? {
             let length = u64::from(msix.vectors) * ENTRY_SIZE;
             // SAFETY: the addresses were just checked.
@@ -96,9 +106,13 @@ impl OpenDevice {
             msix.set(&mut Ports, function, Messages::Masked);
             interrupts::set(self.slot, self.number, table);
             msix.set(&mut Ports, function, Messages::On);
+            reserved = msix.reserved();
             self.interrupt = Some(Interrupt { msix, table });
         }
-        if known.ids.virtio != 0 {
+        if known.ids.virtio == 0 {
+            // SAFETY: the addresses were just checked.
+            self.registers = Some(unsafe { DriverRegisters::new(bars, reserved) });
+        } else {
             // SAFETY: as above.
             let mut virtio = unsafe { virtio_device(function, &bars) }?;
             if self.interrupt.is_some() {
@@ -116,7 +130,10 @@ impl OpenDevice {
                 });
             }
         }
-        root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE);
+        // What an earlier driver told another device, it may use until its driver resets it.
+        if self.virtio.is_some() {
+            root.set_command(function, AS_MASTER);
+        }
         Ok(())
     }
 
@@ -128,6 +145,24 @@ impl OpenDevice {
     /// Returns the device as a virtio device.
     pub fn virtio(&mut self) -> Result<&mut VirtioDevice<DeviceRegisters>, DeviceError> {
         self.virtio.as_mut().ok_or(DeviceError::NotVirtio)
+    }
+
+    /// Reads a register.
+    #[inline]
+    pub fn read(&mut self, bar: u32, offset: u32, width: u32) -> Result<u64, DeviceError> {
+        self.registers.as_mut().ok_or(DeviceError::Checked)?.read(bar, offset, width)
+    }
+
+    /// Writes a register.
+    #[inline]
+    pub fn write(&mut self, bar: u32, offset: u32, width: u32, value: u64) -> Result<(), DeviceError> {
+        self.registers.as_mut().ok_or(DeviceError::Checked)?.write(bar, offset, width, value)
+    }
+
+    /// Passes the addresses by which the device reaches buffers to `put`.
+    #[inline]
+    pub fn addresses(&self, buffers: &[Buffer], put: &mut dyn FnMut(u64)) -> Result<(), DeviceError> {
+        self.session.addresses(buffers, put)
     }
 
     /// Lets the next interrupt come.
@@ -149,7 +184,11 @@ impl OpenDevice {
         }
         iommu::map(&mut self.domain, &mut pages)?;
         // SAFETY: the loader keeps the region until it is detached or the device closed, and its modules share it from now on.
-        self.session.attach(number, unsafe { DevicePages::new(pages) })
+        self.session.attach(number, unsafe { DevicePages::new(pages) })?;
+        if let (Place::Pci(function), None, Some(mut root)) = (self.place, &self.virtio, ports::root()) {
+            root.set_command(function, AS_MASTER);
+        }
+        Ok(())
     }
 
     /// Takes memory from the device.

@@ -94,6 +94,22 @@ impl Window {
         self.start + offset
     }
 
+    /// Reads eight bytes, at once.
+    #[inline]
+    pub fn read_u64(self, offset: u64) -> u64 {
+        // SAFETY: as of `Registers`' methods, below.
+        self.register::<u64>(offset).map_or(u64::MAX, |register| unsafe { register.read_volatile() })
+    }
+
+    /// Writes eight bytes, at once.
+    #[inline]
+    pub fn write_u64(self, offset: u64, value: u64) {
+        if let Some(register) = self.register::<u64>(offset) {
+            // SAFETY: as above.
+            unsafe { register.write_volatile(value) };
+        }
+    }
+
     /// Returns a register of `T`'s size, if it is aligned and there.
     fn register<T>(self, offset: u64) -> Option<*mut T> {
         let size = size_of::<T>() as u64;

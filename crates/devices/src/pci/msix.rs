@@ -2,7 +2,7 @@
 
 use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 
-use super::{Bars, Capability, capabilities};
+use super::{Bars, Capability, Reserved, capabilities};
 
 /// The capability's identification.
 const MSI_X: u8 = 0x11;
@@ -36,6 +36,8 @@ pub struct MsiX {
     pub bar: usize,
     /// The table's offset in it.
     pub offset: u64,
+    /// The number of the range with the bits of those that wait, and their offset in it.
+    waiting: (usize, u64),
 }
 
 /// A capability that can't be.
@@ -67,7 +69,19 @@ impl MsiX {
         if offset + u64::from(vectors) * ENTRY_SIZE > size {
             return Err(MsiXError { vectors, bar, offset });
         }
-        Ok(Some(MsiX { capability, vectors, bar, offset }))
+        let place = capability.read(config, function, 8).unwrap_or(u32::MAX);
+        let waiting = ((place & 7) as usize, u64::from(place & !7));
+        Ok(Some(MsiX { capability, vectors, bar, offset, waiting }))
+    }
+
+    /// Returns where its registers are that no driver is to reach: the table, and the bits of the vectors that wait. Those
+    /// may lie anywhere, as a function says what it wants.
+    #[must_use]
+    pub const fn reserved(&self) -> [Reserved; 2] {
+        let table = self.offset + self.vectors as u64 * ENTRY_SIZE;
+        let (bar, start) = self.waiting;
+        let words = (self.vectors as u64).div_ceil(64);
+        [Reserved { bar: self.bar, range: (self.offset, table) }, Reserved { bar, range: (start, start + words * 8) }]
     }
 
     /// Says which messages the function sends.
@@ -110,6 +124,8 @@ mod tests {
         let (mut fake, found) = find(3, 0x801);
         let found = found.unwrap().unwrap();
         assert_eq!((found.vectors, found.bar, found.offset), (4, 1, 0x800));
+        let reserved = |bar, start, end| Reserved { bar, range: (start, end) };
+        assert_eq!(found.reserved(), [reserved(1, 0x800, 0x840), reserved(0, 0, 8)]);
         found.set(&mut fake, NIC, Messages::Masked);
         assert_eq!(fake.word(NIC, 0x40), 0xc003_0011);
         found.set(&mut fake, NIC, Messages::On);

@@ -19,11 +19,13 @@ struct Claimant {
     name: Name,
     /// The module that it will replace, whose devices it may have.
     replaced: Option<ModuleId>,
+    /// Whether it may have devices by which it reaches all memory.
+    is_trusted: bool,
 }
 
 impl<P: Platform> ModuleManager<P> {
-    /// Chooses a device for each that the module in `valid` declares. It will replace the module `replaced`, whose devices it
-    /// may have.
+    /// Chooses a device for each that the module in `valid` declares: if it `is_trusted`, also those by which it reaches all
+    /// memory. It will replace the module `replaced`, whose devices it may have.
     ///
     /// # Errors
     /// There are no such devices, others have them, or there is no memory.
@@ -33,10 +35,11 @@ impl<P: Platform> ModuleManager<P> {
         &self,
         id: ModuleId,
         valid: &ValidModule<'_>,
+        is_trusted: bool,
         replaced: Option<ModuleId>,
     ) -> Result<(), LoadError> {
         let events = Events::new(first_record(valid.raw().records, EVENTS));
-        let claimant = Claimant { id, name: valid.name(), replaced };
+        let claimant = Claimant { id, name: valid.name(), replaced, is_trusted };
         for (selector, number) in Devices::new(valid.devices()).zip(0_u32..) {
             let bus = self.platform.device_bus().ok_or(LoadError::NoDevices { device: selector })?;
             let device = self.choose(bus, selector, &claimant)?;
@@ -45,6 +48,9 @@ impl<P: Platform> ModuleManager<P> {
             let mut claims = self.claims.borrow_mut();
             self.leftovers.borrow_mut().reserve(claims.all().count()).ok_or(LoadError::NoMemory)?;
             claims.add(id, claimant.name, number, device, event).ok_or(LoadError::NoMemory)?;
+            if bus.facts(device).is_some_and(|facts| facts.reach == Reach::Trusted) {
+                bus.note_trust(device, claimant.name.as_str());
+            }
         }
         Ok(())
     }
@@ -68,7 +74,9 @@ impl<P: Platform> ModuleManager<P> {
                 Some(claim) if claim.module == claimant.id => continue,
                 Some(Claim { state: ClaimState::Lost, .. }) => LoadError::DeviceUnusable { device: selector },
                 Some(claim) => LoadError::DeviceTaken { device: selector, by: claim.name },
-                None if facts.reach == Reach::Trusted => LoadError::DeviceUnbounded { device: selector },
+                None if facts.reach == Reach::Trusted && !claimant.is_trusted => {
+                    LoadError::DeviceUnbounded { device: selector }
+                }
                 None => return Ok(device),
             };
             // The one that can be helped most easily is told.

@@ -139,6 +139,23 @@ impl<P: Platform> Device for Caller<'_, P> {
         self.manager.free_orphans();
         Ok(())
     }
+
+    fn read(&mut self, device: u32, bar: u32, offset: u32, width: u32) -> Result<u64, DeviceError> {
+        self.with_open(device, |claim, bus| bus.read(claim.device, bar, offset, width))
+    }
+
+    fn write(&mut self, device: u32, bar: u32, offset: u32, width: u32, value: u64) -> Result<(), DeviceError> {
+        self.with_open(device, |claim, bus| bus.write(claim.device, bar, offset, width, value))
+    }
+
+    fn addresses(&self, device: u32, buffers: &[Buffer], into: &mut Out<'_, u64>) -> Result<(), DeviceError> {
+        self.with_open(device, |claim, bus| {
+            let fitting = buffers.get(..buffers.len().min(into.remaining())).unwrap_or_default();
+            bus.addresses(claim.device, fitting, &mut |address| {
+                into.push(address);
+            })
+        })
+    }
 }
 
 impl<P: Platform> Virtio for Caller<'_, P> {

@@ -2,6 +2,7 @@ use core::cell::{Cell, RefCell};
 use std::boxed::Box;
 use std::vec::Vec;
 
+use bareflow_abi::Out;
 use bareflow_abi::devices::{BadDevice, DeviceIds, Selector};
 use bareflow_abi::events::{self, Event, Kind};
 use bareflow_abi::interface::bindings::{Method, NewEntry, Role, encode, encoded_size, function_fingerprint};
@@ -73,6 +74,20 @@ unsafe impl DeviceBus for Bus {
     }
     fn detach(&self, device: u32, _: u32) -> Result<(), DeviceError> {
         self.note("detach", device);
+        Ok(())
+    }
+    fn note_trust(&self, device: u32, _: &str) {
+        self.note("trust", device);
+    }
+    fn read(&self, _: u32, bar: u32, offset: u32, _: u32) -> Result<u64, DeviceError> {
+        Ok(u64::from(bar) << 32 | u64::from(offset))
+    }
+    fn write(&self, device: u32, _: u32, _: u32, _: u32, _: u64) -> Result<(), DeviceError> {
+        self.note("write", device);
+        Ok(())
+    }
+    fn addresses(&self, _: u32, buffers: &[Buffer], put: &mut dyn FnMut(u64)) -> Result<(), DeviceError> {
+        buffers.iter().for_each(|buffer| put(buffer.offset.into()));
         Ok(())
     }
     fn negotiate(&self, _: u32, wanted: u64) -> Result<u64, DeviceError> {
@@ -265,6 +280,35 @@ fn a_device_is_one_modules_and_not_every_device_is() {
     let two = driver("two", 0, &["virtio:net", "virtio:net"]);
     assert!(matches!(load(&two), Some(LoadError::NoSuchDevice { .. })));
     manager.load(&driver("b", 0, &["virtio:net"])).unwrap();
+}
+
+#[test]
+fn a_device_that_reaches_all_memory_is_a_trusted_modules() {
+    let (platform, manager, bus) = with_bus(0);
+    let allowing = |allowed: &str| LoadOptions { allowed: Allowed::parse(allowed).unwrap(), ..LoadOptions::default() };
+    let blob = driver("b", 0, &["pci:8086:10d3"]);
+    for allowed in ["all", "interfaces,device:pci:8086:10d3"] {
+        let refused = manager.load_with(&blob, &allowing(allowed)).unwrap_err();
+        assert_eq!(refused, LoadError::DeviceUnbounded { device: Selector::Model(0x8086, 0x10d3) }, "{allowed}");
+    }
+    let refused = manager.load_with(&blob, &allowing("interfaces,device-trusted")).unwrap_err();
+    assert_eq!(refused, LoadError::DeviceNotAllowed { device: Selector::Model(0x8086, 0x10d3) });
+    assert_eq!(*bus.done.borrow(), []);
+    let id = manager.load_with(&blob, &allowing("all,device-trusted")).unwrap();
+    within(platform, manager, id, |mut device, _| {
+        assert_eq!(device.read(0, 1, 8, 4), Err(DeviceError::NotOpen));
+        assert_eq!(device.write(1, 0, 0, 4, 0), Err(DeviceError::NoSuchDevice));
+        device.open(0).unwrap();
+        assert_eq!(device.read(0, 1, 8, 4), Ok(1 << 32 | 8));
+        device.write(0, 0, 0, 4, 0).unwrap();
+        let (mut room, buffer) = ([0; 2], |offset| Buffer { offset, ..Buffer::default() });
+        let mut into = Out::new(&mut room);
+        device.addresses(0, &[buffer(1), buffer(2), buffer(3)], &mut into).unwrap();
+        assert_eq!(into.written(), [1, 2]);
+        device.close(0).unwrap();
+        assert_eq!(device.addresses(0, &[], &mut Out::new(&mut [])), Err(DeviceError::NotOpen));
+    });
+    assert_eq!(*bus.done.borrow(), [("trust", 1), ("open", 1), ("write", 1), ("close", 1)]);
 }
 
 #[test]

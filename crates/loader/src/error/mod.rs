@@ -122,7 +122,10 @@ pub enum LoadError {
     },
     /// The only device that the module could drive reaches all memory.
     #[cfg(feature = "devices")]
-    #[error("the device {device} uses whatever addresses its driver gives it, so no module may drive it here")]
+    #[error(
+        "the device {device} uses whatever addresses its driver gives it, so that this reaches all memory; put it behind an IOMMU \
+         (`--iommu`), or trust its driver (`--allow all,device-trusted`)"
+    )]
     DeviceUnbounded {
         /// The device, as the module declares it.
         device: Selector,

@@ -30,7 +30,8 @@ impl<P: Platform> ModuleManager<P> {
         let allocator = self.platform.allocator();
         let mut events = self.events.borrow_mut();
         let table = events.get_or_insert_with(|| EventTable::new(allocator.clone()));
-        let slot = table.add(id, module.name, Events::new(interfaces.events_record()), &allocator);
+        let known_as = |source: &str| module.metadata.known_as(source);
+        let slot = table.add(id, module.name, Events::new(interfaces.events_record()), &known_as, &allocator);
         let slot = slot.ok_or(LoadError::NoMemory)?;
         interfaces.events.set(Some(slot));
         interfaces.event_bytes.set(table.slot(slot).map_or(0, |slot| slot.table_bytes()));

@@ -90,7 +90,7 @@ impl<P: Platform> ModuleManager<P> {
         let mut pending = PendingModule::new(self, reservation.fill(module), replaced);
         #[cfg(feature = "devices")]
         if !valid.devices().is_empty() {
-            self.claim_devices(pending.id(), valid, replaced)?;
+            self.claim_devices(pending.id(), valid, options.allowed.trusts_devices(), replaced)?;
         }
         pending.initialize()?;
         Ok(pending)

@@ -10,6 +10,8 @@ use crate::error::LoadError;
 use crate::module::interfaces::Interfaces;
 #[cfg(feature = "supervision")]
 use crate::module::supervision::Supervision;
+#[cfg(any(feature = "events", feature = "regions"))]
+use crate::name::Name;
 #[cfg(all(feature = "portable", feature = "supervision"))]
 use crate::policy::Domain;
 use crate::policy::{FaultPolicy, LoadOptions};
@@ -208,6 +210,16 @@ impl<A: Allocator> Metadata<A> {
     #[inline]
     pub(crate) fn bindings(&self) -> Entries<'_> {
         Entries::new(self.interfaces().map_or(&[], |interfaces| interfaces.bindings()))
+    }
+
+    /// Returns the name by which a module knows another one: the provider's, if it is the name of an import that is bound by
+    /// name.
+    #[cfg(any(feature = "events", feature = "regions"))]
+    pub(crate) fn known_as(&self, name: &str) -> Option<Name> {
+        let import = self.bindings().imports().find(|import| import.name == name);
+        let provider =
+            import.and_then(|import| import.provider.split('@').next()).filter(|provider| !provider.is_empty());
+        Name::new(provider.unwrap_or(name))
     }
 
     /// Returns the signatures of its methods; empty if they are not known.

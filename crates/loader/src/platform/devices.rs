@@ -13,7 +13,8 @@ pub enum Reach {
     Checked,
     /// The regions that are attached to it, whatever it does: an IOMMU keeps it from all else.
     Iommu,
-    /// All memory: its driver gives it addresses that nobody checks. No module gets it.
+    /// All memory: its driver gives it addresses that nobody checks. A module gets it only if it is trusted
+    /// ([`Allowed::trusts_devices`](crate::Allowed::trusts_devices)).
     Trusted,
 }
 
@@ -64,7 +65,7 @@ pub struct DeviceFacts {
 ///   returned true, none.
 /// - A buffer names a region by the number that [`attach`](Self::attach) was told.
 ///
-/// As far as that is the device's own doing, [`Reach`] says who is trusted.
+/// As far as that is the device's own doing, [`Reach`] says who is trusted; of [`Reach::Trusted`], its driver is, too.
 #[expect(unsafe_code, reason = "declares a contract")]
 pub unsafe trait DeviceBus {
     /// Returns the number of devices, which never changes. The first call looks for them.
@@ -102,6 +103,27 @@ pub unsafe trait DeviceBus {
     /// # Errors
     /// The device has buffers in it.
     fn detach(&self, device: u32, memory: u32) -> Result<(), DeviceError>;
+
+    /// Takes note that a module gets a device of [`Reach::Trusted`], so that people are told.
+    fn note_trust(&self, device: u32, module: &str);
+
+    /// Reads a register.
+    ///
+    /// # Errors
+    /// As for the method of [`Device`](bareflow_device::Device); so of the next two.
+    fn read(&self, device: u32, bar: u32, offset: u32, width: u32) -> Result<u64, DeviceError>;
+
+    /// Writes a register.
+    ///
+    /// # Errors
+    /// As above.
+    fn write(&self, device: u32, bar: u32, offset: u32, width: u32, value: u64) -> Result<(), DeviceError>;
+
+    /// Passes the addresses of buffers to `put`.
+    ///
+    /// # Errors
+    /// As above.
+    fn addresses(&self, device: u32, buffers: &[Buffer], put: &mut dyn FnMut(u64)) -> Result<(), DeviceError>;
 
     /// Agrees on the features of a virtio device.
     ///

@@ -15,6 +15,10 @@ pub const MAX_INTERFACES: usize = 95;
 const INTERFACE: &str = "interface:";
 const DEVICE: &str = "device:";
 
+/// The word for devices whose drivers reach all memory by them, which `all` does not allow, and its name in the list.
+const TRUSTED: &str = "device-trusted";
+const TRUSTED_NAME: &str = "device:trusted";
+
 /// The permissions that modules may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -40,7 +44,8 @@ impl Allowed {
     /// Nothing.
     pub const NONE: Allowed = Allowed { services: Permissions::NONE, interfaces: Text::new("") };
 
-    /// Reads `all`, `none`, or some of `log,clock,call,heap,interfaces,grow`, `interface:NAME` and `device:NAME`.
+    /// Reads `all`, `none`, or some of `log,clock,call,heap,interfaces,grow`, `interface:NAME` and `device:NAME`; and of
+    /// `device-trusted`, for devices whose drivers reach all memory by them, also after `all`.
     ///
     /// # Errors
     /// The part that is not known, or the first interface for which there is no room.
@@ -50,12 +55,16 @@ impl Allowed {
             return Ok(services.into());
         }
         let (mut names, mut length) = ([0; MAX_INTERFACES], 0);
+        let is_all = |part: &str| part == "all" && text.split(',').all(|other| other == part || other == TRUSTED);
         for part in text.split(',') {
             let device = part.strip_prefix(DEVICE).filter(|name| Selector::parse(name).is_some()).map(|_| part);
             let interface = part.strip_prefix(INTERFACE).filter(|name| Name::new(name).is_some());
-            let Some(name) = device.or(interface) else {
+            let trusted = (part == TRUSTED).then_some(TRUSTED_NAME);
+            let Some(name) = device.or(interface).or(trusted) else {
                 match Permissions::parse(part) {
-                    Ok(more) if part != "all" && part != "none" => allowed.services = allowed.services.union(more),
+                    Ok(more) if is_all(part) || part != "all" && part != "none" => {
+                        allowed.services = allowed.services.union(more)
+                    }
                     _ => return Err(UnknownPermission { part }),
                 }
                 continue;
@@ -80,6 +89,12 @@ impl Allowed {
         self.names().filter_map(|name| Selector::parse(name.strip_prefix(DEVICE)?))
     }
 
+    /// Returns whether devices are allowed whose drivers reach all memory by them.
+    #[must_use]
+    pub fn trusts_devices(&self) -> bool {
+        self.names().any(|name| name == TRUSTED_NAME)
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         self.interfaces.as_str().split_terminator(',')
     }
@@ -95,7 +110,11 @@ impl fmt::Display for Allowed {
             write!(out, "{}", self.services)?;
         }
         self.names().try_for_each(|name| {
-            let kind = if name.starts_with(DEVICE) { "" } else { INTERFACE };
+            let (kind, name) = match name {
+                TRUSTED_NAME => ("", TRUSTED),
+                _ if name.starts_with(DEVICE) => ("", name),
+                _ => (INTERFACE, name),
+            };
             write!(out, "{}{kind}{name}", core::mem::replace(&mut separator, ","))
         })
     }
@@ -157,9 +176,20 @@ mod tests {
             "log,heap,interface:a,interface:b",
             "device:virtio:net",
             "log,interface:a,device:pci:class:0200",
+            "all,device-trusted",
+            "device-trusted",
+            "log,device:pci:8086:10d3,device-trusted",
         ] {
             assert_eq!(Allowed::parse(text).map(|allowed| allowed.to_string()), Ok(text.to_string()));
         }
+        for (text, trusts) in [("all", false), ("all,device-trusted", true), ("device:virtio:net", false)] {
+            assert_eq!(Allowed::parse(text).unwrap().trusts_devices(), trusts, "{text}");
+        }
+        let trusted = Allowed::parse("all,device-trusted").unwrap();
+        assert_eq!(
+            (trusted.services, trusted.interfaces().count(), trusted.devices().count()),
+            (Permissions::ALL, 0, 0)
+        );
         let mixed = Allowed::parse("interface:files,log,interface:random,interfaces").unwrap();
         assert_eq!(mixed.to_string(), "log,interfaces,interface:files,interface:random");
         assert_eq!(mixed.interfaces().collect::<Vec<_>>(), ["files", "random"]);
@@ -175,6 +205,9 @@ mod tests {
             ("interface:", "interface:"),
             ("interface:Files", "interface:Files"),
             ("device:virtio:nic", "device:virtio:nic"),
+            ("device:trusted", "device:trusted"),
+            ("all,log,device-trusted", "all"),
+            ("none,device-trusted", "none"),
             ("interface:device:virtio:net", "interface:device:virtio:net"),
             ("interfaces:files", "interfaces:files"),
             (long.trim_end_matches(','), "interface:name13"),

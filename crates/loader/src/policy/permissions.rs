@@ -101,7 +101,7 @@ impl fmt::Display for Permissions {
 /// A part of a policy that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{part}\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME"
+    "\"{part}\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME,device:NAME,device-trusted"
 )]
 pub struct UnknownPermission<'text> {
     /// The part.
@@ -129,7 +129,7 @@ mod tests {
         let text = UnknownPermission { part: "network" }.to_string();
         assert_eq!(
             text,
-            "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME"
+            "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME,device:NAME,device-trusted"
         );
     }
 

@@ -217,7 +217,9 @@ impl<P: Platform> Caller<'_, P> {
 
     /// Returns the slot of the module `to`, which a region is to be lent to.
     fn find_borrower(&self, to: &str) -> Result<Index, RegionError> {
-        let id = Name::new(to).and_then(|name| self.manager.active(&name)).ok_or(RegionError::NoSuchModule)?;
+        let own = self.manager.registry.slot(self.module as usize).and_then(Slot::module);
+        let name = own.map_or_else(|| Name::new(to), |own| own.metadata.known_as(to));
+        let id = name.and_then(|name| self.manager.active(&name)).ok_or(RegionError::NoSuchModule)?;
         let ModuleId { index, .. } = id;
         if index as Index == self.module {
             return Err(RegionError::ToItself);

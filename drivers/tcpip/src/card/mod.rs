@@ -20,8 +20,8 @@ use batch::{BATCH, REPEATS};
 pub use batch::{Batch, Came};
 use buffers::{BUFFER_BYTES, Buffers, EACH};
 
-/// The module that drives the card.
-const DRIVER: &str = "virtio-net";
+/// The module that drives the card, by the import that is bound to it.
+const DRIVER: &str = "nic";
 
 /// The number of buffers to receive for which the card is asked once more.
 const MANY: usize = 16;

@@ -65,8 +65,16 @@ impl<A: Allocator + Clone> EventTable<A> {
         }
     }
 
-    /// Adds a module with the events that it declares, which are not active yet; `None` if there is no memory.
-    pub fn add(&mut self, module: ModuleId, name: Name, declared: Events<'_>, allocator: &A) -> Option<SlotNumber> {
+    /// Adds a module with the events that it declares, which are not active yet; `None` if there is no memory. `known_as`
+    /// says which module it means by a name.
+    pub fn add(
+        &mut self,
+        module: ModuleId,
+        name: Name,
+        declared: Events<'_>,
+        known_as: &dyn Fn(&str) -> Option<Name>,
+        allocator: &A,
+    ) -> Option<SlotNumber> {
         let slot = ModuleEvents::new(module, name, declared, allocator)?;
         let sources = || declared.handled().zip(0_u8..).filter(|(event, _)| event.kind == Kind::Subscription);
         self.subscriptions.reserve(sources().count())?;
@@ -87,7 +95,7 @@ impl<A: Allocator + Clone> EventTable<A> {
         self.timers.add(&mut self.slots, number);
         for (event, index) in sources() {
             if let Some((module, name)) = event.source_parts()
-                && let (Some(module), Some(name)) = (Name::new(module), Name::new(name))
+                && let (Some(module), Some(name)) = (known_as(module), Name::new(name))
             {
                 self.subscriptions.add((module, name), number, index);
             }

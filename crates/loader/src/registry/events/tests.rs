@@ -67,7 +67,7 @@ proptest! {
                     let record = declare(count);
                     let name = Name::new(&std::format!("m{count}")).unwrap();
                     let id = ModuleId { index: count, epoch: NonZeroU64::MIN };
-                    let slot = table.add(id, name, Events::new(&record), &Global).unwrap();
+                    let slot = table.add(id, name, Events::new(&record), &Name::new, &Global).unwrap();
                     table.start(slot, now, None);
                     known.insert(count, Known { slot, timers: [(NEVER, 0); TIMERS], pending: BTreeSet::new() });
                     count += 1;
@@ -136,7 +136,7 @@ proptest! {
 fn what_is_put_back_is_taken_again_with_its_delay() {
     let (mut table, record) = (EventTable::new(Global), declare(5));
     let id = ModuleId { index: 3, epoch: NonZeroU64::MIN };
-    let slot = table.add(id, Name::new("m5").unwrap(), Events::new(&record), &Global).unwrap();
+    let slot = table.add(id, Name::new("m5").unwrap(), Events::new(&record), &Name::new, &Global).unwrap();
     table.start(slot, 0, None);
     table.change(slot, |slot| slot.events[1].due_us = 10);
     table.expire(15);
@@ -149,7 +149,7 @@ fn what_is_put_back_is_taken_again_with_its_delay() {
     // What belonged to a module that went does not come back in the next one's slot.
     table.remove(slot);
     let id = ModuleId { index: 4, ..id };
-    assert_eq!(table.add(id, Name::new("m6").unwrap(), Events::new(&record), &Global), Some(slot));
+    assert_eq!(table.add(id, Name::new("m6").unwrap(), Events::new(&record), &Name::new, &Global), Some(slot));
     table.start(slot, 20, None);
     table.put_back(taken, true);
     assert_eq!(table.take(), None);
