@@ -98,6 +98,7 @@ pub fn machine(options: &MachineOptions, files: &InputFiles) -> Result<ChosenMac
         data_disk: options.disk.clone(),
         network: options.net.clone(),
         iommu: options.iommu,
+        devices: options.device.clone(),
         ..machine
     };
     Ok(ChosenMachine { machine, has_engine })

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::net::UdpSocket;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bareflow::client::{Client, upload};
 use bareflow::qemu::Network;
@@ -330,6 +330,47 @@ fn ask_by_registers(client: &mut Client, port: u16) {
     unload(client, "e1000e");
 }
 
+/// Waits until the module `edu` has taken `count` interrupts.
+#[track_caller]
+fn await_interrupts(client: &mut Client, count: i32) {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let taken = call(client, "edu.taken", b"").result;
+        if taken == count {
+            return;
+        }
+        assert!(taken < count && Instant::now() < end, "{taken} of {count}");
+    }
+}
+
+/// Drives the device that computes, copies memory and interrupts by MSI, which has no mask.
+fn drive_a_device_for_teaching(client: &mut Client) {
+    let edu = fs::read(test_blob("edu")).unwrap();
+    assert_eq!(device(client, "pci:1234:11e8").interrupt, "interrupt");
+    for domain in [Domain::User, Domain::Kernel] {
+        push(client, &edu, domain, "");
+        // No computation of it is had before it is open, which its first event does.
+        await_interrupts(client, 0);
+        assert_eq!(call(client, "edu.factorial", b"").result, 3_628_800);
+        for _ in 0..2 {
+            assert_eq!(call(client, "edu.copy", b"").result, 2048);
+        }
+        for count in 1..=50 {
+            assert_eq!(call(client, "edu.raise", b"").result, 0);
+            await_interrupts(client, count);
+        }
+        // Nobody looks at it but when it has something to say: at the start, after each interrupt, and where one may be lost.
+        let events = call(client, "edu.events", b"").result;
+        assert!((51..=110).contains(&events), "{events}");
+        assert!(matches!(client.ask(Request::Restart { module: "edu" }), Ok(Response::Done)));
+        await_interrupts(client, 0);
+        assert_eq!(call(client, "edu.raise", b"").result, 0);
+        await_interrupts(client, 1);
+        unload(client, "edu");
+        assert_eq!(device(client, "pci:1234:11e8").state, "free");
+    }
+}
+
 #[test]
 fn a_second_model_of_card_is_driven_by_its_registers() {
     let port = free_port();
@@ -351,6 +392,7 @@ fn a_second_model_of_card_is_driven_by_its_registers() {
     with_kernel(
         |machine| {
             machine.network = Some(network);
+            machine.devices = vec!["edu".to_owned()];
             machine.options.load.allowed = Allowed::parse("all,device-trusted").unwrap();
         },
         |client| {
@@ -359,6 +401,7 @@ fn a_second_model_of_card_is_driven_by_its_registers() {
             await_line(client, "e1000e drives it, and can have it reach all memory; it is trusted");
             reach_by_registers(client);
             assert!(uses_what_is_past(client));
+            drive_a_device_for_teaching(client);
         },
     );
     let refused = bareflow(["boot", "--net=model=e1000e", driver_blob("e1000e").to_str().unwrap()]);

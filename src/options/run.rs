@@ -107,6 +107,9 @@ pub struct MachineOptions {
     /// A virtio IOMMU, and all devices behind it: each reaches only the memory that its driver gives it.
     #[arg(long)]
     pub iommu: bool,
+    /// A further device for a module to drive, in QEMU's words, such as `edu`. Several may be named.
+    #[arg(long, value_name = "WORDS")]
+    pub device: Vec<String>,
     /// A raw disk image with files for the kernel; `serve` allows writing to it.
     #[arg(long, value_name = "IMG")]
     pub disk: Option<PathBuf>,

@@ -77,6 +77,7 @@ impl Machine {
             };
             words.iter().for_each(|word| add(&[word]));
         }
+        self.devices.iter().for_each(|device| add(&["-device", device]));
         if let Some(disk) = &self.data_disk {
             let device = if is_microvm { "virtio-blk-device" } else { "virtio-blk-pci" };
             let access = if self.data_disk_read_only { "readonly=on," } else { "" };

@@ -68,6 +68,8 @@ pub struct Machine {
     pub network: Option<Network>,
     /// Whether the devices are behind a virtio IOMMU.
     pub iommu: bool,
+    /// Further devices, in QEMU's words.
+    pub devices: Vec<String>,
     /// Whether the data disk is read-only.
     pub data_disk_read_only: bool,
 }
@@ -95,6 +97,7 @@ impl Machine {
             data_disk: None,
             network: None,
             iommu: false,
+            devices: Vec::new(),
             data_disk_read_only: false,
         }
     }

@@ -51,6 +51,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "early",
             "echo",
             "echo-ticker",
+            "edu",
             "faults",
             "feed",
             "heap",

@@ -12,17 +12,20 @@ use crate::subprocess::read;
 const INHERITED: [(&str, &str); 2] = [("package", "package"), ("dependencies", "dependencies")];
 
 /// The crates that are taken out, each with its folder there: the others lie inside of `bareflow-abi`.
-const CRATES: [(&str, &str); 10] = [
+const CRATES: [(&str, &str); 13] = [
     ("abi", ""),
     ("crates/macros", "macros/"),
+    ("interfaces/channel", "interfaces/channel/"),
     ("interfaces/device", "interfaces/device/"),
     ("interfaces/engine", "interfaces/engine/"),
     ("interfaces/events", "interfaces/events/"),
+    ("interfaces/nic", "interfaces/nic/"),
     ("interfaces/random", "interfaces/random/"),
     ("interfaces/regions", "interfaces/regions/"),
     ("interfaces/report", "interfaces/report/"),
     ("interfaces/store", "interfaces/store/"),
     ("interfaces/supervision", "interfaces/supervision/"),
+    ("interfaces/tcp", "interfaces/tcp/"),
 ];
 
 /// Returns the files of a standalone crate made of the `abi` of the workspace at `root`, with the crates inside of it:

@@ -4,7 +4,6 @@ use core::sync::atomic::Ordering;
 
 use allocator_api2::boxed::Box;
 use bareflow_device::{Buffer, Completion, DeviceError};
-use bareflow_devices::pci::capabilities;
 use bareflow_devices::virtio::is_bounded_by_queues;
 use bareflow_loader::{DeviceBus, DeviceFacts, Reach, RegionMemory};
 use bareflow_suite::console::Style;
@@ -13,12 +12,10 @@ use spin::Mutex;
 use super::interrupts::{self, SLOTS};
 use super::iommu;
 use super::known::{Known, Place, all};
+use super::messages::Message;
 use super::open::OpenDevice;
-use super::ports::{Ports, requester_id};
+use super::ports::requester_id;
 use crate::console;
-
-/// The capability by which a function sends messages as interrupts.
-const MSI_X: u8 = 0x11;
 
 /// The devices that are open, by their vectors.
 static OPEN: Mutex<[Option<Box<OpenDevice>>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
@@ -60,8 +57,7 @@ unsafe impl DeviceBus for Bus {
             ids,
             location,
             is_on_pci: function.is_some(),
-            has_interrupt: function
-                .is_some_and(|function| capabilities(&Ports, function).any(|capability| capability.id == MSI_X)),
+            has_interrupt: function.is_some_and(Message::is_sent_by),
             reach: match iommu {
                 // What the kernel itself drives may use all memory.
                 Some(true) if !is_own => Reach::Iommu,

@@ -1,41 +1,83 @@
 //! Interrupts of devices: a vector for each that is open. Nothing of a module runs in a handler, which masks the device's
 //! interrupt and takes note of it; the module unmasks it.
 
-use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use bareflow_containment::timer::{FIRST_DEVICE, LAST_DEVICE, count_unasked, unasked};
-use bareflow_devices::Registers;
-use bareflow_devices::pci::ENTRY_SIZE;
 use bareflow_suite::console::Style;
 
-use super::window::Window;
 use crate::console;
 
 /// The number of vectors.
 pub const SLOTS: usize = (LAST_DEVICE - FIRST_DEVICE + 1) as usize;
 
-/// The address to which messages are written that interrupt a processor (Intel SDM volume 3, 11.11.1).
-const MESSAGES: u32 = 0xfee0_0000;
+/// A register by which a device's interrupt is masked, and what is written to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    register: u64,
+    masked: u32,
+    open: u32,
+}
 
-/// The offsets in an entry of the table of interrupts, and the bit that masks it (PCI 3.0, 6.8.2).
-const ADDRESS: u64 = 0;
-const ADDRESS_HIGH: u64 = 4;
-const DATA: u64 = 8;
-const CONTROL: u64 = 12;
-const MASKED: u32 = 1;
+impl Gate {
+    /// Takes the address of the register, the value that masks the interrupt, and the one that lets it come.
+    ///
+    /// # Safety
+    /// The register is mapped, for good, and both values do nothing else.
+    pub const unsafe fn new(register: u64, masked: u32, open: u32) -> Gate {
+        Gate { register, masked, open }
+    }
+
+    /// Keeps the interrupt back.
+    pub fn mask(self) {
+        // SAFETY: the caller of `new` promised that this does nothing else.
+        unsafe { (self.register as *mut u32).write_volatile(self.masked) };
+    }
+
+    /// Lets the interrupt come.
+    pub fn open(self) {
+        // SAFETY: as above.
+        unsafe { (self.register as *mut u32).write_volatile(self.open) };
+    }
+}
 
 /// A vector's device, and where its interrupt is masked.
 struct Slot {
     /// The address of the register; 0 for none.
-    control: AtomicU64,
+    register: AtomicU64,
+    /// The value that masks it.
+    masked: AtomicU32,
     device: AtomicU32,
     /// Whether an interrupt may be on its way that the last device sent before it was closed.
     is_late: AtomicBool,
+    /// Whether an interrupt is lost while it is masked. Then the first one after each `listen` counts, and only the next one masks.
+    loses: AtomicBool,
+    is_first: AtomicBool,
+    /// Whether it was masked by one since.
+    is_masked: AtomicBool,
 }
 
-static ALL: [Slot; SLOTS] =
-    [const { Slot { control: AtomicU64::new(0), device: AtomicU32::new(0), is_late: AtomicBool::new(false) } }; SLOTS];
+impl Slot {
+    /// Returns a slot that no device has.
+    const fn free() -> Slot {
+        Slot {
+            register: AtomicU64::new(0),
+            masked: AtomicU32::new(0),
+            device: AtomicU32::new(0),
+            is_late: AtomicBool::new(false),
+            loses: AtomicBool::new(false),
+            is_first: AtomicBool::new(false),
+            is_masked: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes the device's event due.
+    fn notice(&self) {
+        PENDING.fetch_or(1 << self.device.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+static ALL: [Slot; SLOTS] = [const { Slot::free() }; SLOTS];
 
 /// The devices that sent interrupts: a bit for each.
 static PENDING: AtomicU64 = AtomicU64::new(0);
@@ -49,11 +91,16 @@ static TOLD: AtomicU64 = AtomicU64::new(0);
 /// Takes an interrupt. One of a vector that no device has is counted.
 pub fn take(vector: u8) {
     let Some(slot) = ALL.get(usize::from(vector).wrapping_sub(FIRST_DEVICE as usize)) else { return };
-    let control = slot.control.load(Ordering::Relaxed);
-    if control != 0 {
-        // SAFETY: `set` stored the address of a register, whose mapping is permanent.
-        unsafe { (control as *mut u32).write_volatile(MASKED) };
-        PENDING.fetch_or(1 << slot.device.load(Ordering::Relaxed), Ordering::Relaxed);
+    let register = slot.register.load(Ordering::Relaxed);
+    if register != 0 {
+        let loses = slot.loses.load(Ordering::Relaxed);
+        if loses && slot.is_first.swap(false, Ordering::Relaxed) {
+            return slot.notice();
+        }
+        let masked = slot.masked.load(Ordering::Relaxed);
+        // SAFETY: `set` stored what a `Gate` has, which only masks.
+        unsafe { (register as *mut u32).write_volatile(masked) };
+        if loses { slot.is_masked.store(true, Ordering::Relaxed) } else { slot.notice() }
     } else if !slot.is_late.swap(false, Ordering::Relaxed) {
         count_unasked();
     }
@@ -101,29 +148,34 @@ pub fn forget(device: u32) {
     PENDING.fetch_and(!(1 << device), Ordering::Relaxed);
 }
 
-/// Gives the first entry of a device's table the vector of a slot. All entries are masked from then on.
-pub fn set(slot: usize, device: u32, table: Window) {
+/// Gives the vector of a slot to a device, whose interrupt is masked by `gate`. `loses`: whether it is lost then.
+pub fn set(slot: usize, device: u32, gate: Gate, loses: bool) {
     let Some(own) = ALL.get(slot) else { return };
-    let controls = (CONTROL..table.length()).step_by(ENTRY_SIZE as usize);
-    controls.for_each(|control| table.write_u32(control, MASKED));
-    // Bits 24 to 31 are the number of this processor's interrupt controller (Intel SDM volume 2, CPUID).
-    let processor = __cpuid(1).ebx >> 24;
-    table.write_u32(ADDRESS, MESSAGES | processor << 12);
-    table.write_u32(ADDRESS_HIGH, 0);
-    table.write_u32(DATA, FIRST_DEVICE as u32 + slot as u32);
     own.device.store(device, Ordering::Relaxed);
-    own.control.store(table.address(CONTROL), Ordering::Relaxed);
+    own.masked.store(gate.masked, Ordering::Relaxed);
+    own.loses.store(loses, Ordering::Relaxed);
+    own.is_first.store(false, Ordering::Relaxed);
+    own.is_masked.store(true, Ordering::Relaxed);
+    own.register.store(gate.register, Ordering::Relaxed);
+}
+
+/// Lets the next interrupt of a slot's device come. If one may have been lost, the event is due.
+pub fn listen(slot: usize, gate: Gate) {
+    let Some(own) = ALL.get(slot) else { return };
+    if !own.loses.load(Ordering::Relaxed) {
+        return gate.open();
+    }
+    own.is_first.store(true, Ordering::Relaxed);
+    if own.is_masked.swap(false, Ordering::Relaxed) {
+        gate.open();
+        own.notice();
+    }
 }
 
 /// Takes a slot's vector from its device, which sends no interrupts any more.
 pub fn clear(slot: usize) {
     if let Some(slot) = ALL.get(slot) {
-        slot.is_late.store(slot.control.load(Ordering::Relaxed) != 0, Ordering::Relaxed);
-        slot.control.store(0, Ordering::Relaxed);
+        slot.is_late.store(slot.register.load(Ordering::Relaxed) != 0, Ordering::Relaxed);
+        slot.register.store(0, Ordering::Relaxed);
     }
-}
-
-/// Unmasks or masks the interrupt of a table's first entry.
-pub fn mask(table: Window, is_masked: bool) {
-    table.write_u32(CONTROL, if is_masked { MASKED } else { 0 });
 }

@@ -8,11 +8,9 @@ use allocator_api2::boxed::Box;
 use bareflow_containment::page_tables::translate;
 use bareflow_device::{Buffer, Completion, DeviceError};
 use bareflow_devices::iommu::Domain;
-use bareflow_devices::pci::{
-    Command, DeviceFunction, ENTRY_SIZE, Messages, MsiX, Reserved, assign_addresses, find_bars,
-};
+use bareflow_devices::pci::{Command, DeviceFunction, assign_addresses, find_bars};
 use bareflow_devices::session::{MAX_QUEUES, Session, Submitted};
-use bareflow_devices::virtio::{DevicePages, Queue, QueuePage, Setup, SharedPage, Structure, VirtioDevice};
+use bareflow_devices::virtio::{DevicePages, Queue, QueuePage, Setup, SharedPage, VirtioDevice};
 use bareflow_loader::RegionMemory;
 use bareflow_suite::console::Style;
 use bareflow_suite::error_text;
@@ -20,9 +18,9 @@ use x86_64::structures::paging::PhysFrame;
 
 use super::driver_registers::DriverRegisters;
 use super::known::{Known, Place, taken};
-use super::ports::{self, HOLE, Ports};
-use super::setup::{DeviceRegisters, Problem, registers, virtio_device, virtio_device_at};
-use super::window::Window;
+use super::messages::Message;
+use super::ports::{self, HOLE};
+use super::setup::{DeviceRegisters, Problem, virtio_device, virtio_device_at};
 use super::{interrupts, iommu};
 use crate::console;
 use crate::memory::layout::PAGE_SIZE;
@@ -31,19 +29,13 @@ use crate::memory::{frames, physical};
 /// The command of a device that uses memory.
 const AS_MASTER: Command = Command::MEMORY_SPACE.union(Command::BUS_MASTER).union(Command::INTERRUPT_DISABLE);
 
-/// The interrupt of a device: the capability, and its table, of which the first entry is used.
-struct Interrupt {
-    msix: MsiX,
-    table: Window,
-}
-
 /// An open device.
 pub struct OpenDevice {
     number: u32,
     /// The number of its vector.
     slot: usize,
     place: Place,
-    interrupt: Option<Interrupt>,
+    interrupt: Option<Message>,
     virtio: Option<VirtioDevice<DeviceRegisters>>,
     /// The addresses that it has, if it is behind an IOMMU.
     domain: Option<Domain>,
@@ -97,20 +89,11 @@ impl OpenDevice {
         assign_addresses(&mut root, function, &mut bars, &mut HOLE.lock(), &|range| taken(function, range))?;
         known.set_bars(bars);
         root.set_command(function, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
-        let mut reserved = [Reserved::default(); 2];
-        if let Some(msix) = MsiX::find(&Ports, function, &bars)? {
-            let length = u64::from(msix.vectors) * ENTRY_SIZE;
-            // SAFETY: the addresses were just checked.
-            let table = unsafe { registers(&bars, Structure { bar: msix.bar, offset: msix.offset, length }) }?;
-            // The table may say anything before it is written.
-            msix.set(&mut Ports, function, Messages::Masked);
-            interrupts::set(self.slot, self.number, table);
-            msix.set(&mut Ports, function, Messages::On);
-            reserved = msix.reserved();
-            self.interrupt = Some(Interrupt { msix, table });
-        }
+        // SAFETY: the addresses were just checked.
+        self.interrupt = unsafe { Message::new(function, &bars, self.slot, self.number) }?;
         if known.ids.virtio == 0 {
-            // SAFETY: the addresses were just checked.
+            let reserved = self.interrupt.as_ref().map(Message::reserved).unwrap_or_default();
+            // SAFETY: as above.
             self.registers = Some(unsafe { DriverRegisters::new(bars, reserved) });
         } else {
             // SAFETY: as above.
@@ -168,7 +151,7 @@ impl OpenDevice {
     /// Lets the next interrupt come.
     pub fn listen(&self) {
         match &self.interrupt {
-            Some(interrupt) => interrupts::mask(interrupt.table, false),
+            Some(interrupt) => interrupt.listen(),
             None => interrupts::poll(self.number),
         }
     }
@@ -274,9 +257,8 @@ impl OpenDevice {
     /// Resets the device, and lets it use no memory any more. Returns whether it uses none, and says so in `known` if it did not
     /// end its reset. Passes what it is done with to `put`, as [`Session::drain`] does.
     pub fn close(mut self, known: Option<&Known>, put: &mut dyn FnMut(u32, u32, Completion)) -> bool {
-        if let (Some(Interrupt { msix, table }), Place::Pci(function)) = (&self.interrupt, self.place) {
-            interrupts::mask(*table, true);
-            msix.set(&mut Ports, function, Messages::Off);
+        if let Some(interrupt) = &self.interrupt {
+            interrupt.end();
         }
         let is_reset = self.virtio.as_mut().is_none_or(|virtio| virtio.reset().is_ok());
         if let (false, Some(known)) = (is_reset, known) {

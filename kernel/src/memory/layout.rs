@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | all physical memory | [`PHYSICAL_MAP`] | as much as there is |
 //! | the kernel | [`KERNEL_BASE`] | up to the registers of devices |
-//! | registers of devices | [`DEVICE_WINDOW`] | 1 MiB |
+//! | registers of devices | [`DEVICE_WINDOW`] | 32 MiB |
 //! | its stack | [`KERNEL_STACK`] | 128 KiB |
 //! | what modules use | [`START`] | up to the last page but one |
 
@@ -14,10 +14,10 @@ pub use bareflow_containment::layout::PAGE_SIZE;
 pub use bareflow_pvh::{KERNEL_BASE, PHYSICAL_MAP};
 
 /// The window in which registers of devices are mapped.
-pub const DEVICE_WINDOW: u64 = 0xffff_ffff_8ce0_0000;
+pub const DEVICE_WINDOW: u64 = 0xffff_ffff_8a00_0000;
 
 /// The size of that window, in bytes.
-pub const DEVICE_WINDOW_BYTES: u64 = 1 << 20;
+pub const DEVICE_WINDOW_BYTES: u64 = 32 << 20;
 
 /// The kernel's stack: below its end, above an unmapped page.
 pub const KERNEL_STACK: Stack = Stack { start: 0xffff_ffff_8d00_0000, pages: 32 };

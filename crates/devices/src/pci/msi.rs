@@ -79,7 +79,7 @@ impl Msi {
         }
     }
 
-    /// Keeps the function from sending messages.
+    /// Ends the messages of the function.
     pub fn disable<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction) {
         self.set_control(config, function, self.capability.control);
     }

@@ -4,9 +4,6 @@ use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 
 use super::{Bars, Capability, Reserved, capabilities};
 
-/// The capability's identification.
-const MSI_X: u8 = 0x11;
-
 /// The bits of its control word: enabled, all masked, and the number of vectors less one.
 const ENABLE: u16 = 1 << 15;
 const MASK_ALL: u16 = 1 << 14;
@@ -50,6 +47,9 @@ pub struct MsiXError {
 }
 
 impl MsiX {
+    /// The capability's identification.
+    pub const ID: u8 = 0x11;
+
     /// Finds the capability, if there is one.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl MsiX {
         function: DeviceFunction,
         bars: &Bars,
     ) -> Result<Option<MsiX>, MsiXError> {
-        let Some(capability) = capabilities(config, function).find(|capability| capability.id == MSI_X) else {
+        let Some(capability) = capabilities(config, function).find(|capability| capability.id == MsiX::ID) else {
             return Ok(None);
         };
         let vectors = (capability.control & VECTORS) + 1;
