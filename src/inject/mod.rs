@@ -57,6 +57,9 @@ struct Summary<'tally> {
 
 /// Runs the command.
 pub fn inject(options: &InjectOptions) -> Result<Exit> {
+    // A module behind another card has no way to name its driver here, nor to be trusted with it.
+    let is_virtio = options.net.as_ref().is_none_or(Network::is_virtio);
+    ensure!(is_virtio, "`--net` with a card that is not virtio's, expected one of virtio's here; leave `model=` out");
     let kernel = embedded::kernel()?;
     let files = InputFiles { blobs: blobs(options)?, ..InputFiles::default() };
     let blobs = files.blobs.iter().map(|(_, bytes)| bytes.as_slice());

@@ -30,7 +30,8 @@ pub struct LoadingOptions {
     #[arg(long, value_name = "N", default_value = "1")]
     pub sample: NonZeroU32,
     /// Services that modules may use: `all`, `none`, or some of `log,clock,call,heap,interfaces,grow`, `interface:NAME` for imports of
-    /// one interface, `devices` or `device:virtio:net` for those that modules drive; modules that declare others are refused.
+    /// one interface, `device:virtio:net` for a device that modules drive; also after `all`, `device-trusted` for devices by which
+    /// a driver reaches all memory. Modules that declare others are refused.
     #[arg(long, value_name = "SERVICES", default_value = "all", value_parser = allowed)]
     pub allow: Allowed,
     /// The parameters and imports to set.

@@ -60,6 +60,21 @@ impl Default for Network {
 }
 
 impl Network {
+    /// Returns whether the cards are virtio's.
+    #[must_use]
+    pub fn is_virtio(&self) -> bool {
+        self.model == Model::Virtio
+    }
+
+    /// Returns the socket at which someone takes the cards' frames, if it is that.
+    #[must_use]
+    pub fn stream(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Stream(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Reads the ports that are passed on: `udp:5007:7,tcp:8080:80`, or none; or `wire`; or `stream:PATH`. The model may come
     /// before: `model=e1000e,tcp:8080:80`.
     #[must_use]
@@ -105,7 +120,7 @@ impl Network {
 }
 
 impl Kind {
-    /// Reads the ports that are passed on, `wire`, or `stream:PATH`.
+    /// Reads the ports that are passed on, each from 1 on and named once here, `wire`, or `stream:PATH`.
     fn parse(text: &str) -> Option<Kind> {
         if text == "wire" {
             return Some(Kind::Wire);
@@ -117,10 +132,17 @@ impl Kind {
             let (protocol, ports) = part.split_once(':')?;
             let protocol = ["udp", "tcp"].into_iter().find(|known| *known == protocol)?;
             let (here, there) = ports.split_once(':')?;
-            Some(Forward { protocol, ports: (here.parse().ok()?, there.parse().ok()?) })
+            let port = |text: &str| text.parse().ok().filter(|port| *port != 0);
+            Some(Forward { protocol, ports: (port(here)?, port(there)?) })
         };
-        let forwards = text.split(',').filter(|part| !part.is_empty()).map(forward).collect::<Option<_>>();
-        forwards.map(|forwards| Kind::User(Forwards(forwards)))
+        let parts = text.split(',').filter(|part| !part.is_empty());
+        let forwards = parts.map(forward).collect::<Option<Vec<_>>>()?;
+        let is_again = |(number, forward): (usize, &Forward)| {
+            let same = |before: &Forward| (before.protocol, before.ports.0) == (forward.protocol, forward.ports.0);
+            forwards.iter().take(number).any(same)
+        };
+        let has_twice = forwards.iter().enumerate().any(is_again);
+        (!has_twice).then_some(Kind::User(Forwards(forwards)))
     }
 
     /// Returns QEMU's words for the networks, of which each has a card.
@@ -209,6 +231,9 @@ mod tests {
             "udp:5007:7;tcp:1:2",
             "udp:5007:7:8",
             "udp::7",
+            "tcp:0:80",
+            "tcp:80:0",
+            "tcp:80:80,tcp:80:81",
             "stream:",
             "model=",
             "model=ne2k",

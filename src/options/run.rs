@@ -75,8 +75,8 @@ fn control(text: &str) -> Result<u16, String> {
 fn network(text: &str) -> Result<Network, String> {
     Network::parse(text).ok_or_else(|| {
         format!(
-            "{text}: expected udp:PORT:PORT or tcp:PORT:PORT, of 127.0.0.1 and of the machine, wire, or stream:PATH; with \
-             model=virtio or model=e1000e before them"
+            "{text}: expected udp:PORT:PORT or tcp:PORT:PORT, of 127.0.0.1 and of the machine, from 1 on and each of \
+             the former once, wire, or stream:PATH; with model=virtio or model=e1000e before them"
         )
     })
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -70,6 +71,14 @@ impl Machine {
         }
         if let Some(path) = &self.qmp {
             add(&["-qmp", &format!("unix:{},server=on,wait=off", option_value(path))]);
+        }
+        if let Some(path) = self.network.as_ref().and_then(Network::stream)
+            && !std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
+        {
+            bail!(
+                "no socket at {}, expected that of who takes the card's frames, such as passt: start it before",
+                path.display()
+            );
         }
         if let Some(network) = &self.network {
             let Some(words) = network.arguments(is_microvm, self.iommu) else {

@@ -139,7 +139,7 @@ fn measures_transfers_with_and_without_faults() {
     );
 }
 
-/// Makes pairs of transfers, without faults of the driver and with one each second, and prints the medians. The pairs are made in
+/// Makes pairs of transfers, without faults of the driver and with one each second, and prints the quartiles. The pairs are made in
 /// both orders, and compared one by one; half of all pairs lose between the quartiles.
 fn measure(name: &str, client: &mut Client, transfer: impl Fn(&dyn Fn()) -> Duration + Send + Sync) {
     let mut faults = 0;

@@ -27,7 +27,7 @@ mod start;
 use bareflow_abi::{Context, Failure, Out, module, state};
 use bareflow_device::{Buffer, Completion, Device, DeviceError};
 use bareflow_events::Events;
-use bareflow_nic::{MAX_FRAME_BYTES, Nic, NicError};
+use bareflow_nic::{MAX_FRAME_BYTES, MIN_BUFFER_BYTES, Nic, NicError};
 use bareflow_regions::Regions;
 
 use ring::{Kind, Ring};
@@ -136,7 +136,7 @@ impl Nic for Driver<'_> {
     }
 
     fn receive(&mut self, empty: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
-        if empty.iter().any(|buffer| buffer.length < MAX_FRAME_BYTES) {
+        if empty.iter().any(|buffer| buffer.length < MIN_BUFFER_BYTES) {
             return Err(NicError::BadBuffer);
         }
         self.exchange(Kind::Receive, empty, into)

@@ -96,7 +96,7 @@ fn reset(device: &mut impl Device) -> Result<(), DeviceError> {
 fn address(device: &mut impl Device) -> Result<[u8; 6], DeviceError> {
     let [low, high] = registers::ADDRESS;
     let (low, high) = (read(device, low)?, read(device, high)?);
-    // One that is gone has a group's.
+    // All ones, of a card that is gone, would be the address of a group.
     if high & registers::IS_ADDRESS == 0 || low & 1 != 0 {
         return Err(DeviceError::BadDevice);
     }

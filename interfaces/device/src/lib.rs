@@ -27,8 +27,8 @@ pub trait Device {
 
     /// Resets a device and lets it use memory and send interrupts.
     ///
-    /// One that is no virtio device is not reset, and uses no memory before the first is attached: its driver resets it by its
-    /// registers until then, as it may still have the addresses of an earlier driver.
+    /// One that is no virtio device is not reset, and neither uses memory nor sends interrupts before the first memory is attached:
+    /// its driver resets it by its registers until then, as it may still have the addresses of an earlier driver.
     fn open(&mut self, device: u32) -> Result<(), DeviceError>;
 
     /// Resets a device, takes all memory from it, and lets it use none any more.
@@ -62,8 +62,9 @@ pub trait Device {
     /// As of [`read`](Device::read).
     fn write(&mut self, device: u32, bar: u32, offset: u32, width: u32, value: u64) -> Result<(), DeviceError>;
 
-    /// Appends to `into` the addresses by which the device reaches the first bytes of buffers, whose tokens and flags do not
-    /// count. Each holds for the whole buffer, until its memory is detached or the device closed. Since 1.1.
+    /// Appends to `into` the addresses by which the device reaches the first bytes of buffers, of as many as there is room for.
+    /// Their tokens and flags do not count. Each address holds for the whole buffer, until its memory is detached or the
+    /// device closed. Since 1.1.
     ///
     /// # Errors
     /// [`DeviceError::Checked`] of a virtio device whose requests carry no addresses; those of a buffer, after which

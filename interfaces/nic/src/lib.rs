@@ -15,6 +15,9 @@ pub use bareflow_device::{Buffer, Completion};
 /// The length of the longest frame, in bytes: 1,500 behind a header with a tag.
 pub const MAX_FRAME_BYTES: u32 = 1518;
 
+/// The bytes that a buffer for a frame to be received has at least: cards write as many, if a longer frame comes.
+pub const MIN_BUFFER_BYTES: u32 = 2048;
+
 /// A network card.
 #[interface(version = "1.0")]
 pub trait Nic {
@@ -25,8 +28,8 @@ pub trait Nic {
     /// of the memory, by which buffers name it.
     fn attach(&mut self, region: u32) -> Result<u32, NicError>;
 
-    /// Gives the card buffers for frames that it receives, of [`MAX_FRAME_BYTES`] at least, and appends those to `into` that frames
-    /// were received into, with the lengths of those. If there is room left, `received` is published when the next one
+    /// Gives the card buffers for frames that it receives, of [`MIN_BUFFER_BYTES`] at least, and appends those to `into` that
+    /// frames were received into, with the lengths of those. If there is room left, `received` is published when the next one
     /// comes. Returns how many buffers the card took.
     ///
     /// Frames that were received before a driver was replaced come first, once the region that they lie in is attached

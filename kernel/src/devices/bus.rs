@@ -37,7 +37,8 @@ impl Bus {
     }
 }
 
-// SAFETY: `OpenDevice` makes a device a bus master once it was reset, gives it the addresses of its regions and of its own queues, and
+// SAFETY: `OpenDevice` makes a virtio device a bus master once it was reset, and any other at its first `attach`, by which its driver
+// answers for what it was told before (`Reach`); it gives it the addresses of its regions and of its own queues, and
 // takes them back by a reset and by ending that; whether it ended is read back.
 unsafe impl DeviceBus for Bus {
     fn count(&self) -> u32 {

@@ -13,7 +13,7 @@ use virtio_drivers::transport::DeviceType;
 use x86_64::instructions::interrupts::without_interrupts;
 
 use super::ports::{self, Ports, taken_by_machine};
-use super::{iommu, mmio};
+use super::{ecam, iommu, mmio};
 
 /// The class of bridges, which no one drives.
 const BRIDGE: u8 = 6;
@@ -129,5 +129,5 @@ fn find_registers(all: &[Known]) {
 pub fn taken(location: DeviceFunction, range: &Range<u64>) -> Option<Range<u64>> {
     let others = all().iter().filter(|known| known.place != Place::Pci(location));
     let of_others = || others.flat_map(|known| *known.bars.lock()).flatten().find_map(|bar| bar.meets(range));
-    taken_by_machine(range).or_else(of_others)
+    taken_by_machine(range).or_else(|| ecam::taken(range)).or_else(of_others)
 }

@@ -100,7 +100,8 @@ impl Message {
     pub fn end(&self) {
         self.gate.mask();
         match &self.capability {
-            Capability::MsiX(msix) => msix.set(&mut Ports, self.function, Messages::Off),
+            // Not off: a timer of the device's own may still want to send one, and QEMU ends where that finds the capability off.
+            Capability::MsiX(msix) => msix.set(&mut Ports, self.function, Messages::Masked),
             Capability::Msi(msi) => msi.disable(&mut Ports, self.function),
         }
     }

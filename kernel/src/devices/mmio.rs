@@ -3,6 +3,7 @@
 
 use bareflow_devices::virtio::{MMIO_BYTES, mmio_type};
 
+use super::ports::taken_by_machine;
 use super::window::{Window, WindowError};
 
 /// The start of the ranges, and their largest number.
@@ -14,6 +15,9 @@ const COUNT: u64 = 24;
 /// # Errors
 /// The registers can't be mapped.
 pub fn scan(mut look: impl FnMut(u64, u16) -> bool) -> Result<(), WindowError> {
+    if taken_by_machine(&(START..START + COUNT * MMIO_BYTES)).is_some() {
+        return Ok(());
+    }
     for address in (START..).step_by(MMIO_BYTES as usize).take(COUNT as usize) {
         if let Some(kind) = mmio_type(&registers(address)?)
             && !look(address, kind)
@@ -30,7 +34,7 @@ pub fn scan(mut look: impl FnMut(u64, u16) -> bool) -> Result<(), WindowError> {
 /// They can't be mapped.
 pub fn registers(address: u64) -> Result<Window, WindowError> {
     // All at once, as a range counts.
-    // SAFETY: microvm has nothing else there, nor has another machine without PCI memory there, which ends at 3 GiB.
+    // SAFETY: `scan` saw that neither memory nor an interrupt controller is there. Where nothing is, reads are ones.
     unsafe { super::window::map(START, COUNT * MMIO_BYTES) }?;
     // SAFETY: as above.
     unsafe { Window::new(address, MMIO_BYTES) }

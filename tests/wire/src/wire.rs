@@ -28,13 +28,13 @@ const CAPTURED: usize = 64;
 pub struct Counts {
     /// All that were sent.
     pub frames: u64,
-    /// Those that never came, came twice, were late, and were cut.
+    /// Those that never came.
     pub lost: u64,
-    /// See `lost`.
+    /// Those that came twice.
     pub doubled: u64,
-    /// See `lost`.
+    /// Those that came late.
     pub late: u64,
-    /// See `lost`.
+    /// Those that came cut.
     pub cut: u64,
     /// Segments that the machine sent again.
     pub again: u64,

@@ -1,5 +1,7 @@
 //! Where configuration space is in memory, as the firmware's table MCFG says (PCI Firmware Specification 3.2, 4.1.2).
 
+use core::ops::Range;
+
 use virtio_drivers::transport::pci::bus::DeviceFunction;
 
 /// The bytes before the entries, and those of an entry.
@@ -11,6 +13,18 @@ const BUS_BYTES: u64 = 1 << 20;
 
 /// The bytes of a function's configuration space.
 pub const FUNCTION_BYTES: u64 = 1 << 12;
+
+/// Returns the ranges of all configuration space in memory.
+pub fn configuration_memory(mcfg: &[u8]) -> impl Iterator<Item = Range<u64>> {
+    let entries = mcfg.get(HEADER_BYTES..).unwrap_or_default().chunks_exact(ENTRY_BYTES);
+    entries.filter_map(|entry| entry.first_chunk::<ENTRY_BYTES>()).map(
+        |&[a, b, c, d, e, f, g, h, _, _, first, last, ..]| {
+            let base = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+            let bus = |number: u64| base.saturating_add(number * BUS_BYTES);
+            bus(first.into())..bus(u64::from(last) + 1)
+        },
+    )
+}
 
 /// Returns the address of a function's configuration space; `None` if the table has none of its bus.
 #[must_use]
@@ -52,6 +66,8 @@ mod tests {
         let table = mcfg(&[(0xd000_0000, 1, 0, 255), (0xb000_0000, 0, 0, 3), (0xe000_0000, 0, 4, 255)]);
         assert_eq!(memory_of_function(&table, at(0, 3, 2)), Some(0xb001_a000));
         assert_eq!(memory_of_function(&table, at(4, 31, 7)), Some(0xe04f_f000));
+        let ranges: Vec<_> = configuration_memory(&table).collect();
+        assert_eq!(ranges, [0xd000_0000..0xe000_0000, 0xb000_0000..0xb040_0000, 0xe040_0000..0xf000_0000]);
     }
 
     #[test]
@@ -71,6 +87,7 @@ mod tests {
         fn ends_whatever_the_bytes_are(table in prop::collection::vec(any::<u8>(), 0..200), bus: u8) {
             if let Some(address) = memory_of_function(&table, at(bus, 1, 0)) {
                 prop_assert!(address.is_multiple_of(FUNCTION_BYTES));
+                prop_assert!(configuration_memory(&table).any(|range| range.contains(&address)));
             }
         }
     }

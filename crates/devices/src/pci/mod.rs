@@ -16,7 +16,7 @@ pub(crate) mod testing;
 pub use bars::{AddressWindow, Bar, BarError, Bars, Taken, assign_addresses, find_bars};
 pub use capabilities::{Capability, capabilities};
 pub use driver::{DriverRange, Reserved, driver_range};
-pub use ecam::{FUNCTION_BYTES, memory_of_function};
+pub use ecam::{FUNCTION_BYTES, configuration_memory, memory_of_function};
 pub use msi::{Mask, Msi};
 pub use msix::{ENTRY_SIZE, Messages, MsiX, MsiXError};
 pub use scan::{Function, scan};

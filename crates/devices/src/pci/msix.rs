@@ -15,9 +15,7 @@ pub const ENTRY_SIZE: u64 = 16;
 /// The messages that a function sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
-    /// None: the function may send other interrupts.
-    Off,
-    /// None: they are all masked, so that the table can be written.
+    /// None: they are all masked, so that the table can be written, or the device is closed.
     Masked,
     /// Those that the table does not mask.
     On,
@@ -88,7 +86,6 @@ impl MsiX {
     pub fn set<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction, messages: Messages) {
         let [id, next, ..] = config.read_word(function, self.capability.offset).to_le_bytes();
         let bits = match messages {
-            Messages::Off => 0,
             Messages::Masked => ENABLE | MASK_ALL,
             Messages::On => ENABLE,
         };
@@ -130,8 +127,6 @@ mod tests {
         assert_eq!(fake.word(NIC, 0x40), 0xc003_0011);
         found.set(&mut fake, NIC, Messages::On);
         assert_eq!(fake.word(NIC, 0x40), 0x8003_0011);
-        found.set(&mut fake, NIC, Messages::Off);
-        assert_eq!(fake.word(NIC, 0x40), 0x0003_0011);
         fake.set(NIC, 0x04, 0);
         assert_eq!(MsiX::find(&fake, NIC, &[None; 6]), Ok(None));
     }

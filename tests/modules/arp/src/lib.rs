@@ -3,7 +3,7 @@
 #![no_std]
 
 use bareflow_abi::{CallError, Context, Failure, Out};
-use bareflow_nic::{Buffer, Completion, MAX_FRAME_BYTES, Nic, NicError};
+use bareflow_nic::{Buffer, Completion, MIN_BUFFER_BYTES, Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions};
 
 bareflow_abi::module!(ask, imports = { nic: Nic, regions: Regions });
@@ -62,7 +62,7 @@ fn ask_all(
         let question = view.bytes().buffer(SENT.into(), BUFFER_BYTES as usize).ok_or(NicError::BadBuffer)?;
         question.write(0, &frame(own)).map_err(|_| NicError::BadBuffer)?;
         let (mut none, mut sent) = ([], [Completion::default()]);
-        let empty = [buffer(RECEIVED, MAX_FRAME_BYTES)];
+        let empty = [buffer(RECEIVED, MIN_BUFFER_BYTES)];
         let frame = [buffer(SENT, FRAME_BYTES as u32)];
         if nic.receive(&empty, &mut Out::new(&mut none))? != 1 || nic.send(&frame, &mut Out::new(&mut sent))? != 1 {
             return Err(NicError::Failed);

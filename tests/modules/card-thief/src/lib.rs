@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use bareflow_abi::{Context, Failure, Out};
-use bareflow_nic::{Buffer, Completion, MAX_FRAME_BYTES, Nic, NicError};
+use bareflow_nic::{Buffer, Completion, MIN_BUFFER_BYTES, Nic, NicError};
 use bareflow_regions::{Access, Regions};
 
 bareflow_abi::module!(reach, imports = { nic: Nic, regions: Regions });
@@ -27,7 +27,7 @@ fn reach(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {
     };
     let Imports { nic, regions } = &mut with;
     let not_yours = Err(NicError::NotYours);
-    let frame = |memory| Buffer { memory, offset: 0, length: MAX_FRAME_BYTES, token: 0, flags: 0 };
+    let frame = |memory| Buffer { memory, offset: 0, length: MIN_BUFFER_BYTES, token: 0, flags: 0 };
     let Ok(region) = regions.create(4096) else { return -1000 };
     if regions.lend(region, "virtio-net", Access::Shared).is_err() {
         return -1001;
