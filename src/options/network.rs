@@ -18,8 +18,8 @@ struct Forward {
 pub struct Network {
     /// The cards' model.
     model: Model,
-    /// The place of the cards.
-    kind: Kind,
+    /// The network that they are attached to.
+    attached_to: Attachment,
 }
 
 /// A model of network cards.
@@ -36,9 +36,9 @@ enum Model {
 const MODEL: &str = "model=";
 const MODELS: [(&str, Model); 2] = [("virtio", Model::Virtio), ("e1000e", Model::E1000e)];
 
-/// The place of network cards.
+/// A network that cards are attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum Attachment {
     /// QEMU's user network, with a card on it.
     User(Forwards),
     /// A wire inside the machine, with a card at each end.
@@ -55,7 +55,7 @@ struct Forwards(Vec<Forward>);
 /// The user network, to which no port leads.
 impl Default for Network {
     fn default() -> Network {
-        Network { model: Model::default(), kind: Kind::User(Forwards::default()) }
+        Network { model: Model::default(), attached_to: Attachment::User(Forwards::default()) }
     }
 }
 
@@ -69,8 +69,8 @@ impl Network {
     /// Returns the socket at which someone takes the cards' frames, if it is that.
     #[must_use]
     pub fn stream(&self) -> Option<&Path> {
-        match &self.kind {
-            Kind::Stream(path) => Some(path),
+        match &self.attached_to {
+            Attachment::Stream(path) => Some(path),
             _ => None,
         }
     }
@@ -80,23 +80,23 @@ impl Network {
     #[must_use]
     pub fn parse(text: &str) -> Option<Network> {
         let Some(rest) = text.strip_prefix(MODEL) else {
-            return Some(Network { model: Model::default(), kind: Kind::parse(text)? });
+            return Some(Network { model: Model::default(), attached_to: Attachment::parse(text)? });
         };
         let (name, rest) = rest.split_once(',').unwrap_or((rest, ""));
         let (_, model) = MODELS.into_iter().find(|(known, _)| *known == name)?;
-        Some(Network { model, kind: Kind::parse(rest)? })
+        Some(Network { model, attached_to: Attachment::parse(rest)? })
     }
 
     /// Returns whether the network is a wire.
     #[must_use]
     pub fn is_wire(&self) -> bool {
-        self.kind == Kind::Wire
+        self.attached_to == Attachment::Wire
     }
 
     /// Passes a port of 127.0.0.1 on to one of the machine's as well. Returns false if no one here knows the way to
     /// it: on a wire, or behind a socket.
     pub fn forward(&mut self, here: u16, there: u16) -> bool {
-        let Kind::User(Forwards(forwards)) = &mut self.kind else { return false };
+        let Attachment::User(Forwards(forwards)) = &mut self.attached_to else { return false };
         forwards.push(Forward { protocol: "tcp", ports: (here, there) });
         true
     }
@@ -112,21 +112,21 @@ impl Network {
             (Model::E1000e, true, _) => return None,
             (Model::E1000e, false, _) => "e1000e,romfile=",
         };
-        let words = self.kind.networks().into_iter().enumerate().flat_map(|(number, network)| {
+        let words = self.attached_to.networks().into_iter().enumerate().flat_map(|(number, network)| {
             ["-netdev".to_owned(), network, "-device".to_owned(), format!("{card},netdev=n{number}")]
         });
         Some(words.collect())
     }
 }
 
-impl Kind {
+impl Attachment {
     /// Reads the ports that are passed on, each from 1 on and named once here, `wire`, or `stream:PATH`.
-    fn parse(text: &str) -> Option<Kind> {
+    fn parse(text: &str) -> Option<Attachment> {
         if text == "wire" {
-            return Some(Kind::Wire);
+            return Some(Attachment::Wire);
         }
         if let Some(path) = text.strip_prefix("stream:") {
-            return (!path.is_empty()).then(|| Kind::Stream(path.into()));
+            return (!path.is_empty()).then(|| Attachment::Stream(path.into()));
         }
         let forward = |part: &str| {
             let (protocol, ports) = part.split_once(':')?;
@@ -142,15 +142,15 @@ impl Kind {
             forwards.iter().take(number).any(same)
         };
         let has_twice = forwards.iter().enumerate().any(is_again);
-        (!has_twice).then_some(Kind::User(Forwards(forwards)))
+        (!has_twice).then_some(Attachment::User(Forwards(forwards)))
     }
 
     /// Returns QEMU's words for the networks, of which each has a card.
     fn networks(&self) -> Vec<String> {
         match self {
-            Kind::User(forwards) => vec![forwards.network()],
-            Kind::Wire => [0, 1].map(|end| format!("hubport,id=n{end},hubid=0")).into(),
-            Kind::Stream(path) => {
+            Attachment::User(forwards) => vec![forwards.network()],
+            Attachment::Wire => [0, 1].map(|end| format!("hubport,id=n{end},hubid=0")).into(),
+            Attachment::Stream(path) => {
                 vec![format!("stream,id=n0,server=off,addr.type=unix,addr.path={}", option_value(path))]
             }
         }
@@ -192,15 +192,15 @@ mod tests {
     #[test]
     fn a_model_comes_first() {
         let network = Network::parse("model=e1000e,udp:5007:7").unwrap();
-        let forwards = Network::parse("udp:5007:7").unwrap().kind;
-        assert_eq!(network, Network { model: Model::E1000e, kind: forwards });
+        let forwards = Network::parse("udp:5007:7").unwrap().attached_to;
+        assert_eq!(network, Network { model: Model::E1000e, attached_to: forwards });
         let words = network.arguments(false, true).unwrap();
         assert_eq!(words[3], "e1000e,romfile=,netdev=n0");
         // A microvm has no PCI.
         assert_eq!(network.arguments(true, false), None);
         assert_eq!(
             Network::parse("model=e1000e"),
-            Some(Network { model: Model::E1000e, kind: Network::default().kind })
+            Some(Network { model: Model::E1000e, attached_to: Network::default().attached_to })
         );
         assert_eq!(Network::parse("model=virtio,wire"), Network::parse("wire"));
     }

@@ -6,7 +6,7 @@ use bareflow_device::{Buffer, Completion, Device, DeviceError};
 use bareflow_nic::NicError;
 
 use crate::registers::{self, write};
-use crate::ring::{Kind, Lie, Ring};
+use crate::ring::{Broken, Kind, Ring};
 use crate::{CARD, Driver, Imports};
 
 /// The most addresses that are asked for at once.
@@ -41,8 +41,8 @@ impl Driver<'_> {
         });
         passed.map_err(|failed| match failed {
             Failed::Device(error) => self.mend(error),
-            Failed::Lie(lie) => {
-                self.context.log(lie.line());
+            Failed::Broken(broken) => {
+                self.context.log(broken.line());
                 self.restart()
             }
         })
@@ -52,7 +52,7 @@ impl Driver<'_> {
 /// The reason why frames are not passed on.
 enum Failed {
     Device(DeviceError),
-    Lie(Lie),
+    Broken(Broken),
 }
 
 impl From<DeviceError> for Failed {
@@ -79,7 +79,7 @@ fn pass(
         write(device, registers::PENDING, registers::RECEIVED)?;
     }
     while into.remaining() > 0 {
-        match ring.take(kind, bytes).map_err(Failed::Lie)? {
+        match ring.take(kind, bytes).map_err(Failed::Broken)? {
             Some(done) => _ = into.push(done),
             None => break,
         }

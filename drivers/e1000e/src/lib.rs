@@ -56,7 +56,7 @@ state! {
         receiving: Ring = Ring::INITIAL,
         sending: Ring = Ring::INITIAL,
         /// The address.
-        address: [u8; 6] = [0; 6],
+        address: [u8; ADDRESS_BYTES] = [0; ADDRESS_BYTES],
         /// The frames that were received and sent.
         frames: [u64; 2] = [0; 2],
     }

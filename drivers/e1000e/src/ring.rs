@@ -66,9 +66,9 @@ state! {
     }
 }
 
-/// The word of a card that can't be.
+/// A word of the card's that can't be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
+pub enum Broken {
     /// A later descriptor is done, and an earlier one is not.
     Order,
     /// A frame goes on where the buffer ends.
@@ -77,13 +77,15 @@ pub enum Lie {
     Length,
 }
 
-impl Lie {
+impl Broken {
     /// Returns the line for the log.
     pub const fn line(self) -> &'static str {
         match self {
-            Lie::Order => "the card is done with a descriptor before an earlier one; it is started anew",
-            Lie::Unended => "the card received a frame that goes on behind its buffer; it is started anew",
-            Lie::Length => "the card received a frame of no bytes, or of more than its buffer has; it is started anew",
+            Broken::Order => "the card is done with a descriptor before an earlier one; it is started anew",
+            Broken::Unended => "the card received a frame that goes on behind its buffer; it is started anew",
+            Broken::Length => {
+                "the card received a frame of no bytes, or of more than its buffer has; it is started anew"
+            }
         }
     }
 }
@@ -120,21 +122,21 @@ impl Ring {
     ///
     /// # Errors
     /// The card says what can't be.
-    pub fn take(&mut self, kind: Kind, bytes: SharedBytes<'_>) -> Result<Option<Completion>, Lie> {
+    pub fn take(&mut self, kind: Kind, bytes: SharedBytes<'_>) -> Result<Option<Completion>, Broken> {
         let Some([_, _, length, status]) = words(kind, bytes, self.first).filter(|_| self.count > 0) else {
             return Ok(None);
         };
         let place = self.first as usize;
         let mut state = status.load(Ordering::Acquire);
         if state & DONE == 0 {
-            let [.., newest] = words(kind, bytes, (self.first + self.count - 1) % SIZE).ok_or(Lie::Order)?;
+            let [.., newest] = words(kind, bytes, (self.first + self.count - 1) % SIZE).ok_or(Broken::Order)?;
             if newest.load(Ordering::Acquire) & DONE == 0 {
                 return Ok(None);
             }
             // It may have come as far since.
             state = status.load(Ordering::Acquire);
             if state & DONE == 0 {
-                return Err(Lie::Order);
+                return Err(Broken::Order);
             }
         }
         let length = match kind {
@@ -143,10 +145,10 @@ impl Ring {
                 let (found, most) =
                     (length.load(Ordering::Relaxed) & 0xffff, self.lengths[place % SIZE as usize].into());
                 if state & ENDS == 0 {
-                    return Err(Lie::Unended);
+                    return Err(Broken::Unended);
                 }
                 if found == 0 || found > most {
-                    return Err(Lie::Length);
+                    return Err(Broken::Length);
                 }
                 if state & ERRORS == 0 { found } else { 0 }
             }

@@ -3,7 +3,7 @@
 use bareflow_abi::state::State;
 use proptest::prelude::*;
 
-use super::ring::{Kind, Lie, RING_BYTES, ROOM, Ring, SIZE};
+use super::ring::{Broken, Kind, RING_BYTES, ROOM, Ring, SIZE};
 use bareflow_abi::shared::SharedBytes;
 use bareflow_device::Buffer;
 
@@ -93,11 +93,11 @@ fn a_frame_with_errors_is_none() {
 #[test]
 fn believes_no_card_that_lies() {
     for (place, length, status, lie) in [
-        (0, 2049, 3, Lie::Length),
-        (0, 0, 3, Lie::Length),
-        (0, u16::MAX, 3, Lie::Length),
-        (0, 64, 1, Lie::Unended),
-        (3, 64, 3, Lie::Order),
+        (0, 2049, 3, Broken::Length),
+        (0, 0, 3, Broken::Length),
+        (0, u16::MAX, 3, Broken::Length),
+        (0, 64, 1, Broken::Unended),
+        (3, 64, 3, Broken::Order),
     ] {
         let (mut ring, mut card) = given(Kind::Receive, 4);
         card.finish(Kind::Receive, place, length, status, 0);

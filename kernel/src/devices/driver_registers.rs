@@ -2,7 +2,7 @@
 
 use bareflow_device::DeviceError;
 use bareflow_devices::Registers;
-use bareflow_devices::pci::{Bars, DriverRange, Reserved, driver_range};
+use bareflow_devices::pci::{Bars, DriverRegister, Reserved, driver_register};
 
 use super::window::Window;
 
@@ -48,10 +48,10 @@ impl DriverRegisters {
 
     /// Finds a register, and maps its range if it is the first one of it.
     fn find(&mut self, bar: u32, offset: u32, width: u32) -> Result<(Window, u64), DeviceError> {
-        let DriverRange { bar: range, offset } = driver_range(&self.bars, &self.reserved, bar, offset, width)?;
+        let DriverRegister { bar: range, offset } = driver_register(&self.bars, &self.reserved, bar, offset, width)?;
         let place = self.windows.get_mut(bar as usize).ok_or(DeviceError::NoSuchRange)?;
         if place.is_none() {
-            // SAFETY: the caller of `new` promised what is there. What is reserved is not reached, as `driver_range` checked.
+            // SAFETY: the caller of `new` promised what is there. What is reserved is not reached, as `driver_register` checked.
             let window = unsafe { Window::new(range.address, range.size) };
             *place = Some(window.map_err(|_| DeviceError::NoMemory)?);
         }

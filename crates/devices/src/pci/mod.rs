@@ -5,7 +5,7 @@
 
 mod bars;
 mod capabilities;
-mod driver;
+mod driver_register;
 mod ecam;
 mod msi;
 mod msix;
@@ -15,7 +15,7 @@ pub(crate) mod testing;
 
 pub use bars::{AddressWindow, Bar, BarError, Bars, Taken, assign_addresses, find_bars};
 pub use capabilities::{Capability, capabilities};
-pub use driver::{DriverRange, Reserved, driver_range};
+pub use driver_register::{DriverRegister, Reserved, driver_register};
 pub use ecam::{FUNCTION_BYTES, configuration_memory, memory_of_function};
 pub use msi::{Mask, Msi};
 pub use msix::{ENTRY_SIZE, Messages, MsiX, MsiXError};

@@ -17,8 +17,8 @@ const VERSION: u64 = 4;
 const DEVICE_ID: u64 = 8;
 const NOTIFY: u64 = 0x50;
 
-/// The values of the first two, and the version of devices from before 1.0.
-const IS_VIRTIO: u32 = 0x7472_6976;
+/// The value of `MAGIC`, and the versions: 1.0 and later, and before.
+const VIRTIO_MAGIC: u32 = 0x7472_6976;
 const MODERN: u32 = 2;
 const LEGACY: u32 = 1;
 
@@ -27,12 +27,13 @@ const COMMON_BYTES: u64 = 56;
 const NOTIFICATION: u64 = 2;
 
 /// The registers of each offset on PCI. Addresses have a half at each.
-const PLACES: [(u64, u64); 15] = [
+const ON_NO_BUS: [(u64, u64); 15] = [
     (DEVICE_FEATURES, 0x10),
     (DEVICE_FEATURES_SELECT, 0x14),
     (DRIVER_FEATURES, 0x20),
     (DRIVER_FEATURES_SELECT, 0x24),
     (QUEUE_SELECT, 0x30),
+    (QUEUE_SIZE, 0x38),
     (QUEUE_ENABLE, 0x44),
     (STATUS, 0x70),
     (QUEUE_ADDRESSES[0], 0x80),
@@ -42,7 +43,6 @@ const PLACES: [(u64, u64); 15] = [
     (QUEUE_ADDRESSES[2], 0xa0),
     (QUEUE_ADDRESSES[2] + 4, 0xa4),
     (GENERATION, 0xfc),
-    (QUEUE_SIZE, 0x38),
 ];
 
 /// The largest size of a queue, which on PCI is read where the size is written.
@@ -61,7 +61,7 @@ pub enum MmioError {
 
 /// Returns the type of the device that has these registers; `None` if there is none.
 pub fn mmio_type<R: Registers>(registers: &R) -> Option<u16> {
-    if registers.read_u32(MAGIC) != IS_VIRTIO {
+    if registers.read_u32(MAGIC) != VIRTIO_MAGIC {
         return None;
     }
     u16::try_from(registers.read_u32(DEVICE_ID)).ok().filter(|kind| *kind != 0)
@@ -121,7 +121,7 @@ impl<R: Registers> VirtioRegisters<R> {
 
 /// Returns the place of what is at an offset on PCI.
 fn place(offset: u64) -> Option<u64> {
-    PLACES.iter().find(|(on_pci, _)| *on_pci == offset).map(|(_, place)| *place)
+    ON_NO_BUS.iter().find(|(on_pci, _)| *on_pci == offset).map(|(_, place)| *place)
 }
 
 /// Implements the reads and writes, which are alike for all sizes.

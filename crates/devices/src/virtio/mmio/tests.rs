@@ -52,7 +52,7 @@ impl Registers for &Fake {
 
 fn fake() -> &'static Fake {
     let fake = Fake { words: RefCell::new(vec![0; 128]), writes: RefCell::default() };
-    for (offset, value) in [(MAGIC, IS_VIRTIO), (VERSION, MODERN), (DEVICE_ID, 1), (LARGEST_QUEUE, 64)] {
+    for (offset, value) in [(MAGIC, VIRTIO_MAGIC), (VERSION, MODERN), (DEVICE_ID, 1), (LARGEST_QUEUE, 64)] {
         fake.words.borrow_mut()[offset as usize / 4] = value;
     }
     Box::leak(Box::new(fake))

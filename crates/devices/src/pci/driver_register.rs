@@ -15,35 +15,35 @@ pub struct Reserved {
 
 /// A register that a driver may reach: its range, and its offset in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DriverRange {
+pub struct DriverRegister {
     /// The range with it.
     pub bar: Bar,
     /// The offset.
     pub offset: u64,
 }
 
-/// Finds a register of `width` bytes at `offset` in the range `bar`.
+/// Finds a register of `width` bytes at `offset` in the range with a number.
 ///
 /// # Errors
 /// The width or the offset is wrong, it does not lie in the range, which may be none in memory, or it meets one of `reserved`.
-pub fn driver_range(
+pub fn driver_register(
     bars: &Bars,
     reserved: &[Reserved],
-    bar: u32,
+    number: u32,
     offset: u32,
     width: u32,
-) -> Result<DriverRange, DeviceError> {
+) -> Result<DriverRegister, DeviceError> {
     if !matches!(width, 1 | 2 | 4 | 8) || !offset.is_multiple_of(width) {
         return Err(DeviceError::BadWidth);
     }
-    let number = bar as usize;
+    let number = number as usize;
     let bar = bars.get(number).copied().flatten().ok_or(DeviceError::NoSuchRange)?;
     let (start, end) = (u64::from(offset), u64::from(offset) + u64::from(width));
     if end > bar.size {
         return Err(DeviceError::OutOfRange);
     }
     let meets = |other: &Reserved| other.bar == number && start < other.range.1 && other.range.0 < end;
-    if reserved.iter().any(meets) { Err(DeviceError::Reserved) } else { Ok(DriverRange { bar, offset: start }) }
+    if reserved.iter().any(meets) { Err(DeviceError::Reserved) } else { Ok(DriverRegister { bar, offset: start }) }
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     const TABLE: [Reserved; 2] = [Reserved { bar: 1, range: (0, 0x50) }, Reserved { bar: 1, range: (0x2000, 0x2008) }];
 
     fn find(bar: u32, offset: u32, width: u32) -> Result<u64, DeviceError> {
-        driver_range(&BARS, &TABLE, bar, offset, width).map(|found| found.offset)
+        driver_register(&BARS, &TABLE, bar, offset, width).map(|found| found.offset)
     }
 
     #[test]
