@@ -4,10 +4,10 @@
 use bareflow_abi::interface::bindings::MAX_SELECTOR;
 use bareflow_abi::interface::bindings::{Entry, Method};
 
-use super::loader::LOADER_NAME;
 use super::provider::Export;
 use crate::error::{ImportError, LoadError};
 use crate::manager::ModuleManager;
+use crate::module::interfaces::LOADER_NAME;
 use crate::module::interfaces::{BoundMethod, Interfaces, LoaderInterface, ProviderId};
 use crate::module::{Module, ModuleId};
 #[cfg(feature = "semver")]

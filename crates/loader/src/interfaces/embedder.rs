@@ -7,9 +7,9 @@ use allocator_api2::boxed::Box;
 use bareflow_abi::interface::bindings::Method;
 use bareflow_abi::interface::{CallError, Frame, Interface, Reply, Serve, serve, serve_shared};
 
-use super::loader::LOADER_NAME;
 use crate::error::ProvideError;
 use crate::manager::ModuleManager;
+use crate::module::interfaces::LOADER_NAME;
 use crate::module::interfaces::LoaderInterface;
 use crate::name::Name;
 use crate::platform::Platform;

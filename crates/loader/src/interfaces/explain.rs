@@ -5,7 +5,6 @@ use core::fmt;
 use bareflow_abi::interface::bindings::{Entries, Entry};
 use bareflow_abi::record::SIGNATURES;
 
-use super::loader::LOADER_NAME;
 use super::provider::Export;
 use super::signatures::{changed_type, first_difference, method_lines, name_in};
 use crate::error::{ImportError, LoadError};
@@ -13,6 +12,7 @@ use crate::format::raw::RawModule;
 use crate::format::records::{bindings, first_record};
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
+use crate::module::interfaces::LOADER_NAME;
 use crate::module::interfaces::{LoaderInterface, ProviderId};
 use crate::name::Name;
 use crate::platform::Platform;

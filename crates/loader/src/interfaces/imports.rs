@@ -2,9 +2,9 @@
 
 use bareflow_abi::interface::bindings::Entry;
 
-use super::loader::LOADER_NAME;
 use crate::manager::ModuleManager;
 use crate::module::ModuleId;
+use crate::module::interfaces::LOADER_NAME;
 use crate::module::interfaces::ProviderId;
 use crate::name::Name;
 use crate::platform::Platform;

@@ -9,9 +9,6 @@ use crate::module::interfaces::{Interfaces, LoaderInterface};
 use crate::platform::Platform;
 use crate::registry::embedder::Exported;
 
-/// The name by which modules ask for them.
-pub(super) const LOADER_NAME: &str = "loader";
-
 impl LoaderInterface {
     /// All of them.
     pub const ALL: &[LoaderInterface] = &[

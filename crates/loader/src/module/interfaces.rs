@@ -8,11 +8,16 @@ use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 use bareflow_abi::interface::bindings::Entries;
+#[cfg(any(feature = "events", feature = "regions"))]
+use bareflow_abi::interface::bindings::Entry;
 use bareflow_abi::interface::{CallError, Shape};
 
 use crate::module::ModuleId;
 use crate::profile::sampler::Sampler;
 use crate::profile::{ProfileBuffer, Usage};
+
+/// The name by which modules ask for them.
+pub(crate) const LOADER_NAME: &str = "loader";
 
 /// The imports of a module, and the functions that it exports, in the order of its record.
 pub(crate) struct Interfaces<A: Allocator> {
@@ -28,6 +33,9 @@ pub(crate) struct Interfaces<A: Allocator> {
     /// The module that they belong to, once it is in its slot. It is who calls an interface of the loader.
     #[cfg(any(feature = "events", feature = "regions"))]
     pub owner: Cell<Option<ModuleId>>,
+    /// Whether an import has another name than the module that it is bound to by name.
+    #[cfg(any(feature = "events", feature = "regions"))]
+    pub renames: bool,
     /// The number by which providers know it, see [`Context::caller`](bareflow_abi::Context::caller).
     pub caller: Cell<u32>,
     /// The number of its events' slot, if it has any.
@@ -162,6 +170,8 @@ impl<A: Allocator + Clone> Interfaces<A> {
             functions,
             #[cfg(any(feature = "events", feature = "regions"))]
             owner: Cell::new(None),
+            #[cfg(any(feature = "events", feature = "regions"))]
+            renames: entries.imports().any(|import| provider_of(&import).is_some_and(|name| name != import.name)),
             caller: Cell::new(0),
             #[cfg(feature = "events")]
             events: Cell::new(None),
@@ -172,6 +182,13 @@ impl<A: Allocator + Clone> Interfaces<A> {
         };
         Box::try_new_in(interfaces, allocator.clone()).ok()
     }
+}
+
+/// Returns the name of the module that an import is bound to by name, if it is.
+#[cfg(any(feature = "events", feature = "regions"))]
+pub(crate) fn provider_of<'bytes>(import: &Entry<'bytes>) -> Option<&'bytes str> {
+    let provider = import.provider.split('@').next()?;
+    (!provider.is_empty() && provider != LOADER_NAME).then_some(provider)
 }
 
 impl<A: Allocator> Interfaces<A> {

@@ -8,6 +8,8 @@ use bareflow_abi::interface::bindings::Entries;
 
 use crate::error::LoadError;
 use crate::module::interfaces::Interfaces;
+#[cfg(any(feature = "events", feature = "regions"))]
+use crate::module::interfaces::provider_of;
 #[cfg(feature = "supervision")]
 use crate::module::supervision::Supervision;
 #[cfg(any(feature = "events", feature = "regions"))]
@@ -216,10 +218,12 @@ impl<A: Allocator> Metadata<A> {
     /// name.
     #[cfg(any(feature = "events", feature = "regions"))]
     pub(crate) fn known_as(&self, name: &str) -> Option<Name> {
+        // A lend asks for this, so that what most modules do not use is not searched.
+        if !self.interfaces().is_some_and(|interfaces| interfaces.renames) {
+            return Name::new(name);
+        }
         let import = self.bindings().imports().find(|import| import.name == name);
-        let provider =
-            import.and_then(|import| import.provider.split('@').next()).filter(|provider| !provider.is_empty());
-        Name::new(provider.unwrap_or(name))
+        Name::new(import.as_ref().and_then(provider_of).unwrap_or(name))
     }
 
     /// Returns the signatures of its methods; empty if they are not known.
