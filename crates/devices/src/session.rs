@@ -105,7 +105,7 @@ impl Session {
     /// Passes the addresses of the first bytes of buffers to `put`. Each holds for the whole buffer.
     ///
     /// # Errors
-    /// Of the first buffer that does not lie in its memory, in one page or in pages in a row.
+    /// The first buffer's that does not lie in its memory, in one page or in pages in a row.
     pub fn addresses(&self, buffers: &[Buffer], mut put: impl FnMut(u64)) -> Result<(), DeviceError> {
         buffers.iter().try_for_each(|buffer| locate(&self.memories, buffer).map(|piece| put(piece.address)))
     }

@@ -28,6 +28,19 @@ impl Capability {
     pub fn read<C: ConfigurationAccess>(&self, config: &C, function: DeviceFunction, offset: u8) -> Option<u32> {
         Some(config.read_word(function, self.offset.checked_add(offset)?))
     }
+
+    /// Returns the capability's first word with other bits in its third and fourth byte.
+    pub(super) fn word<C: ConfigurationAccess>(&self, config: &C, function: DeviceFunction, control: u16) -> u32 {
+        let [id, next, ..] = config.read_word(function, self.offset).to_le_bytes();
+        let [low, high] = control.to_le_bytes();
+        u32::from_le_bytes([id, next, low, high])
+    }
+
+    /// Writes the third and the fourth byte.
+    pub(super) fn set_control<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction, control: u16) {
+        let word = self.word(config, function, control);
+        config.write_word(function, self.offset, word);
+    }
 }
 
 /// Iterates over the capabilities of a function. The list ends at an offset that can't be, and each place is seen once.

@@ -1,6 +1,6 @@
 //! Where configuration space is in memory, as the firmware's table MCFG says (PCI Firmware Specification 3.2, 4.1.2).
 
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 
 use virtio_drivers::transport::pci::bus::DeviceFunction;
 
@@ -14,27 +14,36 @@ const BUS_BYTES: u64 = 1 << 20;
 /// The bytes of a function's configuration space.
 pub const FUNCTION_BYTES: u64 = 1 << 12;
 
+/// An entry of the table: the address of bus 0, whichever is the first, the segment, and the buses.
+struct Entry {
+    base: u64,
+    segment: u16,
+    buses: RangeInclusive<u8>,
+}
+
+fn entries(mcfg: &[u8]) -> impl Iterator<Item = Entry> {
+    let entries = mcfg.get(HEADER_BYTES..).unwrap_or_default().chunks_exact(ENTRY_BYTES);
+    let entries = entries.filter_map(|entry| entry.first_chunk::<ENTRY_BYTES>());
+    entries.map(|&[a, b, c, d, e, f, g, h, low, high, first, last, ..]| Entry {
+        base: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        segment: u16::from_le_bytes([low, high]),
+        buses: first..=last,
+    })
+}
+
 /// Returns the ranges of all configuration space in memory.
 pub fn configuration_memory(mcfg: &[u8]) -> impl Iterator<Item = Range<u64>> {
-    let entries = mcfg.get(HEADER_BYTES..).unwrap_or_default().chunks_exact(ENTRY_BYTES);
-    entries.filter_map(|entry| entry.first_chunk::<ENTRY_BYTES>()).map(
-        |&[a, b, c, d, e, f, g, h, _, _, first, last, ..]| {
-            let base = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-            let bus = |number: u64| base.saturating_add(number * BUS_BYTES);
-            bus(first.into())..bus(u64::from(last) + 1)
-        },
-    )
+    entries(mcfg).map(|Entry { base, buses, .. }| {
+        let bus = |number: u64| base.saturating_add(number * BUS_BYTES);
+        bus((*buses.start()).into())..bus(u64::from(*buses.end()) + 1)
+    })
 }
 
 /// Returns the address of a function's configuration space; `None` if the table has none of its bus.
 #[must_use]
 pub fn memory_of_function(mcfg: &[u8], function: DeviceFunction) -> Option<u64> {
-    let entries = mcfg.get(HEADER_BYTES..)?.chunks_exact(ENTRY_BYTES);
-    let mut entries = entries.filter_map(|entry| entry.first_chunk::<ENTRY_BYTES>());
-    entries.find_map(|&[a, b, c, d, e, f, g, h, segment_low, segment_high, first, last, ..]| {
-        let is_here = (segment_low, segment_high) == (0, 0) && (first..=last).contains(&function.bus);
-        // Of bus 0, whichever is the first.
-        let base = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    entries(mcfg).find_map(|Entry { base, segment, buses }| {
+        let is_here = segment == 0 && buses.contains(&function.bus);
         if !is_here || base == 0 || !base.is_multiple_of(BUS_BYTES) {
             return None;
         }

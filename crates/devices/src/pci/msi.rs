@@ -43,11 +43,7 @@ impl Msi {
     pub fn find<C: ConfigurationAccess>(config: &C, function: DeviceFunction) -> Option<Msi> {
         let capability = capabilities(config, function).find(|capability| capability.id == MSI)?;
         let Capability { offset, control, .. } = capability;
-        let [id, next, ..] = config.read_word(function, offset).to_le_bytes();
-        let with = |control: u16| {
-            let [low, high] = control.to_le_bytes();
-            u32::from_le_bytes([id, next, low, high])
-        };
+        let with = |control| capability.word(config, function, control);
         // The mask is the word behind the data.
         let last =
             offset.checked_add(data_offset(control))?.checked_add(if control & HAS_MASK != 0 { 4 } else { 0 })?;
@@ -75,19 +71,13 @@ impl Msi {
         }
         config.write_word(function, offset + data_offset(control), data.into());
         if !self.mask.loses {
-            self.set_control(config, function, control | ENABLE);
+            self.capability.set_control(config, function, control | ENABLE);
         }
     }
 
     /// Ends the messages of the function.
     pub fn disable<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction) {
-        self.set_control(config, function, self.capability.control);
-    }
-
-    fn set_control<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction, control: u16) {
-        let [id, next, ..] = config.read_word(function, self.capability.offset).to_le_bytes();
-        let [low, high] = control.to_le_bytes();
-        config.write_word(function, self.capability.offset, u32::from_le_bytes([id, next, low, high]));
+        self.capability.set_control(config, function, self.capability.control);
     }
 }
 

@@ -84,14 +84,12 @@ impl MsiX {
 
     /// Says which messages the function sends.
     pub fn set<C: ConfigurationAccess>(&self, config: &mut C, function: DeviceFunction, messages: Messages) {
-        let [id, next, ..] = config.read_word(function, self.capability.offset).to_le_bytes();
         let bits = match messages {
             Messages::Masked => ENABLE | MASK_ALL,
             Messages::On => ENABLE,
         };
         let control = self.capability.control & !(ENABLE | MASK_ALL) | bits;
-        let [low, high] = control.to_le_bytes();
-        config.write_word(function, self.capability.offset, u32::from_le_bytes([id, next, low, high]));
+        self.capability.set_control(config, function, control);
     }
 }
 

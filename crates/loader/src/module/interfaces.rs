@@ -16,7 +16,7 @@ use crate::module::ModuleId;
 use crate::profile::sampler::Sampler;
 use crate::profile::{ProfileBuffer, Usage};
 
-/// The name by which modules ask for them.
+/// The name by which modules ask for the interfaces of the loader itself.
 pub(crate) const LOADER_NAME: &str = "loader";
 
 /// The imports of a module, and the functions that it exports, in the order of its record.
