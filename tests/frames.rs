@@ -1,38 +1,32 @@
-//! The cost of frames, by the number of modules that they pass through, and the time without any after a fault of the driver; in
-//! one kernel in which a tick is an instruction.
+//! The cost of frames and of TCP segments, by the modules that they pass through, and the time without any after a fault of the
+//! driver; in one kernel in which a tick is an instruction.
 
 mod common;
 
 use std::fs;
-use std::time::Duration;
 
 use bareflow::client::Client;
-use bareflow::qemu::{Machine, Network};
+use bareflow_frame_cost::{BATCHES, Blobs, Counts, FrameWay, LENGTHS, SegmentWay, put_on_a_wire, with_name};
 use bareflow_loader::Domain;
 use common::faulty::push_faulty;
-use common::kernel::{call, push, unload, with_kernel};
-use common::mutate::with_name;
+use common::kernel::{call, push, with_kernel};
 use common::{driver_blob, test_blob};
 
 /// The margin for other compilers, in percent.
 const MARGIN: u64 = 5;
 
-/// The instructions that a frame takes in and out, for each number of frames at a time. Of one at a time, some 200 are the
-/// notification, which the card does not always want.
-type Counts = [[u64; 2]; 2];
-
-/// The ways of a frame, and what each takes.
-const WAYS: [(Way, Counts); 5] = [
-    (Way::Alone, [[1_899, 1_894], [524, 518]]),
-    (Way::Driver(Domain::Kernel, Domain::Kernel), [[3_358, 3_285], [586, 573]]),
-    (Way::Driver(Domain::User, Domain::Kernel), [[4_045, 3_972], [612, 598]]),
-    (Way::Driver(Domain::User, Domain::User), [[4_092, 4_019], [613, 599]]),
-    (Way::Passed, [[6_279, 6_206], [685, 672]]),
+/// What each way of a frame takes. Of one at a time, some 200 are the notification, which the card does not always want. It does not
+/// depend on the length.
+const FRAMES: [Counts; FrameWay::ALL.len()] = [
+    [[1_899, 1_894], [524, 518]],
+    [[3_358, 3_285], [586, 573]],
+    [[4_045, 3_972], [612, 598]],
+    [[4_092, 4_019], [613, 599]],
+    [[6_279, 6_206], [685, 672]],
 ];
 
-/// The numbers of frames at a time, and their lengths, on which the cost does not depend.
-const BATCHES: [u32; 2] = [1, 32];
-const LENGTHS: [u32; 2] = [64, 1500];
+/// What each way of a segment takes, by the length of its frame: bytes are copied and summed.
+const SEGMENTS: [[Counts; 2]; SegmentWay::ALL.len()] = [[[[0, 0], [0, 0]], [[0, 0], [0, 0]]]; 4];
 
 /// The most instructions for one module more on the way of a frame, for each number of frames at a time.
 const MOST_FOR_A_MODULE: [u64; 2] = [2_500, 100];
@@ -40,113 +34,75 @@ const MOST_FOR_A_MODULE: [u64; 2] = [2_500, 100];
 /// The longest time without frames, in nanoseconds of the guest.
 const LONGEST_OUTAGE: u64 = 5_000_000;
 
-/// The modules on the way.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
-    /// One in ring 0, which is driver and user.
-    Alone,
-    /// A driver, and its user.
-    Driver(Domain, Domain),
-    /// A driver, one that passes frames on, and its user, all in ring 3.
-    Passed,
-}
-
 /// Boots a kernel with two cards on a wire.
-fn on_a_wire<T>(network: &str, iommu: bool, work: impl FnOnce(&mut Client) -> T) -> T {
-    let network = Network::parse(network);
-    let change = |machine: &mut Machine| {
-        (machine.network, machine.icount, machine.iommu) = (network, true, iommu);
-        machine.timeout = Duration::from_secs(300);
+fn on_a_wire<T>(network: &str, iommu: bool, work: impl FnOnce(&mut Client, &Blobs) -> T) -> T {
+    let blob = |folder: &str| match folder.rsplit_once('/') {
+        Some(("drivers", name)) => fs::read(driver_blob(name)),
+        _ => fs::read(test_blob(folder.trim_start_matches("tests/modules/"))),
     };
-    with_kernel(change, work)
+    let blobs = Blobs::build(blob).unwrap_or_else(|error| panic!("{error}"));
+    with_kernel(|machine| put_on_a_wire(machine, network, iommu), |client| work(client, &blobs))
 }
 
-/// Measures a way with cards of a driver. Returns the instructions by length, then number, of frames in and out.
-fn measure(client: &mut Client, driver: &str, way: Way) -> [Counts; 2] {
-    let net = with_name(&fs::read(driver_blob(driver)).unwrap(), "virtio-net");
-    let blob = |name| fs::read(test_blob(name)).unwrap();
-    let modules = match way {
-        // For the first card, until its user has its own driver.
-        Way::Alone => vec![("driver", with_name(&net, "driver"), Domain::Kernel)],
-        Way::Driver(driver, _) => vec![("virtio-net", net.clone(), driver)],
-        Way::Passed => vec![
-            ("driver", with_name(&net, "driver"), Domain::User),
-            ("virtio-net", with_name(&blob("pass"), "virtio-net"), Domain::User),
-        ],
-    };
-    for (_, blob, domain) in &modules {
-        push(client, blob, *domain, "");
+/// Prints what a way takes, and returns what is more than was counted.
+fn compare(way: &str, found: [Counts; 2], counted: [Counts; 2]) -> Vec<String> {
+    let mut more = Vec::new();
+    for (length, (found, counted)) in LENGTHS.into_iter().zip(found.into_iter().zip(counted)) {
+        for (count, (found, counted)) in BATCHES.into_iter().zip(found.into_iter().zip(counted)) {
+            println!("{way}, {length} bytes, {count} at a time: {} in, {} out", found[0], found[1]);
+            let bounds = counted.map(|counted| counted + counted * MARGIN / 100);
+            if found[0] > bounds[0] || found[1] > bounds[1] {
+                more.push(format!("{way}, {length} bytes, {count} at a time: {found:?}, at most {bounds:?}"));
+            }
+        }
     }
-    // The peer's driver takes the other card.
-    push(client, &with_name(&net, "second"), Domain::Kernel, "");
-    let (user, domain) = match way {
-        Way::Alone => ("blast-alone", Domain::Kernel),
-        Way::Driver(_, user) => ("blast", user),
-        Way::Passed => ("blast", Domain::User),
-    };
-    if way == Way::Alone {
-        unload(client, "driver");
-    }
-    push(client, &blob(user), domain, "");
-    let called = call(client, user, b"");
-    let output = String::from_utf8_lossy(&called.output);
-    assert_eq!(called.result, 0, "{way:?}: {output}");
-    unload(client, user);
-    unload(client, "second");
-    modules.iter().rev().filter(|_| way != Way::Alone).for_each(|(name, ..)| unload(client, name));
-    LENGTHS.map(|length| {
-        BATCHES.map(|count| {
-            let name = format!("{length} bytes, {count} at a time: ");
-            let found = output.split_once(&name).map_or("", |(_, rest)| rest);
-            let mut numbers = found.split(' ').step_by(2).map_while(|word| word.parse().ok());
-            [(); 2].map(|()| numbers.next().unwrap_or_else(|| panic!("no {name}\n{output}")))
-        })
-    })
+    more
 }
 
 #[test]
 fn no_way_of_a_frame_grows() {
-    let mut slower = Vec::new();
-    on_a_wire("wire", false, |client| {
-        let mut before: Option<Counts> = None;
-        for (way, counted) in WAYS {
-            let found = measure(client, "virtio-net", way);
-            for (length, found) in LENGTHS.into_iter().zip(found) {
-                for (count, (found, counted)) in BATCHES.into_iter().zip(found.into_iter().zip(counted)) {
-                    println!("{way:?}, {length} bytes, {count} at a time: {} in, {} out", found[0], found[1]);
-                    for (found, counted) in found.into_iter().zip(counted) {
-                        let bound = counted + counted * MARGIN / 100;
-                        if found > bound {
-                            slower
-                                .push(format!("{way:?}, {length} bytes, {count} at a time: {found}, at most {bound}"));
-                        }
-                    }
-                }
+    let mut more = Vec::new();
+    on_a_wire("wire", false, |client, blobs| {
+        let mut all = Vec::new();
+        for (way, counted) in FrameWay::ALL.into_iter().zip(FRAMES) {
+            let found = way.measure(client, blobs, "virtio-net").unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
+            more.extend(compare(&format!("{way:?}"), found, [counted; 2]));
+            all.push(found[1]);
+        }
+        let [.., before, passed] = all[..] else { panic!("{all:?}") };
+        for ((found, before), most) in passed.into_iter().zip(before).zip(MOST_FOR_A_MODULE) {
+            for (found, before) in found.into_iter().zip(before) {
+                assert!(found <= before + most, "{found} instructions with one module more, {before} without");
             }
-            let [_, all] = found;
-            if let (Way::Passed, Some(before)) = (way, before) {
-                for ((found, before), most) in all.into_iter().zip(before).zip(MOST_FOR_A_MODULE) {
-                    for (found, before) in found.into_iter().zip(before) {
-                        assert!(found <= before + most, "{found} instructions with one module more, {before} without");
-                    }
-                }
-            }
-            before = Some(all);
         }
         no_outage_is_long(client);
     });
-    assert!(slower.is_empty(), "{}", slower.join("\n"));
+    assert!(more.is_empty(), "{}", more.join("\n"));
 }
 
 #[test]
-#[ignore = "docs/devices.md shows what it prints"]
+fn no_way_of_a_segment_grows() {
+    let mut more = Vec::new();
+    on_a_wire("wire", false, |client, blobs| {
+        for (way, counted) in SegmentWay::ALL.into_iter().zip(SEGMENTS) {
+            let found = way.measure(client, blobs).unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
+            more.extend(compare(&format!("{way:?}"), found, counted));
+        }
+    });
+    assert!(more.is_empty(), "{}", more.join("\n"));
+}
+
+#[test]
+#[ignore = "`make bench` shows them beside others"]
 fn measures_ways_behind_an_iommu() {
-    on_a_wire("wire", true, |client| {
-        for (way, without) in WAYS {
-            let [_, found] = measure(client, "virtio-net", way);
-            for (count, (found, without)) in BATCHES.into_iter().zip(found.into_iter().zip(without)) {
-                println!("{way:?}, {count} at a time, in and out: {found:?}, without an IOMMU {without:?}");
-            }
+    on_a_wire("wire", true, |client, blobs| {
+        for way in FrameWay::ALL {
+            let found = way.measure(client, blobs, "virtio-net").unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
+            compare(&format!("{way:?}"), found, found);
+        }
+        for way in SegmentWay::ALL {
+            let found = way.measure(client, blobs).unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
+            compare(&format!("{way:?}"), found, found);
         }
     });
 }
@@ -154,10 +110,10 @@ fn measures_ways_behind_an_iommu() {
 #[test]
 #[ignore = "docs/devices.md shows what it prints"]
 fn measures_ways_by_registers() {
-    on_a_wire("model=e1000e,wire", true, |client| {
-        for way in [Way::Driver(Domain::Kernel, Domain::Kernel), Way::Driver(Domain::User, Domain::User)] {
-            let [_, found] = measure(client, "e1000e", way);
-            println!("{way:?}, 1 and 32 at a time, in and out: {found:?}");
+    on_a_wire("model=e1000e,wire", true, |client, blobs| {
+        for way in [FrameWay::ALL[1], FrameWay::ALL[3]] {
+            let found = way.measure(client, blobs, "e1000e").unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
+            compare(&format!("{way:?}"), found, found);
         }
     });
 }
@@ -165,7 +121,7 @@ fn measures_ways_by_registers() {
 /// Makes a driver fault, and measures until its user has frames again.
 fn no_outage_is_long(client: &mut Client) {
     push_faulty(client);
-    let second = with_name(&fs::read(driver_blob("virtio-net")).unwrap(), "second");
+    let second = with_name(&fs::read(driver_blob("virtio-net")).unwrap(), "second").unwrap();
     push(client, &second, Domain::User, "");
     push(client, &fs::read(test_blob("blast")).unwrap(), Domain::User, "");
     let called = call(client, "blast.outage", b"");

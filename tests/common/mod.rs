@@ -72,6 +72,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "rogue",
             "ring",
             "ring-user",
+            "segments",
             "settings",
             "settings-next",
             "sham-engine",

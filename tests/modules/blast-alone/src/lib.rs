@@ -5,6 +5,8 @@
 #[path = "../../blast/src/card.rs"]
 mod card;
 mod driver;
+#[path = "../../blast/src/runs.rs"]
+mod runs;
 #[path = "../../blast/src/ways.rs"]
 mod ways;
 

@@ -5,6 +5,7 @@
 
 mod card;
 mod outage;
+mod runs;
 mod ways;
 
 use bareflow_abi::{Context, Failure};

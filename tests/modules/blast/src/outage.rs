@@ -7,7 +7,7 @@ use bareflow_nic::{Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions, RegionsClient};
 
 use super::card::{Card, MOST, set_up};
-use super::ways::{now, pause, wait};
+use super::runs::{now, pause, wait};
 use super::{FAR, NEAR};
 
 /// The number of faults.

@@ -1,70 +1,16 @@
 //! The ways of frames through a driver, and what each takes.
 
-use core::arch::x86_64::_rdtsc;
 use core::fmt::Write;
-use core::hint::spin_loop;
 
 use bareflow_abi::{CallError, Context};
 use bareflow_nic::{Nic, NicError};
 
 use super::card::{Card, MOST};
-
-/// The number of runs of which the fastest counts, and the most that are made for them.
-const RUNS: usize = 17;
-const MOST_RUNS: usize = 200;
+use super::runs::{fewest, pause, ticks, wait};
 
 /// The lengths of frames, in bytes, and the numbers of frames at a time.
 const LENGTHS: [u32; 2] = [64, 1500];
 const BATCHES: [usize; 2] = [1, MOST];
-
-/// The times that a card is looked at until it is done.
-const LOOKS: usize = 100_000;
-
-/// Waits until `work` was done `count` times.
-pub fn wait(count: usize, mut work: impl FnMut(usize) -> Result<usize, NicError>) -> Result<(), NicError> {
-    let mut done = 0;
-    for _ in 0..LOOKS {
-        done += work(count)?;
-        if done == count {
-            return Ok(());
-        }
-        pause();
-    }
-    Err(NicError::Failed)
-}
-
-/// Lets the other end of the wire work.
-pub fn pause() {
-    (0..1000).for_each(|_| spin_loop());
-}
-
-/// Returns the ticks since some time.
-pub fn now() -> u64 {
-    // SAFETY: every x86-64 processor has the instruction, and the kernel admits it in ring 3.
-    unsafe { _rdtsc() }
-}
-
-/// Returns the ticks that `work` takes, and its result.
-fn ticks<T>(work: impl FnOnce() -> Result<T, NicError>) -> Result<(u64, T), NicError> {
-    let start = now();
-    let done = work()?;
-    let end = now();
-    Ok(((end - start).saturating_sub(now() - end), done))
-}
-
-/// Returns the fewest ticks of runs that say theirs.
-fn fewest(mut run: impl FnMut() -> Result<Option<u64>, NicError>) -> Result<u64, NicError> {
-    let (mut fewest, mut runs) = (u64::MAX, 0);
-    for _ in 0..MOST_RUNS {
-        if let Some(ticks) = run()? {
-            (fewest, runs) = (fewest.min(ticks), runs + 1);
-            if runs == RUNS {
-                return Ok(fewest);
-            }
-        }
-    }
-    Err(NicError::Failed)
-}
 
 /// Returns what the nearer card's driver takes to send `count` frames, if as many before were sent when it is asked.
 fn send(near: &mut Card<'_, impl Nic>, far: &mut Card<'_, impl Nic>, count: usize) -> Ticks {
