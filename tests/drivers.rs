@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use bareflow::client::{Client, upload};
 use bareflow::qemu::Network;
+use bareflow_frame_cost::with_name;
 use bareflow_host::HostPlatform;
 use bareflow_loader::{Allowed, Domain, KernelDomain, LoadError, ModuleManager, Timing};
 use bareflow_protocol::control::{Device, LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
 use common::kernel::{call, pages, push, unload, with_kernel};
-use common::mutate::with_name;
 use common::{assert_code, bareflow, blob, driver_blob, test_blob};
 
 /// Returns a port of 127.0.0.1 that no one uses.
@@ -116,7 +116,7 @@ fn a_card_is_driven_in_either_domain_whatever_is_replaced() {
             assert!(refused.contains("init"), "{refused}");
             push(client, &echo, Domain::User, "echo.address=10.0.2.15");
             ask(port);
-            upload(client, &with_name(&net, "second"), &mut |_, _| ()).unwrap();
+            upload(client, &with_name(&net, "second").unwrap(), &mut |_, _| ()).unwrap();
             let second = Push { label: "second", overrides: LoadOverrides::default(), beside: false, gate: None };
             let refused = client.ask(Request::Push(second)).unwrap_err().to_string();
             assert!(refused.contains("virtio-net has the device virtio:net"), "{refused}");

@@ -6,6 +6,7 @@ mod boot;
 mod delays;
 mod empty_kernel;
 mod events;
+mod frames;
 mod gallery;
 mod interfaces;
 mod live;
@@ -35,7 +36,7 @@ const OUR_OWN: KernelDomain = unsafe { KernelDomain::trust_all_blobs() };
 type Show = fn(&Workspace) -> Result<(), Box<dyn Error>>;
 
 /// All tables, by the names that select them as arguments.
-const ALL: [(&str, Show); 12] = [
+const ALL: [(&str, Show); 13] = [
     ("twins", twins::show),
     ("gallery", gallery::show),
     ("profiled", profiled::show),
@@ -45,6 +46,7 @@ const ALL: [(&str, Show); 12] = [
     ("events", events::show),
     ("delays", delays::show),
     ("live", live::show),
+    ("frames", frames::show),
     ("network", network::show),
     ("portable", portable::show),
     ("boot", boot::show),

@@ -111,11 +111,3 @@ pub fn refused_files(folder: &Path, valid: &[u8]) -> Vec<(PathBuf, &'static str)
         ),
     ]
 }
-
-/// Returns a blob under another name.
-pub fn with_name(blob: &[u8], name: &str) -> Vec<u8> {
-    with_header(blob, |header| {
-        header.name = [0; 32];
-        header.name[..name.len()].copy_from_slice(name.as_bytes());
-    })
-}

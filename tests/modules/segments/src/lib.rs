@@ -59,7 +59,7 @@ fn measure(context: &mut Context<'_>, with: Imports<'_>) -> i32 {
     let Imports { mut tcp, mut far, regions } = with;
     let measured = Card::start(&mut far, regions).map_err(Trouble::from).and_then(|card| {
         let peer = Peer::new(card);
-        Ends { context: &mut *context, tcp: &mut tcp, peer }.measure()
+        Ends::new(context, &mut tcp, peer).measure()
     });
     match measured {
         Ok(()) => 0,
