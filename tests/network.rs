@@ -1,4 +1,5 @@
-//! TCP in modules of ring 3, on virtio's network card, whatever is replaced, faults or comes over the wire meanwhile; one kernel.
+//! TCP in modules of ring 3, whatever is replaced, faults or comes over the wire meanwhile: a kernel with virtio's network card, and
+//! one with e1000e's.
 
 #[path = "network/attacks.rs"]
 mod attacks;
@@ -19,7 +20,7 @@ use bareflow_protocol::{Request, Response};
 use bareflow_wire::Wire;
 use bareflow_wire::user_network::free_ports;
 use common::faulty::push_faulty;
-use common::kernel::{pages, with_kernel};
+use common::kernel::{pages, unload, with_kernel};
 use common::{driver_blob, test_blob};
 use transfers::{
     ask_echo, counts, counts_after, download, download_with, during, fault, load, pattern, upload_and_download,
@@ -60,12 +61,7 @@ fn connections_go_on_whatever_becomes_of_the_driver() {
                 let found = counts_after(client, 2);
                 assert_eq!(found[1..4], [BYTES as u64, 0, 2], "received, wrong, finished");
                 for module in ["tcp-echo", "tcp-source", "tcpip", "virtio-net"] {
-                    match client.ask(Request::Unload { module }).unwrap() {
-                        Response::Unloaded(receipt) => {
-                            assert_eq!(receipt.pages_held, receipt.pages_returned, "{module}")
-                        }
-                        other => panic!("{other:?}"),
-                    }
+                    unload(client, module);
                 }
                 // Tables of addresses that were in use once stay, so the second round is compared with the first.
                 let pages = pages(client);
@@ -116,6 +112,47 @@ fn connections_go_on_whatever_becomes_of_the_driver() {
             download(port, &wanted);
             assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
             assert_eq!(counts(client, "tcp-source.counts")[2], 0);
+        },
+    );
+}
+
+#[test]
+fn the_stack_runs_on_a_card_by_its_registers() {
+    let [card, tcpip] = ["e1000e", "tcpip"].map(|name| fs::read(driver_blob(name)).unwrap());
+    let source = fs::read(test_blob("tcp-source")).unwrap();
+    let [port] = free_ports().unwrap();
+    let wanted = pattern(BYTES);
+    with_kernel(
+        |machine| {
+            (machine.network, machine.iommu) = (Network::parse(&format!("model=e1000e,tcp:{port}:80")), true);
+        },
+        |client| {
+            let mut before = None;
+            for _ in 0..2 {
+                load(client, &card, "");
+                load(client, &tcpip, "bind tcpip.nic=e1000e");
+                load(client, &source, &format!("tcp-source.bytes={BYTES}"));
+                println!("download: {:?}", download(port, &wanted));
+                let mut replaced = 0;
+                while replaced < FAULTS {
+                    let (times, took) = during(
+                        |begun| download_with(port, &wanted, begun),
+                        || {
+                            assert!(matches!(client.ask(Request::Restart { module: "e1000e" }), Ok(Response::Done)));
+                            sleep(Duration::from_millis(20));
+                            load(client, &card, "");
+                            sleep(Duration::from_millis(20));
+                        },
+                    );
+                    println!("download with {times} restarts and reloads of the driver: {took:?}");
+                    replaced += times;
+                }
+                println!("both ways: {:?}", upload_and_download(port, &wanted));
+                assert_eq!(counts_after(client, 1)[2], 0, "wrong");
+                ["tcp-source", "tcpip", "e1000e"].into_iter().for_each(|module| unload(client, module));
+                let pages = pages(client);
+                assert_eq!(*before.get_or_insert(pages), pages);
+            }
         },
     );
 }

@@ -13,9 +13,10 @@ pub mod served;
 pub mod server;
 pub mod workspace;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use bareflow_builder::build_module;
 use bareflow_builder::discover::module_at;
@@ -33,83 +34,33 @@ pub fn blob(name: &str) -> PathBuf {
     target().join("modules").join(name).with_extension("mod")
 }
 
-/// Returns the path of the blob of a module below `tests/modules`. All of them are packed once.
+/// Builds a module below `tests/modules`, and returns the path of its blob.
 pub fn test_blob(name: &str) -> PathBuf {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        for name in [
-            "all-in-one",
-            "arp",
-            "bad-frames",
-            "bad-task",
-            "blast",
-            "blast-alone",
-            "card-thief",
-            "counter",
-            "counter-next",
-            "counter-other",
-            "early",
-            "echo",
-            "echo-ticker",
-            "edu",
-            "faults",
-            "feed",
-            "heap",
-            "kinds",
-            "kinds-relay",
-            "asker",
-            "who",
-            "kinds-user",
-            "least-task",
-            "net",
-            "meter",
-            "meter-user",
-            "panics",
-            "pass",
-            "random",
-            "register-attack",
-            "relay",
-            "rogue",
-            "ring",
-            "ring-user",
-            "segments",
-            "settings",
-            "settings-next",
-            "sham-engine",
-            "sharer",
-            "sharer-caller",
-            "slow",
-            "sluggish",
-            "stray",
-            "tcp-echo",
-            "tcp-source",
-            "vectors",
-            "watch",
-        ] {
-            let manifest = root().join("tests/modules").join(name).join("Cargo.toml");
-            let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));
-            build_module(&module, &target().join("test-modules")).unwrap_or_else(|error| panic!("{error}"));
-        }
-    });
-    target().join("test-modules").join(name).with_extension("mod")
+    built("tests/modules", name, "test-modules")
 }
 
-/// Packs a module of the gallery, and returns the path of its blob.
+/// Builds a module of the gallery, and returns the path of its blob.
 pub fn gallery_blob(name: &str) -> PathBuf {
-    enclosed_blob("examples/gallery", name)
+    built("examples/gallery", name, "test-gallery")
 }
 
 /// Builds one of the drivers, or of what runs on top of them, and returns the path of its blob.
 pub fn driver_blob(name: &str) -> PathBuf {
-    enclosed_blob("drivers", name)
+    built("drivers", name, "test-gallery")
 }
 
-/// Builds a module of a workspace that lies in this one. Returns the path of its blob.
-fn enclosed_blob(workspace: &str, name: &str) -> PathBuf {
-    let manifest = root().join(workspace).join(name).join("Cargo.toml");
-    let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));
-    let folder = target().join("test-gallery");
-    build_module(&module, &folder).unwrap_or_else(|error| panic!("{error}"));
+/// Builds a module below a folder of the repository, once. Returns the path of its blob.
+fn built(parent: &str, name: &str, folder: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let manifest = root().join(parent).join(name).join("Cargo.toml");
+    let folder = target().join(folder);
+    // One that failed to build fails again, in the test that wants it.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !built.contains(&manifest) {
+        let module = module_at(&manifest).unwrap_or_else(|error| panic!("{error}"));
+        build_module(&module, &folder).unwrap_or_else(|error| panic!("{error}"));
+        built.insert(manifest);
+    }
     folder.join(name).with_extension("mod")
 }
 

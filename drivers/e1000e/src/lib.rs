@@ -27,7 +27,7 @@ mod start;
 use bareflow_abi::{Context, Failure, Out, module, state};
 use bareflow_device::{Buffer, Completion, Device, DeviceError};
 use bareflow_events::Events;
-use bareflow_nic::{MAX_FRAME_BYTES, MIN_BUFFER_BYTES, Nic, NicError};
+use bareflow_nic::{MAX_FRAME_BYTES, MIN_BUFFER_BYTES, Nic, NicError, User};
 use bareflow_regions::Regions;
 
 use ring::{Kind, Ring};
@@ -44,11 +44,8 @@ state! {
     pub struct Card {
         /// Whether it runs.
         is_running: bool = false,
-        /// Whether it has a user, and the number of that module.
-        has_user: bool = false,
-        user: u32 = 0,
-        /// Whether the user gave it memory.
-        is_used: bool = false,
+        /// Who uses it.
+        user: User = User::INITIAL,
         /// The region with the rings, and the number of its memory.
         region: u32 = 0,
         memory: u32 = 0,
@@ -74,7 +71,8 @@ module!(
 
 /// A state that another version left is of a card that was closed since, and of a region that went with it.
 fn forget(_: &mut Context<'_>, card: &mut Card) -> i32 {
-    (card.is_running, card.has_user, card.region) = (false, false, 0);
+    (card.is_running, card.region) = (false, 0);
+    card.user.forget();
     0
 }
 
@@ -87,15 +85,6 @@ fn on_interrupt(_: &mut Context<'_>, card: &mut Card, mut with: Imports<'_>) -> 
 }
 
 impl Driver<'_> {
-    /// Checks that the card's user is the caller.
-    fn check_user(&self) -> Result<(), NicError> {
-        match self.state.has_user {
-            false => Err(NicError::Ended),
-            true if self.state.user != self.context.caller() => Err(NicError::NotYours),
-            true => Ok(()),
-        }
-    }
-
     /// Starts the card anew if it was closed. Returns the error for its user.
     fn mend(&mut self, error: DeviceError) -> NicError {
         match error {
@@ -116,22 +105,18 @@ impl Nic for Driver<'_> {
             return Err(NicError::BadLength);
         }
         // What a user gave the card before goes.
-        if self.state.is_used || !self.state.is_running {
+        if self.state.user.has_memory() || !self.state.is_running {
             start_anew(self.state, &mut self.imports)?;
         }
-        (self.state.has_user, self.state.user) = (true, self.context.caller());
+        self.state.user.set(self.context.caller());
         address.copy_from_slice(&self.state.address);
         Ok(())
     }
 
     fn attach(&mut self, region: u32) -> Result<u32, NicError> {
-        self.check_user()?;
-        // One that another module lent is not the caller's to name.
-        if self.imports.regions.lender(region) != Ok(self.state.user) {
-            return Err(NicError::BadRegion);
-        }
+        self.state.user.check_lender(self.context.caller(), || self.imports.regions.lender(region))?;
         let memory = self.imports.device.attach(CARD, region).map_err(|error| self.mend(error))?;
-        self.state.is_used = true;
+        self.state.user.give_memory();
         Ok(memory)
     }
 

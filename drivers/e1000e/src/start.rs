@@ -36,7 +36,8 @@ pub fn start(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError>
 
 /// Starts the card anew. It has no user then.
 pub fn start_anew(card: &mut Card, with: &mut Imports<'_>) -> Result<(), DeviceError> {
-    (card.is_running, card.has_user, card.is_used) = (false, false, false);
+    card.is_running = false;
+    card.user.forget();
     // Open or not.
     _ = with.device.close(CARD);
     start(card, with)

@@ -17,7 +17,7 @@ mod start;
 use bareflow_abi::{Context, Failure, Out, module, state};
 use bareflow_device::{Buffer, Completion, Device, DeviceError, Virtio};
 use bareflow_events::Events;
-use bareflow_nic::{MIN_BUFFER_BYTES, Nic, NicError};
+use bareflow_nic::{MAX_FRAME_BYTES, MIN_BUFFER_BYTES, Nic, NicError, User};
 use bareflow_regions::Regions;
 
 use start::{start, start_anew};
@@ -37,11 +37,9 @@ state! {
     pub struct Card {
         /// Whether it runs.
         is_running: bool = false,
-        /// Whether it has a user, and the number of that module.
-        has_user: bool = false,
-        user: u32 = 0,
-        /// Whether the user gave it memory, and whether there may be frames of each queue in it of before the card was started.
-        is_used: bool = false,
+        /// Who uses it.
+        user: User = User::INITIAL,
+        /// Whether there may be frames of each queue in the user's memory of before the card was started.
         is_resumed: [bool; 2] = [false; 2],
         /// The region with the headers, and the number of its memory.
         region: u32 = 0,
@@ -65,7 +63,8 @@ module!(
 
 /// A state that another version left is of a card that was reset since, and of a region that went with it.
 fn forget(_: &mut Context<'_>, card: &mut Card) -> i32 {
-    (card.is_running, card.has_user, card.region) = (false, false, 0);
+    (card.is_running, card.region) = (false, 0);
+    card.user.forget();
     0
 }
 
@@ -88,15 +87,6 @@ fn on_interrupt(_: &mut Context<'_>, card: &mut Card, mut with: Imports<'_>) -> 
 }
 
 impl Driver<'_> {
-    /// Checks that the card's user is the caller.
-    fn check_user(&self) -> Result<(), NicError> {
-        match self.state.has_user {
-            false => Err(NicError::Ended),
-            true if self.state.user != self.context.caller() => Err(NicError::NotYours),
-            true => Ok(()),
-        }
-    }
-
     /// Starts the card anew if it was closed, or broke the rules. Returns the error for its user.
     fn mend(&mut self, error: DeviceError) -> NicError {
         match error {
@@ -114,22 +104,19 @@ impl Nic for Driver<'_> {
             return Err(NicError::BadLength);
         }
         // What a user gave the card before goes.
-        if self.state.is_used || !self.state.is_running {
+        if self.state.user.has_memory() || !self.state.is_running {
             start_anew(self.state, &mut self.imports)?;
         }
-        (self.state.has_user, self.state.user) = (true, self.context.caller());
+        self.state.user.set(self.context.caller());
         address.copy_from_slice(&self.state.address);
         Ok(())
     }
 
     fn attach(&mut self, region: u32) -> Result<u32, NicError> {
-        self.check_user()?;
-        // One that another module lent is not the caller's to name.
-        if self.imports.regions.lender(region) != Ok(self.state.user) {
-            return Err(NicError::BadRegion);
-        }
+        self.state.user.check_lender(self.context.caller(), || self.imports.regions.lender(region))?;
         let memory = self.imports.device.attach(CARD, region).map_err(|error| self.mend(error))?;
-        (self.state.is_used, self.state.is_resumed) = (true, [true; 2]);
+        self.state.user.give_memory();
+        self.state.is_resumed = [true; 2];
         Ok(memory)
     }
 
@@ -141,6 +128,9 @@ impl Nic for Driver<'_> {
     }
 
     fn send(&mut self, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
+        if frames.iter().any(|frame| frame.length > MAX_FRAME_BYTES) {
+            return Err(NicError::BadBuffer);
+        }
         self.exchange(TRANSMIT, frames, into)
     }
 }

@@ -8,9 +8,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod user;
+
 use bareflow_abi::{CallError, Failure, Out, interface};
 use bareflow_device::DeviceError;
 pub use bareflow_device::{Buffer, Completion};
+
+pub use user::User;
 
 /// The length of the longest frame, in bytes: 1,500 behind a header with a tag.
 pub const MAX_FRAME_BYTES: u32 = 1518;

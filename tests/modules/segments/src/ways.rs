@@ -126,7 +126,8 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         Ok((first == all).then_some(read + acknowledged))
     }
 
-    /// Returns what segments take out, from the user, with their acknowledgement by one that comes in.
+    /// Returns what segments take out, from the user, with their acknowledgement by one that comes in; `None` if they did not all go
+    /// out at once.
     fn send(&mut self, number: u32, payload: usize, count: usize) -> Result<Option<u64>, Trouble> {
         let bytes = [7; CHUNK_BYTES];
         let all = count * payload;
@@ -141,12 +142,20 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
             ends.on_timer()
         })?;
         pause();
-        let came = self.peer.receive()?;
+        let first = self.peer.receive()?;
+        let mut came = first;
+        for _ in 0..LOOKS {
+            if came == all {
+                break;
+            }
+            self.on_timer()?;
+            pause();
+            came += self.peer.receive()?;
+        }
         self.peer.acknowledge()?;
         pause();
         let (acknowledged, ()) = self.ticks(1, Self::on_received)?;
-        // Some frames may have gone out later than at once.
-        Ok((came == all).then_some(out + acknowledged))
+        Ok((first == all).then_some(out + acknowledged))
     }
 
     /// Writes a line for each way.
