@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::lie::Lie;
 use crate::lock;
 use crate::machine::Machine;
+use crate::ring::interrupt;
 
 /// The length of the header before a frame (5.1.6), of zeros but for the number of buffers.
 const HEADER_BYTES: usize = 12;
@@ -20,6 +21,9 @@ const HEADER: [u8; HEADER_BYTES] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
 
 /// The time between two looks at what the machine sends.
 const POLL: Duration = Duration::from_micros(500);
+
+/// The interrupts of a storm between two looks at whom they go to.
+const BURST: usize = 100;
 
 /// A queue of the card (5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +39,7 @@ pub enum Queue {
 pub struct Card {
     machine: Arc<Mutex<Machine>>,
     orders: Arc<Mutex<Orders>>,
-    sent: Receiver<Vec<u8>>,
+    sent: Mutex<Receiver<Vec<u8>>>,
     connection: Connection,
     socket: PathBuf,
     _folder: TempDir,
@@ -64,7 +68,7 @@ impl Card {
         let (sender, sent) = channel();
         let (own_machine, own_orders) = (Arc::clone(&machine), Arc::downgrade(&orders));
         thread::spawn(move || transmit(&own_machine, &own_orders, &sender));
-        Ok(Card { machine, orders, sent, connection, socket, _folder: folder })
+        Ok(Card { machine, orders, sent: Mutex::new(sent), connection, socket, _folder: folder })
     }
 
     /// Returns the socket for QEMU's `vhost-user`.
@@ -94,7 +98,7 @@ impl Card {
     /// Waits for the next frame that the machine sends.
     #[must_use]
     pub fn next(&self, patience: Duration) -> Option<Vec<u8>> {
-        self.sent.recv_timeout(patience).ok()
+        lock(&self.sent).recv_timeout(patience).ok()
     }
 
     /// Lies about the next chain of a queue.
@@ -139,9 +143,11 @@ impl Card {
         let start = Instant::now();
         let mut times = 0;
         while start.elapsed() < duration {
-            if let Some((ring, _)) = lock(&self.machine).ring(Queue::Receive as usize) {
-                ring.interrupt()?;
-                times += 1;
+            // The ring is used and set up meanwhile.
+            let call = lock(&self.machine).ring(Queue::Receive as usize).and_then(|(ring, _)| ring.call());
+            for _ in 0..BURST {
+                call.as_ref().map_or(Ok(()), interrupt)?;
+                times += u64::from(call.is_some());
             }
         }
         Ok(times)

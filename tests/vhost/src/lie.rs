@@ -19,12 +19,6 @@ pub enum Lie {
 
 impl Lie {
     /// All of them.
-    pub const ALL: [Lie; 6] = [
-        Lie::IdOutOfRange,
-        Lie::IdNotGiven,
-        Lie::IdTwice,
-        Lie::TooLong,
-        Lie::IndexJumps,
-        Lie::IndexRunsBackwards,
-    ];
+    pub const ALL: [Lie; 6] =
+        [Lie::IdOutOfRange, Lie::IdNotGiven, Lie::IdTwice, Lie::TooLong, Lie::IndexJumps, Lie::IndexRunsBackwards];
 }

@@ -132,7 +132,11 @@ impl Ring {
             Some(lie) => self.lie(chain, length, lie, memory).map_err(io::Error::other)?,
         }
         let flags = memory.load::<u16>(GuestAddress(self.queue.avail_ring()), Ordering::Relaxed);
-        if flags.map_err(io::Error::other)? & NO_INTERRUPT == 0 { self.interrupt() } else { Ok(()) }
+        if flags.map_err(io::Error::other)? & NO_INTERRUPT == 0 {
+            self.call.as_ref().map_or(Ok(()), interrupt)
+        } else {
+            Ok(())
+        }
     }
 
     fn lie(&self, chain: &Chain, length: u32, lie: Lie, memory: &Memory) -> Result<(), vm_memory::GuestMemoryError> {
@@ -168,8 +172,13 @@ impl Ring {
         Ok(())
     }
 
-    /// Interrupts, whatever there is to say.
-    pub fn interrupt(&self) -> io::Result<()> {
-        self.call.as_ref().map_or(Ok(()), |mut call| call.write_all(&1_u64.to_ne_bytes()))
+    /// Returns the file by which QEMU is told to interrupt.
+    pub fn call(&self) -> Option<File> {
+        self.call.as_ref().and_then(|call| call.try_clone().ok())
     }
+}
+
+/// Tells QEMU to interrupt by an event's file.
+pub fn interrupt(mut call: &File) -> io::Result<()> {
+    call.write_all(&1_u64.to_ne_bytes())
 }
