@@ -5,19 +5,22 @@ mod common;
 #[path = "hostile/machine.rs"]
 mod machine;
 
+use std::fs;
 use std::io::BufReader;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bareflow::client::Client;
 use bareflow::qemu::Network;
 use bareflow_loader::Domain;
-use bareflow_vhost::{Card, Lie, Queue};
+use bareflow_protocol::{Request, Response};
+use bareflow_vhost::{Card, Disk, Lie, Queue};
 use bareflow_wire::stream::{Receiver, send};
 use common::kernel::{call, pages, with_kernel};
 use common::qmp::qmp;
-use machine::{Warnings, add_card, ask, asker, counts, load, question, state, unload_all};
+use common::{assert_code, bareflow, blob};
+use machine::{Warnings, add_card, add_disk, ask, asker, counts, load, question, state, unload_all};
 
 /// The questions that a card asks while it does something else.
 const QUESTIONS: u8 = 100;
@@ -175,4 +178,30 @@ fn a_network_that_takes_no_answers_for_a_while_gets_them_later() {
             assert_eq!(answer.and_then(|frame| asker(&frame)), Some(1));
         },
     );
+}
+
+#[test]
+fn a_disk_that_lies_is_given_up_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.img");
+    let file = blob("fibonacci");
+    assert_code(&bareflow(["disk", "create", "--size", "8M", image.to_str().unwrap(), file.to_str().unwrap()]), 0);
+    for lie in Lie::ALL {
+        let disk = Disk::start(fs::read(&image).unwrap()).unwrap();
+        with_kernel(
+            |machine| add_disk(machine, &disk),
+            |client| {
+                let mut list = || client.ask(Request::Ls { path: "/modules" });
+                assert!(matches!(list(), Ok(Response::Files(files)) if files.files.len() == 1 && files.cut.is_none()));
+                disk.lie(lie);
+                let start = Instant::now();
+                let refused = list().unwrap_err().to_string();
+                assert!(refused.contains("it broke the rules of its queue"), "{lie:?}: {refused}");
+                assert!(start.elapsed() < Duration::from_secs(5), "{lie:?}: {:?}", start.elapsed());
+                // It is asked for nothing more.
+                assert!(list().unwrap_err().to_string().contains("it does not answer"));
+                assert_eq!(call(client, "sum", b"").result, 5050);
+            },
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! A machine whose card a process is, and what its echo and its kernel say.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use bareflow::client::Client;
 use bareflow::qemu::Machine;
 use bareflow_loader::Domain;
 use bareflow_protocol::{Request, Response};
-use bareflow_vhost::Card;
+use bareflow_vhost::{Card, Disk};
 
 use crate::common::driver_blob;
 use crate::common::kernel::{call, push, unload};
@@ -19,15 +20,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The time after which a question is asked again: what a card has when it is started anew is lost.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Gives the machine a card, and QEMU the memory that it shares with it. The card has no table of interrupts, so it is polled: QEMU
-/// 7.2 ends when such a card's interrupt is masked in one, unless KVM delivers it.
+/// Gives the machine a card. It has no table of interrupts, so it is polled: QEMU 7.2 ends when such a card's interrupt is masked in
+/// one, unless KVM delivers it.
 pub fn add_card(machine: &mut Machine, card: &Card) {
+    share(machine, card.socket());
+    machine.further.extend(["-netdev", "vhost-user,id=n0,chardev=device"].map(str::to_owned));
+    machine.devices = vec!["virtio-net-pci,disable-legacy=on,romfile=,vectors=0,netdev=n0,id=nic".to_owned()];
+}
+
+/// Gives the machine a disk.
+pub fn add_disk(machine: &mut Machine, disk: &Disk) {
+    share(machine, disk.socket());
+    machine.devices = vec!["vhost-user-blk-pci,disable-legacy=on,chardev=device".to_owned()];
+}
+
+/// Gives QEMU the device's socket, and memory that it shares.
+fn share(machine: &mut Machine, socket: &Path) {
     machine.machine = "q35,memory-backend=m".to_owned();
     let memory = format!("memory-backend-memfd,id=m,share=on,size={}M", machine.memory_megabytes);
-    let socket = format!("socket,id=card,path={},reconnect=1", card.socket().display());
-    let words = ["-object", &memory, "-chardev", &socket, "-netdev", "vhost-user,id=n0,chardev=card"];
-    machine.further = words.map(str::to_owned).into();
-    machine.devices = vec!["virtio-net-pci,disable-legacy=on,romfile=,vectors=0,netdev=n0,id=nic".to_owned()];
+    let socket = format!("socket,id=device,path={},reconnect=1", socket.display());
+    machine.further = ["-object", &memory, "-chardev", &socket].map(str::to_owned).into();
 }
 
 /// Returns the question of host `asker` for the address of 10.0.2.15 (RFC 826).

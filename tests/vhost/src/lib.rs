@@ -7,17 +7,20 @@
 //! machine.rs     what QEMU says of the machine: its memory and its rings
 //! connection.rs  QEMU's connections, one after another
 //! card.rs        a network card
+//! disk.rs        a disk
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod card;
 mod connection;
+mod disk;
 mod lie;
 mod machine;
 mod ring;
 
 pub use card::{Card, Queue};
+pub use disk::Disk;
 pub use lie::Lie;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

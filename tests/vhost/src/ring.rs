@@ -43,6 +43,11 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Returns the number of bytes that the device may write.
+    pub fn room(&self) -> usize {
+        self.room as usize
+    }
+
     /// Returns what the driver wrote.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
