@@ -1,5 +1,5 @@
-//! A virtio device that lies, in QEMU: a network card whose rings a process has (vhost-user), with its driver and its user in
-//! modules. The kernel notices each lie; all else goes on.
+//! Virtio devices that lie, in QEMU: a network card, an entropy device and a disk whose rings a process has (vhost-user). The kernel
+//! notices each lie; all else goes on.
 
 mod common;
 #[path = "hostile/machine.rs"]
@@ -8,7 +8,7 @@ mod machine;
 use std::fs;
 use std::io::BufReader;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use bareflow::client::Client;
@@ -17,10 +17,13 @@ use bareflow_loader::Domain;
 use bareflow_protocol::{Request, Response};
 use bareflow_vhost::{Card, Disk, Lie, Queue};
 use bareflow_wire::stream::{Receiver, send};
-use common::kernel::{call, pages, with_kernel};
+use common::kernel::{call, pages, unload, with_kernel};
 use common::qmp::qmp;
-use common::{assert_code, bareflow, blob};
-use machine::{Warnings, add_card, add_disk, ask, asker, counts, load, question, state, unload_all};
+use common::{assert_code, bareflow, blob, test_blob};
+use machine::{
+    Warnings, add_card, add_dice, add_disk, alone, ask, asker, counts, load, push_restarted, question, state,
+    unload_all,
+};
 
 /// The questions that a card asks while it does something else.
 const QUESTIONS: u8 = 100;
@@ -30,6 +33,7 @@ const BUFFERS: usize = 48;
 
 #[test]
 fn a_card_that_lies_is_started_anew_and_serves_again() {
+    let _alone = alone();
     let card = Card::start().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("qmp");
@@ -51,13 +55,12 @@ fn a_card_that_lies_is_started_anew_and_serves_again() {
                     Lie::ALL.iter().for_each(|lie| is_caught(client, &card, &mut warnings, queue, *lie));
                 }
                 if domain == Domain::User {
-                    let [.., restarts] = counts(client);
                     overwrites(&card);
                     answers_late(client, &card);
                     changes_its_link(client, &card, &mut qemu);
                     leaves(client, &card);
                     // None of that breaks a rule.
-                    assert_eq!((counts(client)[2], warnings.next(client)), (restarts, Vec::new()));
+                    assert_eq!(warnings.next(client), Vec::<String>::new());
                 }
                 unload_all(client);
                 before.push(pages(client));
@@ -84,7 +87,7 @@ fn is_caught(client: &mut Client, card: &Card, warnings: &mut Warnings, queue: Q
     let told = warnings.next(client);
     assert!(matches!(&told[..], [one] if one.contains(words(queue, lie))), "{queue:?}, {lie:?}: {told:?}");
     assert!(!card.is_to_lie(queue));
-    assert_eq!((counts(client)[2], state(client)), (restarts + 1, ("open".to_owned(), 2)), "{queue:?}, {lie:?}");
+    assert_eq!(state(client), ("open".to_owned(), 2), "{queue:?}, {lie:?}");
     assert_eq!(call(client, "sum", b"").result, 5050);
 }
 
@@ -102,12 +105,13 @@ fn words(queue: Queue, lie: Lie) -> &'static str {
     }
 }
 
-/// The card overwrites the descriptors and the driver's ring while it has all buffers, each of which it gives back with a frame.
+/// The card overwrites the descriptors and the driver's ring while it has most buffers, each of which it gives back with a frame.
 fn overwrites(card: &Card) {
     let given = card.overwrite(&question(QUESTIONS)).unwrap();
-    assert_eq!(given, BUFFERS);
-    let answers = (0..given).filter_map(|_| card.next(Duration::from_secs(5)));
-    assert_eq!(answers.filter(|frame| asker(frame) == Some(QUESTIONS)).count(), given);
+    let answers = (0..given).map_while(|_| card.next(Duration::from_secs(1)));
+    let answers = answers.filter(|frame| asker(frame) == Some(QUESTIONS)).count();
+    // Those that it can't send at once are dropped.
+    assert!(given > BUFFERS / 2 && answers > BUFFERS / 2, "{given} buffers, {answers} answers");
     ask(card);
 }
 
@@ -153,6 +157,7 @@ const FLOOD: usize = 2000;
 
 #[test]
 fn a_network_that_takes_no_answers_for_a_while_gets_them_later() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network");
     let listener = UnixListener::bind(&path).unwrap();
@@ -182,6 +187,7 @@ fn a_network_that_takes_no_answers_for_a_while_gets_them_later() {
 
 #[test]
 fn a_disk_that_lies_is_given_up_at_once() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("disk.img");
     let file = blob("fibonacci");
@@ -204,4 +210,62 @@ fn a_disk_that_lies_is_given_up_at_once() {
             },
         );
     }
+}
+
+/// The bytes that an entropy device gives.
+const ENTROPY: [u8; 30] = [3; 30];
+
+#[test]
+fn a_device_that_interrupts_without_end_holds_up_no_one() {
+    let _alone = alone();
+    let card = Card::start().unwrap();
+    let dice = fs::read(test_blob("dice")).unwrap();
+    with_kernel(
+        |machine| add_dice(machine, &card),
+        |client| {
+            let (mut before, mut warnings) = (None, Warnings::default());
+            for _ in 0..2 {
+                push_restarted(client, &dice, Domain::User);
+                await_answer(client, &card);
+                warnings.next(client);
+                for lie in Lie::ALL {
+                    card.lie(Queue::Receive, lie);
+                    await_answer(client, &card);
+                    let told = warnings.next(client);
+                    assert!(matches!(&told[..], [one] if one.contains("device 00:02.0: it ")), "{lie:?}: {told:?}");
+                }
+                let (mut calls, mut longest) = (0, Duration::ZERO);
+                let interrupts = thread::scope(|scope| {
+                    let storm = scope.spawn(|| card.interrupt_for(Duration::from_secs(1)).unwrap());
+                    while !storm.is_finished() {
+                        let start = Instant::now();
+                        assert_eq!(call(client, "sum", b"").result, 5050);
+                        longest = longest.max(start.elapsed());
+                        calls += 1;
+                        await_answer(client, &card);
+                    }
+                    storm.join().unwrap()
+                });
+                println!("{interrupts} interrupts, {calls} calls and answers meanwhile; the longest call: {longest:?}");
+                assert!(interrupts > 1000 && calls > 10 && longest < Duration::from_secs(1));
+                unload(client, "dice");
+                let pages = pages(client);
+                assert_eq!(*before.get_or_insert(pages), pages);
+            }
+        },
+    );
+}
+
+/// Gives bytes until the module has taken some that came when there was no lie to tell.
+#[track_caller]
+fn await_answer(client: &mut Client, card: &Card) {
+    let taken = |client: &mut Client| <[u8; 8]>::try_from(&call(client, "dice.taken", b"").output[..]).unwrap();
+    let before = taken(client);
+    let is_taken = (0..1000).any(|_| {
+        if !card.give(&ENTROPY).unwrap() {
+            sleep(Duration::from_millis(1));
+        }
+        taken(client) != before
+    });
+    assert!(is_taken);
 }

@@ -48,6 +48,7 @@ pub fn test_blob(name: &str) -> PathBuf {
             "counter",
             "counter-next",
             "counter-other",
+            "dice",
             "early",
             "echo",
             "echo-ticker",

@@ -3,16 +3,18 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bareflow::client::Client;
 use bareflow::qemu::Machine;
 use bareflow_loader::Domain;
+use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::{Request, Response};
 use bareflow_vhost::{Card, Disk};
 
 use crate::common::driver_blob;
-use crate::common::kernel::{call, push, unload};
+use crate::common::kernel::{call, push_with, unload};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,22 +25,28 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Gives the machine a card. It has no table of interrupts, so it is polled: QEMU 7.2 ends when such a card's interrupt is masked in
 /// one, unless KVM delivers it.
 pub fn add_card(machine: &mut Machine, card: &Card) {
-    share(machine, card.socket());
+    share(machine, card.socket(), ",reconnect=1");
     machine.further.extend(["-netdev", "vhost-user,id=n0,chardev=device"].map(str::to_owned));
     machine.devices = vec!["virtio-net-pci,disable-legacy=on,romfile=,vectors=0,netdev=n0,id=nic".to_owned()];
 }
 
 /// Gives the machine a disk.
 pub fn add_disk(machine: &mut Machine, disk: &Disk) {
-    share(machine, disk.socket());
+    share(machine, disk.socket(), "");
     machine.devices = vec!["vhost-user-blk-pci,disable-legacy=on,chardev=device".to_owned()];
 }
 
+/// Gives the machine an entropy device, whose interrupts come by a table.
+pub fn add_dice(machine: &mut Machine, card: &Card) {
+    share(machine, card.socket(), "");
+    machine.devices = vec!["vhost-user-rng-pci,chardev=device".to_owned()];
+}
+
 /// Gives QEMU the device's socket, and memory that it shares.
-fn share(machine: &mut Machine, socket: &Path) {
+fn share(machine: &mut Machine, socket: &Path, more: &str) {
     machine.machine = "q35,memory-backend=m".to_owned();
     let memory = format!("memory-backend-memfd,id=m,share=on,size={}M", machine.memory_megabytes);
-    let socket = format!("socket,id=device,path={},reconnect=1", socket.display());
+    let socket = format!("socket,id=device,path={}{more}", socket.display());
     machine.further = ["-object", &memory, "-chardev", &socket].map(str::to_owned).into();
 }
 
@@ -82,11 +90,24 @@ pub fn counts(client: &mut Client) -> [u64; 3] {
     [0, 1, 2].map(|place| u64::from_le_bytes(words[place]))
 }
 
+/// Loads a module that is started again after a fault. A handler's time is the machine's, so on one that has much else to do the first one may be over early, as
+/// the emulator has not seen its code yet.
+pub fn push_restarted(client: &mut Client, blob: &[u8], domain: Domain) {
+    let on_fault = Some("restart");
+    push_with(client, blob, LoadOverrides { domain: Some(domain.name()), on_fault, ..LoadOverrides::default() });
+}
+
 /// Loads the driver and the echo.
 pub fn load(client: &mut Client, domain: Domain) {
     for name in ["virtio-net", "echo"] {
-        push(client, &fs::read(driver_blob(name)).unwrap(), domain, "");
+        push_restarted(client, &fs::read(driver_blob(name)).unwrap(), domain);
     }
+}
+
+/// Keeps the other tests from booting: a device is a process's that has to answer in time.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Unloads both, which must leave nothing behind.
