@@ -71,7 +71,7 @@ fn a_card_that_lies_is_started_anew_and_serves_again() {
     );
 }
 
-/// Has the card lie once about a queue. The kernel says so and resets it, the driver starts it anew, and the echo, which is told,
+/// Makes the card lie once about a queue. The kernel says so and resets it, the driver starts it anew, and the echo, which is told,
 /// answers again.
 #[track_caller]
 fn is_caught(client: &mut Client, card: &Card, warnings: &mut Warnings, queue: Queue, lie: Lie) {

@@ -16,7 +16,7 @@ use bareflow_vhost::{Card, Disk};
 use crate::common::driver_blob;
 use crate::common::kernel::{call, push_with, unload};
 
-/// How long an answer may take.
+/// The time that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The time after which a question is asked again: what a card has when it is started anew is lost.

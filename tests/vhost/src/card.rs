@@ -45,7 +45,7 @@ pub struct Card {
     _folder: TempDir,
 }
 
-/// What the card is to do, for each queue.
+/// The orders of the card, for each queue.
 #[derive(Debug, Default)]
 struct Orders {
     /// The lie about the next chain.

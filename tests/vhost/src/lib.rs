@@ -4,7 +4,7 @@
 //! ```text
 //! lie.rs         the ways in which a device lies about a ring
 //! ring.rs        a ring, by which chains are taken and given back, honestly or not
-//! machine.rs     what QEMU says of the machine: its memory and its rings
+//! machine.rs     the machine as QEMU describes it: its memory and its rings
 //! connection.rs  QEMU's connections, one after another
 //! card.rs        a network card
 //! disk.rs        a disk

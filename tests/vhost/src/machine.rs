@@ -1,4 +1,4 @@
-//! What QEMU says of the machine: its memory and its rings.
+//! The machine as QEMU describes it: its memory and its rings.
 
 use std::fs::File;
 use std::sync::Arc;

@@ -79,7 +79,7 @@ impl Default for Ring {
     }
 }
 
-/// How QEMU sets a ring up.
+/// The setting up of a ring by QEMU.
 impl Ring {
     pub fn set_size(&mut self, size: u16) {
         self.queue.set_size(size);
@@ -119,7 +119,7 @@ impl Ring {
     }
 }
 
-/// How a device uses a ring.
+/// The use of a ring by a device.
 impl Ring {
     /// Takes the next chain, if there is one.
     pub fn take(&mut self, memory: &Memory) -> Option<Chain> {
