@@ -33,7 +33,6 @@ const POLL: Duration = Duration::from_micros(500);
 #[derive(Debug)]
 pub struct Disk {
     orders: Arc<Mutex<Orders>>,
-    connection: Connection,
     socket: PathBuf,
     _folder: TempDir,
 }
@@ -57,10 +56,10 @@ impl Disk {
         config.resize(CONFIG_BYTES, 0);
         let machine = Arc::new(Mutex::new(Machine::new(1, config)));
         let orders = Arc::new(Mutex::new(Orders { content, lie: None }));
-        let connection = Connection::listen(&socket, Arc::clone(&machine))?;
+        Connection::listen(&socket, Arc::clone(&machine))?;
         let own_orders = Arc::downgrade(&orders);
         thread::spawn(move || serve(&machine, &own_orders));
-        Ok(Disk { orders, connection, socket, _folder: folder })
+        Ok(Disk { orders, socket, _folder: folder })
     }
 
     /// Returns the socket for QEMU's `vhost-user-blk-pci`.
@@ -72,11 +71,6 @@ impl Disk {
     /// Lies about the next request.
     pub fn lie(&self, lie: Lie) {
         lock(&self.orders).lie = Some(lie);
-    }
-
-    /// Goes away. Returns whether QEMU was connected.
-    pub fn leave(&self) -> bool {
-        self.connection.cut()
     }
 }
 
