@@ -72,6 +72,8 @@ pub struct Machine {
     pub devices: Vec<String>,
     /// Whether the data disk is read-only.
     pub data_disk_read_only: bool,
+    /// Further words of QEMU's command line.
+    pub further: Vec<String>,
 }
 
 impl Machine {
@@ -99,6 +101,7 @@ impl Machine {
             iommu: false,
             devices: Vec::new(),
             data_disk_read_only: false,
+            further: Vec::new(),
         }
     }
 }

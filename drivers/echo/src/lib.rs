@@ -18,6 +18,10 @@ const BUFFERS: u32 = 96;
 const RECEIVING: u16 = 48;
 const BUFFER_BYTES: u32 = 2048;
 
+/// The most answers that the card has to send. What it has sent is collected when something comes, so it always has some buffers
+/// to receive into, too.
+const SENDING: usize = RECEIVING as usize - 8;
+
 /// The most frames that are handled at once.
 const BATCH: usize = 32;
 
@@ -40,6 +44,8 @@ state! {
         mac: [u8; 6] = [0; 6],
         /// The address to answer for.
         ip: [u8; 4] = [0; 4],
+        /// The answers that the card has.
+        sending: u32 = 0,
         /// The frames that came, and that were answered.
         frames: u64 = 0,
         answers: u64 = 0,
@@ -122,7 +128,7 @@ fn set_up(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
     let region = with.regions.create(u64::from(BUFFERS * BUFFER_BYTES)).map_err(|_| NicError::BadRegion)?;
     let given = give(region, echo, with);
     match given {
-        Ok(()) => echo.region = region,
+        Ok(()) => (echo.region, echo.sending) = (region, 0),
         Err(_) => destroy(region, with),
     }
     given
@@ -158,6 +164,11 @@ impl Buffers {
     fn all(&self) -> &[Buffer] {
         &self.all[..self.count]
     }
+
+    /// Returns the first ones, `count` at the most.
+    fn first(&self, count: usize) -> &[Buffer] {
+        &self.all[..self.count.min(count)]
+    }
 }
 
 /// Returns the buffer that a token names.
@@ -181,7 +192,13 @@ fn answer_some(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(usize, i32), 
     drop(view);
     let mut sent = [Completion::default(); BATCH];
     let mut sent = Out::new(&mut sent);
-    let taken = with.nic.send(answers.all(), &mut sent)?;
+    if echo.sending as usize + answers.count > SENDING {
+        with.nic.send(&[], &mut sent)?;
+        echo.sending = echo.sending.saturating_sub(sent.written().len() as u32);
+    }
+    let before = sent.written().len();
+    let taken = with.nic.send(answers.first(SENDING.saturating_sub(echo.sending as usize)), &mut sent)?;
+    echo.sending = (echo.sending + taken).saturating_sub((sent.written().len() - before) as u32);
     // A buffer that was sent receives again. What the card has no room for is dropped, as any network does.
     let dropped = answers.all().iter().skip(taken as usize).map(|dropped| dropped.token);
     for token in sent.written().iter().map(|done| done.token).chain(dropped) {

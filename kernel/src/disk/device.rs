@@ -116,9 +116,15 @@ impl VirtioDisk {
         if self.queue.should_notify() {
             self.transport.notify(QUEUE);
         }
-        PATIENCE.wait(|| (self.queue.peek_used() == Some(token)).then_some(())).ok_or(LOST)?;
+        let found = PATIENCE.wait(|| self.queue.peek_used()).ok_or(LOST)?;
+        let room: usize = outputs.iter().map(|output| output.len()).sum();
+        if found != token {
+            return Err(BROKEN);
+        }
         // SAFETY: these are the buffers of this token, which was just seen returned.
-        unsafe { self.queue.pop_used(token, inputs, outputs) }.map(|_| ()).map_err(reason)
+        let written = unsafe { self.queue.pop_used(token, inputs, outputs) }.map_err(reason)?;
+        // It has nothing more to answer.
+        if written as usize > room || self.queue.can_pop() { Err(BROKEN) } else { Ok(()) }
     }
 
     /// Checks that the sectors exist.
@@ -172,6 +178,9 @@ fn firsts(first: u64) -> impl Iterator<Item = u64> {
 
 /// The error of a device that does not answer.
 const LOST: DeviceError = DeviceError { reason: "it does not answer" };
+
+/// The error of a device that answers what it was not asked, or with more than there is room for.
+const BROKEN: DeviceError = DeviceError { reason: "it broke the rules of its queue" };
 
 fn reason(error: Error) -> DeviceError {
     DeviceError { reason: virtio::reason(error) }

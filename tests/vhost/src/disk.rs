@@ -1,0 +1,115 @@
+//! A disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::connection::Connection;
+use crate::lie::Lie;
+use crate::lock;
+use crate::machine::Machine;
+
+/// The size of a sector (5.2.4), and of a request's header (5.2.6).
+const SECTOR_BYTES: usize = 512;
+const HEADER_BYTES: usize = 16;
+
+/// The length of the configuration that QEMU reads, of which all but the capacity is zeros.
+const CONFIG_BYTES: usize = 60;
+
+/// The types of requests, and the answers to them (5.2.6).
+const IN: u32 = 0;
+const OUT: u32 = 1;
+const OK: u8 = 0;
+const UNSUPPORTED: u8 = 2;
+
+/// The time between two looks at the ring.
+const POLL: Duration = Duration::from_micros(500);
+
+/// A disk that is honest, and lies about the next request when it is told to.
+#[derive(Debug)]
+pub struct Disk {
+    orders: Arc<Mutex<Orders>>,
+    socket: PathBuf,
+    _folder: TempDir,
+}
+
+/// The content of a disk, and what it is to do.
+#[derive(Debug)]
+struct Orders {
+    content: Vec<u8>,
+    lie: Option<Lie>,
+}
+
+impl Disk {
+    /// Makes a disk with this content, whole sectors, that waits for QEMU.
+    ///
+    /// # Errors
+    /// When there is no place for its socket.
+    pub fn start(content: Vec<u8>) -> io::Result<Disk> {
+        let folder = tempfile::Builder::new().prefix("bareflow-").tempdir()?;
+        let socket = folder.path().join("disk");
+        let mut config = ((content.len() / SECTOR_BYTES) as u64).to_le_bytes().to_vec();
+        config.resize(CONFIG_BYTES, 0);
+        let machine = Arc::new(Mutex::new(Machine::new(1, config)));
+        let orders = Arc::new(Mutex::new(Orders { content, lie: None }));
+        Connection::listen(&socket, Arc::clone(&machine))?;
+        let own_orders = Arc::downgrade(&orders);
+        thread::spawn(move || serve(&machine, &own_orders));
+        Ok(Disk { orders, socket, _folder: folder })
+    }
+
+    /// Returns the socket for QEMU's `vhost-user-blk-pci`.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Lies about the next request.
+    pub fn lie(&self, lie: Lie) {
+        lock(&self.orders).lie = Some(lie);
+    }
+}
+
+/// Answers requests, as long as there is a disk.
+fn serve(machine: &Mutex<Machine>, orders: &Weak<Mutex<Orders>>) {
+    while let Some(orders) = orders.upgrade() {
+        // A machine whose memory can't be reached is gone, and another one may come.
+        _ = serve_some(machine, &mut lock(&orders));
+        drop(orders);
+        thread::sleep(POLL);
+    }
+}
+
+fn serve_some(machine: &Mutex<Machine>, orders: &mut Orders) -> io::Result<()> {
+    let mut machine = lock(machine);
+    let Some((ring, memory)) = machine.ring(0) else { return Ok(()) };
+    while let Some(chain) = ring.take(memory) {
+        let answer = orders.answer(&chain.read()?, chain.room());
+        let length = chain.write(&answer)?;
+        ring.give_back(&chain, length, orders.lie.take(), memory)?;
+    }
+    Ok(())
+}
+
+impl Orders {
+    /// Returns what is written to a request with room for so many bytes: the data, if it reads, and the status.
+    fn answer(&mut self, request: &[u8], room: usize) -> Vec<u8> {
+        let Some((header, data)) = request.split_first_chunk::<HEADER_BYTES>() else { return vec![UNSUPPORTED] };
+        let [kind, _, sector, _] =
+            [0, 4, 8, 12].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| header[at + byte])));
+        let length = if kind == IN { room.saturating_sub(1) } else { data.len() };
+        let start = sector as usize * SECTOR_BYTES;
+        match (kind, self.content.get_mut(start..start + length)) {
+            (IN, Some(sectors)) => [&*sectors, &[OK]].concat(),
+            (OUT, Some(sectors)) => {
+                sectors.copy_from_slice(data);
+                vec![OK]
+            }
+            _ => vec![UNSUPPORTED],
+        }
+    }
+}
