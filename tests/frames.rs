@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use bareflow::client::Client;
-use bareflow_frame_cost::{BATCHES, Blobs, Counts, FrameWay, LENGTHS, SegmentWay, put_on_a_wire, with_name};
+use bareflow_frame_cost::{BATCHES, Blobs, Counts, FramePath, LENGTHS, SegmentPath, put_on_a_wire, with_name};
 use bareflow_loader::Domain;
 use common::faulty::push_faulty;
 use common::kernel::{call, push, with_kernel};
@@ -15,9 +15,9 @@ use common::{driver_blob, test_blob};
 /// The margin for other compilers, in percent.
 const MARGIN: u64 = 5;
 
-/// What each way of a frame takes. Of one at a time, some 200 are the notification, which the card does not always want. It does not
+/// What each path of a frame takes. Of one at a time, some 200 are the notification, which the card does not always want. It does not
 /// depend on the length.
-const FRAMES: [Counts; FrameWay::ALL.len()] = [
+const FRAMES: [Counts; FramePath::ALL.len()] = [
     [[1_899, 1_894], [524, 518]],
     [[3_358, 3_285], [586, 573]],
     [[4_045, 3_972], [612, 598]],
@@ -25,9 +25,9 @@ const FRAMES: [Counts; FrameWay::ALL.len()] = [
     [[6_279, 6_206], [685, 672]],
 ];
 
-/// What each way of a segment takes, by the length of its frame: bytes are copied and summed. A single one is polled for three times,
+/// What each path of a segment takes, by the length of its frame: bytes are copied and summed. A single one is polled for three times,
 /// and it depends on the clock which poll acknowledges: some 8,000 more or less.
-const SEGMENTS: [[Counts; 2]; SegmentWay::ALL.len()] = [
+const SEGMENTS: [[Counts; 2]; SegmentPath::ALL.len()] = [
     [[[62_400, 36_668], [3_330, 1_525]], [[62_600, 38_723], [6_641, 6_425]]],
     [[[62_400, 38_693], [3_397, 1_610]], [[62_600, 40_748], [6_740, 6_492]]],
     [[[62_400, 39_678], [3_449, 1_643]], [[62_600, 41_916], [7_230, 6_771]]],
@@ -35,7 +35,7 @@ const SEGMENTS: [[Counts; 2]; SegmentWay::ALL.len()] = [
 ];
 
 /// The most instructions for one module more on the way of a frame, for each number of frames at a time.
-const MOST_FOR_A_MODULE: [u64; 2] = [2_500, 100];
+const BOUNDS_FOR_A_MODULE: [u64; 2] = [2_500, 100];
 
 /// The longest time without frames, in nanoseconds of the guest.
 const LONGEST_OUTAGE: u64 = 5_000_000;
@@ -50,15 +50,23 @@ fn on_a_wire<T>(network: &str, iommu: bool, work: impl FnOnce(&mut Client, &Blob
     with_kernel(|machine| put_on_a_wire(machine, network, iommu), |client| work(client, &blobs))
 }
 
-/// Prints what a way takes, and returns what is more than was counted.
-fn compare(way: &str, found: [Counts; 2], counted: [Counts; 2]) -> Vec<String> {
+/// Prints what a path takes.
+fn show(path: &str, found: [Counts; 2]) {
+    for (length, found) in LENGTHS.into_iter().zip(found) {
+        for (count, [received, sent]) in BATCHES.into_iter().zip(found) {
+            println!("{path}, {length} bytes, {count} at a time: {received} in, {sent} out");
+        }
+    }
+}
+
+/// Returns what of a path takes more than was counted.
+fn more(path: &str, found: [Counts; 2], counted: [Counts; 2]) -> Vec<String> {
     let mut more = Vec::new();
     for (length, (found, counted)) in LENGTHS.into_iter().zip(found.into_iter().zip(counted)) {
         for (count, (found, counted)) in BATCHES.into_iter().zip(found.into_iter().zip(counted)) {
-            println!("{way}, {length} bytes, {count} at a time: {} in, {} out", found[0], found[1]);
             let bounds = counted.map(|counted| counted + counted * MARGIN / 100);
             if found[0] > bounds[0] || found[1] > bounds[1] {
-                more.push(format!("{way}, {length} bytes, {count} at a time: {found:?}, at most {bounds:?}"));
+                more.push(format!("{path}, {length} bytes, {count} at a time: {found:?}, at most {bounds:?}"));
             }
         }
     }
@@ -66,60 +74,44 @@ fn compare(way: &str, found: [Counts; 2], counted: [Counts; 2]) -> Vec<String> {
 }
 
 #[test]
-fn no_way_of_a_frame_grows() {
-    let mut more = Vec::new();
+fn no_path_of_a_frame_grows() {
+    let mut slower = Vec::new();
     on_a_wire("wire", false, |client, blobs| {
-        let mut all = Vec::new();
-        for (way, counted) in FrameWay::ALL.into_iter().zip(FRAMES) {
-            let found = way.measure(client, blobs, "virtio-net").unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
-            more.extend(compare(&format!("{way:?}"), found, [counted; 2]));
-            all.push(found[1]);
+        let all = FramePath::ALL.map(|path| {
+            path.measure(client, blobs, "virtio-net").unwrap_or_else(|error| panic!("{path:?}: {error:#}"))
+        });
+        for ((path, found), counted) in FramePath::ALL.into_iter().zip(all).zip(FRAMES) {
+            show(&format!("{path:?}"), found);
+            slower.extend(more(&format!("{path:?}"), found, [counted; 2]));
         }
-        let [.., before, passed] = all[..] else { panic!("{all:?}") };
-        for ((found, before), most) in passed.into_iter().zip(before).zip(MOST_FOR_A_MODULE) {
-            for (found, before) in found.into_iter().zip(before) {
-                assert!(found <= before + most, "{found} instructions with one module more, {before} without");
-            }
-        }
+        let prices = FramePath::price_of_a_module(&all);
+        println!("one module more, {BATCHES:?} at a time: {prices:?}");
+        assert!(prices.into_iter().zip(BOUNDS_FOR_A_MODULE).all(|(price, bound)| price <= bound), "{prices:?}");
         no_outage_is_long(client);
     });
-    assert!(more.is_empty(), "{}", more.join("\n"));
+    assert!(slower.is_empty(), "{}", slower.join("\n"));
 }
 
 #[test]
-fn no_way_of_a_segment_grows() {
-    let mut more = Vec::new();
+fn no_path_of_a_segment_grows() {
+    let mut slower = Vec::new();
     on_a_wire("wire", false, |client, blobs| {
-        for (way, counted) in SegmentWay::ALL.into_iter().zip(SEGMENTS) {
-            let found = way.measure(client, blobs).unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
-            more.extend(compare(&format!("{way:?}"), found, counted));
+        for (path, counted) in SegmentPath::ALL.into_iter().zip(SEGMENTS) {
+            let found = path.measure(client, blobs).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
+            show(&format!("{path:?}"), found);
+            slower.extend(more(&format!("{path:?}"), found, counted));
         }
     });
-    assert!(more.is_empty(), "{}", more.join("\n"));
-}
-
-#[test]
-#[ignore = "`make bench` shows them beside others"]
-fn measures_ways_behind_an_iommu() {
-    on_a_wire("wire", true, |client, blobs| {
-        for way in FrameWay::ALL {
-            let found = way.measure(client, blobs, "virtio-net").unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
-            compare(&format!("{way:?}"), found, found);
-        }
-        for way in SegmentWay::ALL {
-            let found = way.measure(client, blobs).unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
-            compare(&format!("{way:?}"), found, found);
-        }
-    });
+    assert!(slower.is_empty(), "{}", slower.join("\n"));
 }
 
 #[test]
 #[ignore = "docs/devices.md shows what it prints"]
-fn measures_ways_by_registers() {
+fn measures_paths_by_registers() {
     on_a_wire("model=e1000e,wire", true, |client, blobs| {
-        for way in [FrameWay::ALL[1], FrameWay::ALL[3]] {
-            let found = way.measure(client, blobs, "e1000e").unwrap_or_else(|error| panic!("{way:?}: {error:#}"));
-            compare(&format!("{way:?}"), found, found);
+        for path in [FramePath::ALL[1], FramePath::ALL[3]] {
+            let found = path.measure(client, blobs, "e1000e").unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
+            show(&format!("{path:?}"), found);
         }
     });
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use bareflow_builder::Workspace;
-use bareflow_frame_cost::{BATCHES, Blobs, Counts, FrameWay, LENGTHS, SegmentWay, put_on_a_wire};
+use bareflow_frame_cost::{BATCHES, Blobs, Counts, FramePath, LENGTHS, SegmentPath, put_on_a_wire};
 use bareflow_loader::Domain;
 use comfy_table::Table;
 
@@ -17,7 +17,7 @@ const MOST_FOR_A_MODULE: f64 = 1000.0;
 const OTHERS: &str = "Others, by what their authors say of other machines: one protection domain more of seL4's sDDF takes 350 to 1,500 \
     ticks of a packet. MINIX 3 has a network again 0.48 s after its driver was killed, and loses a quarter of the throughput when \
     that happens each second (Herder and others, Failure Resilience for Device Drivers, 2007); the same of these modules: \
-    `cargo test --test frames no_way_of_a_frame -- --nocapture`, and `--test network -- --ignored --nocapture`.";
+    `cargo test --test frames frame -- --nocapture`, and `--test network -- --ignored --nocapture`.";
 
 /// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
@@ -28,22 +28,20 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     }
     let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
     let [mut frames, mut segments] = [table(&titles), table(&titles)];
-    let mut prices = Vec::new();
+    let mut prices = [0; 2];
     for iommu in [false, true] {
         let served = Served::start_with(|machine| put_on_a_wire(machine, "wire", iommu))?;
         let mut client = served.client()?;
-        let mut all = Vec::new();
-        for way in FrameWay::ALL {
-            let found = way.measure(&mut client, &blobs, "virtio-net")?;
-            add(&mut frames, &name_of_frame_way(way), iommu, found);
-            all.push(found);
+        let mut all = [[[[0; 2]; 2]; 2]; FramePath::ALL.len()];
+        for (path, found) in FramePath::ALL.into_iter().zip(&mut all) {
+            *found = path.measure(&mut client, &blobs, "virtio-net")?;
+            add(&mut frames, &name_of_frame_path(path), iommu, *found);
         }
-        if let [.., before, passed] = all[..] {
-            prices.push(prices_of(before, passed));
-        }
-        for way in SegmentWay::ALL {
-            let found = way.measure(&mut client, &blobs)?;
-            let SegmentWay { driver, stack, user } = way;
+        let price = FramePath::price_of_a_module(&all);
+        prices = [prices[0].max(price[0]), prices[1].max(price[1])];
+        for path in SegmentPath::ALL {
+            let found = path.measure(&mut client, &blobs)?;
+            let SegmentPath { driver, stack, user } = path;
             let name = format!("driver in {}, stack in {}, user in {}", ring(driver), ring(stack), ring(user));
             add(&mut segments, &name, iommu, found);
         }
@@ -54,7 +52,7 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
         "Instructions of one frame, by `--icount`: two cards on a wire inside the machine. An interrupt, and the events that it \
          leads to, come on top, once for all frames that it brings.\n"
     );
-    for (count, price) in BATCHES.into_iter().zip(dearest(&prices)) {
+    for (count, price) in BATCHES.into_iter().zip(prices) {
         let verdict = verdict(price as f64, MOST_FOR_A_MODULE);
         println!(
             "One module more, {count} at a time: {price} instructions at most, {MOST_FOR_A_MODULE} asked for: {verdict}."
@@ -76,30 +74,14 @@ fn add(rows: &mut Table, name: &str, iommu: bool, found: [Counts; 2]) {
     rows.add_row(row);
 }
 
-/// Returns what one module more takes, by the number of frames at a time.
-fn prices_of(before: [Counts; 2], passed: [Counts; 2]) -> [u64; 2] {
-    let mut prices = [0; 2];
-    for (before, passed) in before.into_iter().zip(passed) {
-        for (price, (before, passed)) in prices.iter_mut().zip(before.into_iter().zip(passed)) {
-            let differences = before.into_iter().zip(passed).map(|(before, passed)| passed.saturating_sub(before));
-            *price = differences.fold(*price, u64::max);
-        }
-    }
-    prices
-}
-
-fn dearest(prices: &[[u64; 2]]) -> [u64; 2] {
-    prices.iter().fold([0; 2], |most, price| [most[0].max(price[0]), most[1].max(price[1])])
-}
-
 fn ring(domain: Domain) -> &'static str {
     if domain == Domain::Kernel { "ring 0" } else { "ring 3" }
 }
 
-fn name_of_frame_way(way: FrameWay) -> String {
-    match way {
-        FrameWay::Alone => "one in ring 0, which is driver and user".to_owned(),
-        FrameWay::Driver(driver, user) => format!("driver in {}, user in {}", ring(driver), ring(user)),
-        FrameWay::Passed => "driver, one that passes frames on, and user, all in ring 3".to_owned(),
+fn name_of_frame_path(path: FramePath) -> String {
+    match path {
+        FramePath::Alone => "one in ring 0, which is driver and user".to_owned(),
+        FramePath::Driver(driver, user) => format!("driver in {}, user in {}", ring(driver), ring(user)),
+        FramePath::Passed => "driver, one that passes frames on, and user, all in ring 3".to_owned(),
     }
 }

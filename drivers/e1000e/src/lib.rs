@@ -27,7 +27,7 @@ mod start;
 use bareflow_abi::{Context, Failure, Out, module, state};
 use bareflow_device::{Buffer, Completion, Device, DeviceError};
 use bareflow_events::Events;
-use bareflow_nic::{MAX_FRAME_BYTES, MIN_BUFFER_BYTES, Nic, NicError, User};
+use bareflow_nic::{Nic, NicError, User, check_empty, check_frames};
 use bareflow_regions::Regions;
 
 use ring::{Kind, Ring};
@@ -114,23 +114,21 @@ impl Nic for Driver<'_> {
     }
 
     fn attach(&mut self, region: u32) -> Result<u32, NicError> {
-        self.state.user.check_lender(self.context.caller(), || self.imports.regions.lender(region))?;
+        self.state.user.check_lender(self.context.caller(), self.imports.regions.lender(region))?;
         let memory = self.imports.device.attach(CARD, region).map_err(|error| self.mend(error))?;
         self.state.user.give_memory();
         Ok(memory)
     }
 
     fn receive(&mut self, empty: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
-        if empty.iter().any(|buffer| buffer.length < MIN_BUFFER_BYTES) {
-            return Err(NicError::BadBuffer);
-        }
+        self.state.user.check(self.context.caller())?;
+        check_empty(empty)?;
         self.exchange(Kind::Receive, empty, into)
     }
 
     fn send(&mut self, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
-        if frames.iter().any(|frame| frame.length > MAX_FRAME_BYTES) {
-            return Err(NicError::BadBuffer);
-        }
+        self.state.user.check(self.context.caller())?;
+        check_frames(frames)?;
         self.exchange(Kind::Send, frames, into)
     }
 }

@@ -1,5 +1,6 @@
 //! The answers to frames, made in place.
 
+use bareflow_nic::MAX_FRAME_BYTES;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, IpProtocol,
     Ipv4Address, Ipv4Packet, UdpPacket,
@@ -8,7 +9,8 @@ use smoltcp::wire::{
 /// The port of the echo service (RFC 862).
 const ECHO: u16 = 7;
 
-/// Makes the answer to a frame of that frame, for a card with these addresses. Returns its length; `None` if there is none.
+/// Makes the answer to a frame of that frame, for a card with these addresses. Returns its length; `None` if there is none, as to a
+/// frame that is longer than one may be that is sent.
 pub fn answer(frame: &mut [u8], mac: EthernetAddress, ip: Ipv4Address) -> Option<usize> {
     let mut ethernet = EthernetFrame::new_checked(frame).ok()?;
     let asker = ethernet.src_addr();
@@ -22,7 +24,7 @@ pub fn answer(frame: &mut [u8], mac: EthernetAddress, ip: Ipv4Address) -> Option
     };
     ethernet.set_dst_addr(asker);
     ethernet.set_src_addr(mac);
-    Some(EthernetFrame::<&[u8]>::header_len() + length)
+    Some(EthernetFrame::<&[u8]>::header_len() + length).filter(|length| *length <= MAX_FRAME_BYTES as usize)
 }
 
 fn answer_arp(packet: &mut [u8], mac: EthernetAddress, ip: Ipv4Address) -> Option<usize> {
@@ -121,6 +123,29 @@ mod tests {
             let mut frame = WHO_HAS;
             frame[bit / 8] ^= 1 << (bit % 8);
             answer(&mut frame, MAC, IP);
+        }
+    }
+
+    #[test]
+    fn answers_no_frame_that_is_too_long_to_be_sent() {
+        for (length, is_answered) in [(MAX_FRAME_BYTES as usize, true), (MAX_FRAME_BYTES as usize + 1, false)] {
+            let mut frame = [0; 2048];
+            let frame = &mut frame[..length];
+            let mut ethernet = EthernetFrame::new_unchecked(&mut *frame);
+            ethernet.set_dst_addr(MAC);
+            ethernet.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, 2]));
+            ethernet.set_ethertype(EthernetProtocol::Ipv4);
+            let mut packet = Ipv4Packet::new_unchecked(ethernet.payload_mut());
+            packet.set_version(4);
+            packet.set_header_len(20);
+            packet.set_total_len(length as u16 - 14);
+            packet.set_next_header(IpProtocol::Icmp);
+            packet.set_dst_addr(IP);
+            packet.fill_checksum();
+            let mut ping = Icmpv4Packet::new_unchecked(packet.payload_mut());
+            ping.set_msg_type(Icmpv4Message::EchoRequest);
+            ping.fill_checksum();
+            assert_eq!(answer(frame, MAC, IP), is_answered.then_some(length));
         }
     }
 }

@@ -13,14 +13,13 @@ use bareflow_nic::{Buffer, Completion, Nic, NicError};
 use bareflow_regions::{Access, Regions};
 use smoltcp::wire::{EthernetAddress, Ipv4Address};
 
-/// The buffers, each of half a page, and those that the card has for what it receives at first.
-const BUFFERS: u32 = 96;
-const RECEIVING: u16 = 48;
+/// The buffers, each of half a page. The card has all to receive into at first; an answer lies in that of its question.
+const BUFFERS: u32 = 48;
 const BUFFER_BYTES: u32 = 2048;
 
 /// The most answers that the card has to send. What it has sent is collected when something comes, so it always has some buffers
 /// to receive into, too.
-const SENDING: usize = RECEIVING as usize - 8;
+const SENDING: u32 = BUFFERS - 8;
 
 /// The most frames that are handled at once.
 const BATCH: usize = 32;
@@ -125,7 +124,7 @@ fn set_up(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
         return Ok(());
     }
     with.nic.begin(&mut echo.mac)?;
-    let region = with.regions.create(u64::from(BUFFERS * BUFFER_BYTES)).map_err(|_| NicError::BadRegion)?;
+    let region = with.regions.create(u64::from(BUFFERS) * u64::from(BUFFER_BYTES)).map_err(|_| NicError::BadRegion)?;
     let given = give(region, echo, with);
     match given {
         Ok(()) => (echo.region, echo.sending) = (region, 0),
@@ -138,7 +137,7 @@ fn set_up(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
 fn give(region: u32, echo: &mut Echo, with: &mut Imports<'_>) -> Result<(), NicError> {
     with.regions.lend(region, "nic", Access::Shared).map_err(|_| NicError::BadRegion)?;
     echo.memory = with.nic.attach(region)?;
-    let buffers: [Buffer; RECEIVING as usize] =
+    let buffers: [Buffer; BUFFERS as usize] =
         core::array::from_fn(|token| buffer(echo.memory, token as u16, BUFFER_BYTES));
     with.nic.receive(&buffers, &mut Out::new(&mut [])).map(|_| ())
 }
@@ -192,12 +191,12 @@ fn answer_some(echo: &mut Echo, with: &mut Imports<'_>) -> Result<(usize, i32), 
     drop(view);
     let mut sent = [Completion::default(); BATCH];
     let mut sent = Out::new(&mut sent);
-    if echo.sending as usize + answers.count > SENDING {
+    if echo.sending + answers.count as u32 > SENDING {
         with.nic.send(&[], &mut sent)?;
         echo.sending = echo.sending.saturating_sub(sent.written().len() as u32);
     }
     let before = sent.written().len();
-    let taken = with.nic.send(answers.first(SENDING.saturating_sub(echo.sending as usize)), &mut sent)?;
+    let taken = with.nic.send(answers.first(SENDING.saturating_sub(echo.sending) as usize), &mut sent)?;
     echo.sending = (echo.sending + taken).saturating_sub((sent.written().len() - before) as u32);
     // A buffer that was sent receives again. What the card has no room for is dropped, as any network does.
     let dropped = answers.all().iter().skip(taken as usize).map(|dropped| dropped.token);

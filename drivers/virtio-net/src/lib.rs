@@ -17,7 +17,7 @@ mod start;
 use bareflow_abi::{Context, Failure, Out, module, state};
 use bareflow_device::{Buffer, Completion, Device, DeviceError, Virtio};
 use bareflow_events::Events;
-use bareflow_nic::{MAX_FRAME_BYTES, MIN_BUFFER_BYTES, Nic, NicError, User};
+use bareflow_nic::{Nic, NicError, User, check_empty, check_frames};
 use bareflow_regions::Regions;
 
 use start::{start, start_anew};
@@ -113,7 +113,7 @@ impl Nic for Driver<'_> {
     }
 
     fn attach(&mut self, region: u32) -> Result<u32, NicError> {
-        self.state.user.check_lender(self.context.caller(), || self.imports.regions.lender(region))?;
+        self.state.user.check_lender(self.context.caller(), self.imports.regions.lender(region))?;
         let memory = self.imports.device.attach(CARD, region).map_err(|error| self.mend(error))?;
         self.state.user.give_memory();
         self.state.is_resumed = [true; 2];
@@ -121,16 +121,14 @@ impl Nic for Driver<'_> {
     }
 
     fn receive(&mut self, empty: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
-        if empty.iter().any(|buffer| buffer.length < MIN_BUFFER_BYTES) {
-            return Err(NicError::BadBuffer);
-        }
+        self.state.user.check(self.context.caller())?;
+        check_empty(empty)?;
         self.exchange(RECEIVE, empty, into)
     }
 
     fn send(&mut self, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError> {
-        if frames.iter().any(|frame| frame.length > MAX_FRAME_BYTES) {
-            return Err(NicError::BadBuffer);
-        }
+        self.state.user.check(self.context.caller())?;
+        check_frames(frames)?;
         self.exchange(TRANSMIT, frames, into)
     }
 }

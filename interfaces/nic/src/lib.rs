@@ -40,9 +40,27 @@ pub trait Nic {
     /// again: whoever wants them collects them before the buffers are given again.
     fn receive(&mut self, empty: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
 
-    /// Sends frames, and appends the buffers to `into` of those that were sent, before a driver was replaced as well.
+    /// Sends frames, of [`MAX_FRAME_BYTES`] at most, and appends the buffers to `into` of those that were sent, before a driver was replaced as well.
     /// Returns how many the card took.
     fn send(&mut self, frames: &[Buffer], into: &mut Out<'_, Completion>) -> Result<u32, NicError>;
+}
+
+/// Checks buffers to receive into, for a driver.
+///
+/// # Errors
+/// [`NicError::BadBuffer`] if one is shorter than [`MIN_BUFFER_BYTES`].
+pub fn check_empty(buffers: &[Buffer]) -> Result<(), NicError> {
+    let is_short = |buffer: &Buffer| buffer.length < MIN_BUFFER_BYTES;
+    if buffers.iter().any(is_short) { Err(NicError::BadBuffer) } else { Ok(()) }
+}
+
+/// Checks frames to be sent, for a driver.
+///
+/// # Errors
+/// [`NicError::BadBuffer`] if one is longer than [`MAX_FRAME_BYTES`].
+pub fn check_frames(frames: &[Buffer]) -> Result<(), NicError> {
+    let is_long = |frame: &Buffer| frame.length > MAX_FRAME_BYTES;
+    if frames.iter().any(is_long) { Err(NicError::BadBuffer) } else { Ok(()) }
 }
 
 /// An error of a network card.
@@ -57,7 +75,7 @@ pub enum NicError {
     Ended,
     /// The caller has not lent the region to the driver as shared memory, or there are too many.
     BadRegion,
-    /// A buffer does not lie in its memory, crosses a page, or is too short for a frame.
+    /// A buffer does not lie in its memory, crosses a page, or is too short to receive a frame, or too long for one to be sent.
     BadBuffer,
     /// The room for the address does not have six bytes.
     BadLength,

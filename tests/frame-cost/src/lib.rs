@@ -22,8 +22,8 @@ use bareflow::client::Client;
 use bareflow::qemu::{Machine, Network};
 
 pub use blobs::{Blobs, with_name};
-pub use frames::FrameWay;
-pub use segments::SegmentWay;
+pub use frames::FramePath;
+pub use segments::SegmentPath;
 
 /// The numbers of frames at a time.
 pub const BATCHES: [u32; 2] = [1, 32];

@@ -9,7 +9,7 @@ use crate::{Blobs, Counts, measured_by};
 
 /// The domains of the modules on the way of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentWay {
+pub struct SegmentPath {
     /// The driver's.
     pub driver: Domain,
     /// The stack's.
@@ -18,15 +18,15 @@ pub struct SegmentWay {
     pub user: Domain,
 }
 
-impl SegmentWay {
+impl SegmentPath {
     /// Those that are measured: from ring 0 alone to ring 3 alone.
-    pub const ALL: [SegmentWay; 4] = {
+    pub const ALL: [SegmentPath; 4] = {
         let [kernel, user] = [Domain::Kernel, Domain::User];
         [
-            SegmentWay { driver: kernel, stack: kernel, user: kernel },
-            SegmentWay { driver: user, stack: kernel, user: kernel },
-            SegmentWay { driver: user, stack: user, user: kernel },
-            SegmentWay { driver: user, stack: user, user },
+            SegmentPath { driver: kernel, stack: kernel, user: kernel },
+            SegmentPath { driver: user, stack: kernel, user: kernel },
+            SegmentPath { driver: user, stack: user, user: kernel },
+            SegmentPath { driver: user, stack: user, user },
         ]
     };
 

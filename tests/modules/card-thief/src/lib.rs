@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use bareflow_abi::{Context, Failure, Out};
-use bareflow_nic::{Buffer, Completion, MIN_BUFFER_BYTES, Nic, NicError};
+use bareflow_nic::{Buffer, Completion, MAX_FRAME_BYTES, MIN_BUFFER_BYTES, Nic, NicError};
 use bareflow_regions::{Access, Regions};
 
 bareflow_abi::module!(reach, imports = { nic: Nic, regions: Regions });
@@ -27,7 +27,8 @@ fn reach(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {
     };
     let Imports { nic, regions } = &mut with;
     let not_yours = Err(NicError::NotYours);
-    let frame = |memory| Buffer { memory, offset: 0, length: MIN_BUFFER_BYTES, token: 0, flags: 0 };
+    let empty = |memory| Buffer { memory, offset: 0, length: MIN_BUFFER_BYTES, token: 0, flags: 0 };
+    let frame = |memory| Buffer { length: 60, ..empty(memory) };
     let Ok(region) = regions.create(4096) else { return -1000 };
     if regions.lend(region, "virtio-net", Access::Shared).is_err() {
         return -1001;
@@ -39,7 +40,7 @@ fn reach(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {
     note(nic.send(&[], &mut Out::new(&mut done)) == not_yours);
     for memory in 0..MEMORIES {
         note(nic.send(&[frame(memory)], &mut Out::new(&mut done)) == not_yours);
-        note(nic.receive(&[frame(memory)], &mut Out::new(&mut done)) == not_yours);
+        note(nic.receive(&[empty(memory)], &mut Out::new(&mut done)) == not_yours);
     }
     // It is this module's, and the memory is not.
     if let Err(error) = nic.begin(&mut [0; 6]) {
@@ -51,8 +52,12 @@ fn reach(_: &mut Context<'_>, mut with: Imports<'_>) -> i32 {
     let Ok(own) = nic.attach(region) else { return -1002 };
     for memory in (0..MEMORIES).filter(|memory| *memory != own) {
         note(nic.send(&[frame(memory)], &mut Out::new(&mut done)) == Err(NicError::BadBuffer));
-        note(nic.receive(&[frame(memory)], &mut Out::new(&mut done)) == Err(NicError::BadBuffer));
+        note(nic.receive(&[empty(memory)], &mut Out::new(&mut done)) == Err(NicError::BadBuffer));
     }
+    // Neither is longer or shorter than frames may be.
+    let (long, short) = (Buffer { length: MAX_FRAME_BYTES + 1, ..empty(own) }, Buffer { length: 1518, ..empty(own) });
+    note(nic.send(&[frame(own), long], &mut Out::new(&mut done)) == Err(NicError::BadBuffer));
+    note(nic.receive(&[empty(own), short], &mut Out::new(&mut done)) == Err(NicError::BadBuffer));
     note(nic.send(&[frame(own)], &mut Out::new(&mut done)) == Ok(1));
     -wrong
 }

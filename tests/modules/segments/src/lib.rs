@@ -27,7 +27,7 @@ enum Trouble {
     Nic(NicError),
     Tcp(TcpError),
     Call(CallRefusal),
-    /// Something that was waited for, or what was measured does not fit into the output.
+    /// Something did not happen that has to.
     Never(&'static str),
 }
 

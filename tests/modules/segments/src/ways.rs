@@ -27,7 +27,7 @@ pub struct Ends<'ends, 'call, T, N> {
     pub context: &'ends mut Context<'call>,
     pub tcp: &'ends mut T,
     pub peer: Peer<'ends, N>,
-    /// What a call of a function of the stack by its name takes, if the function does nothing.
+    /// What a call of a function of the stack by its name takes, if the function does little.
     by_name: u64,
 }
 
@@ -106,6 +106,23 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         Ok(most - left)
     }
 
+    /// Repeats a step that returns a number of bytes until there are as many as were sent.
+    fn complete(
+        &mut self,
+        mut came: usize,
+        all: usize,
+        mut step: impl FnMut(&mut Self, usize) -> Result<usize, Trouble>,
+    ) -> Result<(), Trouble> {
+        for _ in 0..LOOKS {
+            if came == all {
+                return Ok(());
+            }
+            pause();
+            came += step(self, all - came)?;
+        }
+        Err(Trouble::Never("less came than was sent"))
+    }
+
     /// Returns what segments take in, to the user, with the acknowledgement that goes out at the same time or later; `None` if they
     /// were not all there when the stack looked.
     fn receive(&mut self, number: u32, payload: usize, count: usize) -> Result<Option<u64>, Trouble> {
@@ -113,14 +130,7 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         self.peer.send(count)?;
         pause();
         let (read, first) = self.ticks(2, |ends| ends.read(number, all))?;
-        let mut came = first;
-        for _ in 0..LOOKS {
-            if came == all {
-                break;
-            }
-            pause();
-            came += self.read(number, all - came)?;
-        }
+        self.complete(first, all, |ends, left| ends.read(number, left))?;
         self.peer.receive()?;
         let acknowledged = self.until("the stack did not acknowledge all that was sent", Peer::is_acknowledged)?;
         Ok((first == all).then_some(read + acknowledged))
@@ -143,15 +153,11 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         })?;
         pause();
         let first = self.peer.receive()?;
-        let mut came = first;
-        for _ in 0..LOOKS {
-            if came == all {
-                break;
-            }
-            self.on_timer()?;
+        self.complete(first, all, |ends, _| {
+            ends.on_timer()?;
             pause();
-            came += self.peer.receive()?;
-        }
+            ends.peer.receive()
+        })?;
         self.peer.acknowledge()?;
         pause();
         let (acknowledged, ()) = self.ticks(1, Self::on_received)?;
@@ -160,8 +166,7 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
 
     /// Writes a line for each way.
     pub fn measure(&mut self) -> Result<(), Trouble> {
-        let (by_name, ()) = ticks(|| self.call("tcpip.card_starts"))?;
-        self.by_name = by_name;
+        self.by_name = fewest(|| ticks(|| self.call("tcpip.card_starts")).map(|(taken, ())| Some(taken)))?;
         self.peer.ask()?;
         self.until("the stack has no hardware address", Peer::knows_stack)?;
         self.tcp.begin()?;
