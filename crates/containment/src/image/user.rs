@@ -143,8 +143,15 @@ impl UserMappings {
         self.input.grow(bytes as u64, &self.space, READ)
     }
 
-    /// Writes bytes into a buffer, in which there is room for them.
+    /// Returns whether there is room for so many bytes of input and of output.
     #[inline]
+    pub fn has_room(&self, (input, output): (usize, usize)) -> bool {
+        input as u64 <= self.input.size.load(Ordering::Relaxed)
+            && output as u64 <= self.output.size.load(Ordering::Relaxed)
+    }
+
+    /// Writes bytes into a buffer, if there is room for them.
+    #[inline(always)]
     pub fn write_buffer(&self, side: Side, at: usize, bytes: &[u8]) {
         let buffer = if side == Side::Input { &self.input } else { &self.output };
         if let Some(target) = buffer.room_at(at, bytes.len()) {
@@ -155,7 +162,7 @@ impl UserMappings {
     }
 
     /// Copies bytes of the output. Then clears them, since the next call may be another client's.
-    #[inline]
+    #[inline(always)]
     pub fn take_output_at(&self, at: usize, bytes: &mut [u8]) {
         if let Some(source) = self.output.room_at(at, bytes.len()) {
             // SAFETY: as above.
@@ -178,6 +185,11 @@ impl UserMappings {
     /// Leaves nothing of what the module and its callers wrote to its stack and to its buffers.
     pub fn wipe(&self) {
         self.stack.clear();
+        self.clear_buffers();
+    }
+
+    /// Leaves nothing of what the module and its callers wrote to its buffers.
+    pub fn clear_buffers(&self) {
         for buffer in [&self.input, &self.output] {
             buffer.pages.lock().as_ref().into_iter().for_each(Pages::clear);
         }
