@@ -87,11 +87,17 @@ impl<'call> Frame<'call> {
 
     /// Returns the numbers of bytes that the provider appended, one for each `Out`, once the call is over.
     pub fn appended(&self) -> impl Iterator<Item = u64> {
-        let mut rest = &*self.words;
+        self.appended_words().map(|(_, bytes)| bytes)
+    }
+
+    /// Returns the same numbers, each with the index of its word among all.
+    #[inline]
+    pub fn appended_words(&self) -> impl Iterator<Item = (usize, u64)> {
+        let mut next = 0;
         self.shape.kinds().filter_map(move |kind| {
-            let (words, behind) = rest.split_at_checked(kind.words())?;
-            rest = behind;
-            (kind == ArgumentKind::Out).then(|| words.last().copied()).flatten()
+            next += kind.words();
+            let last = next - 1;
+            if kind == ArgumentKind::Out { Some((last, *self.words.get(last)?)) } else { None }
         })
     }
 

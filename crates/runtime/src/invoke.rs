@@ -27,17 +27,24 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
         Err(error) => return Ok(error.into()),
     };
     let mut words = [const { MaybeUninit::uninit() }; MAX_WORDS];
-    let own = match shape.words().min(MAX_WORDS) {
-        0 => 0,
-        count => caller.writable(address, (count * size_of::<u64>()) as u64).ok_or(bad_argument(address))?,
+    let words = &mut words[..shape.words().min(MAX_WORDS)];
+    let own = match words {
+        [] => 0,
+        _ => caller.writable(address, size_of_val(words) as u64).ok_or(bad_argument(address))?,
     };
-    // SAFETY: `writable` just found that the words are mapped and the module's, which waits.
-    let words = match unsafe { take_words(caller, shape, word_of(own, 0), &mut words) } {
-        Ok(words) => words,
-        Err(piece) => {
-            caller.log_service(ServiceCall { service: SERVICE_INVOKE, arguments: [target, address] });
-            return Err(bad_argument(piece));
+    let source = word_of(own, 0);
+    let words = if shape.has_pieces() {
+        // SAFETY: `writable` just found that the words are mapped and the module's, which waits.
+        match unsafe { take_words(caller, shape, source, words) } {
+            Ok(words) => words,
+            Err(piece) => {
+                caller.log_service(ServiceCall { service: SERVICE_INVOKE, arguments: [target, address] });
+                return Err(bad_argument(piece));
+            }
         }
+    } else {
+        // SAFETY: as above.
+        unsafe { copy_words(source, words) }
     };
     // SAFETY: `take_words` has replaced each address by that of bytes which are mapped, the module's, and writable if
     // the method writes them, and has found that those overlap no others; the module waits, and `ServedCall` promises
@@ -50,52 +57,66 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
     Ok(reply)
 }
 
-/// Copies the words of a frame of this shape from `source` to `target`, and replaces each address among them, which is as the
-/// module sees it, by the kernel's. Returns the words that were copied.
+/// Copies as many words as there is room for.
+///
+/// # Safety
+/// So many words are mapped from `source` on.
+#[inline]
+unsafe fn copy_words(source: *const u64, target: &mut [MaybeUninit<u64>]) -> &mut [u64] {
+    for (index, word) in target.iter_mut().enumerate() {
+        // SAFETY: as the caller promises.
+        word.write(unsafe { source.add(index).read_unaligned() });
+    }
+    // SAFETY: all of them were just written.
+    unsafe { &mut *(core::ptr::from_mut(target) as *mut [u64]) }
+}
+
+/// Copies the words of a frame of this shape, and replaces each address among them, which is as the module sees it, by the
+/// kernel's. Returns the words that were copied.
 ///
 /// # Errors
 /// The address of bytes that are not the module's, may not be written, or are written and overlap others.
 ///
 /// # Safety
-/// So many words as the shape has are mapped from `source` on, up to [`MAX_WORDS`].
-#[inline]
+/// As many words are mapped from `source` on as there is room for.
+#[expect(clippy::inline_always, reason = "a platform has one or two entries of the service, which pass registers on")]
+#[inline(always)]
 unsafe fn take_words<'words>(
     caller: &impl ServedCall,
     shape: Shape,
     source: *const u64,
-    target: &'words mut [MaybeUninit<u64>; MAX_WORDS],
+    target: &'words mut [MaybeUninit<u64>],
 ) -> Result<&'words mut [u64], u64> {
-    // SAFETY: as the caller promises, of the words that the loop below takes, in order.
+    // SAFETY: as the caller promises; of a word that there is room for.
     let word = |index: usize| unsafe { source.add(index).read_unaligned() };
-    let (mut count, mut is_written) = (0, false);
+    let (mut slots, mut count, mut is_written) = (target.iter_mut(), 0, false);
     // The range that all pieces so far lie in. As long as each lies outside of that of those before, none overlap.
     let (mut start, mut end, mut is_doubtful) = (u64::MAX, 0, false);
     for kind in shape.kinds() {
-        let room = target.get_mut(count..count + kind.words());
-        let (address, length) = match room {
-            Some([scalar]) => {
-                scalar.write(word(count));
-                count += 1;
-                continue;
-            }
-            Some([address, length]) => (address, length.write(word(count + 1))),
-            _ => break,
-        };
-        let (given, length) = (word(count), *length);
-        let own = match (length, kind.is_written()) {
-            // The address of nothing is meaningless, but not null, and aligned for all types.
-            (0, _) => PIECE_ALIGNMENT as u64,
-            (_, true) => caller.writable(given, length).ok_or(given)?,
-            (_, false) => caller.readable(given, length).ok_or(given)?,
-        };
-        address.write(own);
-        count += 2;
-        if length > 0 {
-            let behind = own.saturating_add(length);
-            is_doubtful |= own < end && start < behind;
-            (start, end) = (start.min(own), end.max(behind));
-            is_written |= kind.is_written();
+        let Some(first) = slots.next() else { break };
+        if kind == ArgumentKind::Scalar {
+            first.write(word(count));
+            count += 1;
+            continue;
         }
+        let Some(second) = slots.next() else { break };
+        let (given, length) = (word(count), *second.write(word(count + 1)));
+        count += 2;
+        if length == 0 {
+            // The address of nothing is meaningless, but not null, and aligned for all types.
+            first.write(PIECE_ALIGNMENT as u64);
+            continue;
+        }
+        let own = if kind.is_written() {
+            is_written = true;
+            caller.writable(given, length)
+        } else {
+            caller.readable(given, length)
+        };
+        let own = *first.write(own.ok_or(given)?);
+        let behind = own.saturating_add(length);
+        is_doubtful |= own < end && start < behind;
+        (start, end) = (start.min(own), end.max(behind));
     }
     // SAFETY: the loop has written so many of them.
     let words = unsafe { core::slice::from_raw_parts_mut(target.as_mut_ptr().cast(), count) };
@@ -146,15 +167,8 @@ fn word_of(own: u64, index: usize) -> *mut u64 {
 /// Tells the module how much was appended: in its frame, whose address is `own`.
 #[inline]
 fn tell_lengths(frame: &Frame<'_>, own: u64) {
-    let mut end = 0;
-    let mut appended = frame.appended();
-    for kind in frame.shape().kinds() {
-        end += kind.words();
-        if kind == ArgumentKind::Out
-            && let Some(bytes) = appended.next()
-        {
-            // SAFETY: `serve_invoke` has found that the words are mapped, writable and the module's, which waits.
-            unsafe { word_of(own, end - 1).write_unaligned(bytes) };
-        }
+    for (index, bytes) in frame.appended_words() {
+        // SAFETY: `serve_invoke` has found that the words are mapped, writable and the module's, which waits.
+        unsafe { word_of(own, index).write_unaligned(bytes) };
     }
 }

@@ -28,6 +28,9 @@ pub const RESERVED_OUTPUT_BYTES: usize = 256 << 10;
 const OUTPUT_FRAMES: u64 = RESERVED_OUTPUT_BYTES as u64 / PAGE_SIZE + 2;
 const INPUT_FRAMES: u64 = 16 + 2;
 
+/// The most bytes that are taken from an output word by word.
+const MOST_BY_WORDS: usize = 64;
+
 /// The mappings of a module of the user domain besides its image.
 #[derive(Debug)]
 pub struct UserMappings {
@@ -166,10 +169,7 @@ impl UserMappings {
     pub fn take_output_at(&self, at: usize, bytes: &mut [u8]) {
         if let Some(source) = self.output.room_at(at, bytes.len()) {
             // SAFETY: as above.
-            unsafe {
-                core::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), bytes.len());
-                source.write_bytes(0, bytes.len());
-            }
+            unsafe { take(source, bytes) };
         }
     }
 
@@ -236,6 +236,31 @@ impl UserMappings {
             }
         }
         length
+    }
+}
+
+/// Copies bytes from `source`, and clears them there. A few words are moved one by one: two calls for them would take longer.
+///
+/// # Safety
+/// As many bytes are mapped writable from `source` on, and nothing else uses them meanwhile.
+#[inline(always)]
+unsafe fn take(source: *mut u8, bytes: &mut [u8]) {
+    let length = bytes.len();
+    if length > MOST_BY_WORDS || !length.is_multiple_of(8) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            core::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), length);
+            source.write_bytes(0, length);
+        }
+        return;
+    }
+    for (index, word) in bytes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        // SAFETY: as the caller promises; the word lies within the length.
+        unsafe {
+            let source = source.cast::<[u8; 8]>().add(index);
+            *word = source.read();
+            source.write([0; 8]);
+        }
     }
 }
 
