@@ -235,7 +235,7 @@ impl<'call> Frame<'call> {
     /// and output; `None` if they are larger than any memory, with a part of it written.
     ///
     /// What is not passed to it is to be zero, or is room.
-    #[inline]
+    #[inline(always)]
     pub fn pack(&mut self, mut put: impl FnMut(Side, usize, &[u8])) -> Option<(usize, usize)> {
         if !self.shape.has_pieces() {
             put(Side::Input, 0, bytes_of(self.words));

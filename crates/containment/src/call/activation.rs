@@ -3,6 +3,7 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use bareflow_abi::interface::Side;
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{Callees, Fault, FaultKind, Name, Segments};
@@ -129,22 +130,22 @@ impl Activation {
         (from_top <= image.stack_size() && length <= from_top).then(|| alias - from_top)
     }
 
-    /// Returns the kernel's address of bytes in the call's input, if `is_input`, or in its output.
+    /// Returns the kernel's address of bytes in the call's input or output.
     #[inline]
-    fn buffer_alias(&self, address: u64, length: u64, is_input: bool) -> Option<u64> {
-        let (start, size) = if is_input { self.input } else { self.output };
+    fn buffer_alias(&self, side: Side, address: u64, length: u64) -> Option<u64> {
+        let (start, size) = if side == Side::Input { self.input } else { self.output };
         if !is_within(address, length, start, size) {
             return None;
         }
         match self.image().user() {
-            Some(user) => user.buffer_alias(address, length),
+            Some(user) => user.buffer_alias(side, address, length),
             None => Some(address),
         }
     }
 
     #[inline(never)]
     fn readable_off_stack(&self, address: u64, length: u64) -> Option<u64> {
-        let lent = [true, false].into_iter().find_map(|is_input| self.buffer_alias(address, length, is_input));
+        let lent = [Side::Input, Side::Output].into_iter().find_map(|side| self.buffer_alias(side, address, length));
         let found = lent.or_else(|| self.image().alias_of(address, length));
         let found = found.or_else(|| {
             let is_lent = !self.is_user() && self.is_lent(address, length, false);
@@ -155,7 +156,7 @@ impl Activation {
 
     #[inline(never)]
     fn writable_off_stack(&self, address: u64, length: u64) -> Option<u64> {
-        let output = self.buffer_alias(address, length, false);
+        let output = self.buffer_alias(Side::Output, address, length);
         if output.is_some() {
             return output;
         }

@@ -120,8 +120,17 @@ impl UserMappings {
     }
 
     /// Returns the kernel's address of bytes of the input or the output.
-    pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
-        self.input.alias_of(address, length).or_else(|| self.output.alias_of(address, length))
+    #[inline]
+    pub fn buffer_alias(&self, side: Side, address: u64, length: u64) -> Option<u64> {
+        self.buffer(side).alias_of(address, length)
+    }
+
+    #[inline(always)]
+    const fn buffer(&self, side: Side) -> &MappedBuffer {
+        match side {
+            Side::Input => &self.input,
+            Side::Output => &self.output,
+        }
     }
 
     /// Copies the input to where the module sees it.
@@ -156,8 +165,7 @@ impl UserMappings {
     /// Writes bytes into a buffer, if there is room for them.
     #[inline(always)]
     pub fn write_buffer(&self, side: Side, at: usize, bytes: &[u8]) {
-        let buffer = if side == Side::Input { &self.input } else { &self.output };
-        if let Some(target) = buffer.room_at(at, bytes.len()) {
+        if let Some(target) = self.buffer(side).room_at(at, bytes.len()) {
             // SAFETY: the bytes are mapped writable there, as was just checked, and belong to this module alone, which is
             // not running.
             unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
@@ -239,7 +247,8 @@ impl UserMappings {
     }
 }
 
-/// Copies bytes from `source`, and clears them there. A few words are moved one by one: two calls for them would take longer.
+/// Copies bytes from `source`, and clears them there. A few words are moved one by one: two
+/// calls for them would take longer.
 ///
 /// # Safety
 /// As many bytes are mapped writable from `source` on, and nothing else uses them meanwhile.
