@@ -35,7 +35,7 @@ const BATCHES: [u32; 2] = [1, 32];
 const LENGTHS: [u32; 2] = [64, 1500];
 
 /// The most instructions for one module more on the way of a frame, for each number of frames at a time.
-const MOST_FOR_A_MODULE: [u64; 2] = [2_500, 100];
+const MOST_FOR_A_MODULE: [u64; 2] = [1_500, 100];
 
 /// The longest time without frames, in nanoseconds of the guest.
 const LONGEST_OUTAGE: u64 = 5_000_000;

@@ -57,15 +57,36 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
     Ok(reply)
 }
 
-/// Copies as many words as there is room for.
+/// Copies as many words as there is room for. A loop over single words would be unrolled by eight, with more code before
+/// and behind it than two or three words are worth.
 ///
 /// # Safety
 /// So many words are mapped from `source` on.
-#[inline]
+#[expect(clippy::inline_always, reason = "a call copies two or three words")]
+#[inline(always)]
 unsafe fn copy_words(source: *const u64, target: &mut [MaybeUninit<u64>]) -> &mut [u64] {
-    for (index, word) in target.iter_mut().enumerate() {
-        // SAFETY: as the caller promises.
-        word.write(unsafe { source.add(index).read_unaligned() });
+    let mut at = 0;
+    let mut copy = |word: &mut MaybeUninit<u64>| {
+        // SAFETY: as the caller promises; `at` stays below the number of words.
+        word.write(unsafe { source.add(at).read_unaligned() });
+        at += 1;
+    };
+    let (fours, rest) = target.as_chunks_mut::<4>();
+    for four in fours {
+        let [a, b, c, d] = four;
+        copy(a);
+        copy(b);
+        copy(c);
+        copy(d);
+    }
+    match rest {
+        [] => {}
+        [a] => copy(a),
+        [a, b] => {
+            copy(a);
+            copy(b);
+        }
+        rest => rest.iter_mut().for_each(copy),
     }
     // SAFETY: all of them were just written.
     unsafe { &mut *(core::ptr::from_mut(target) as *mut [u64]) }

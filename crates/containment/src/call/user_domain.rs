@@ -156,7 +156,8 @@ pub(super) fn call_method(
 /// Writes the packed form of a frame to a module's buffers, as far as there is room. Returns its lengths: input and output.
 #[inline(always)]
 fn pack(user: &UserMappings, frame: &mut Frame<'_>) -> Result<(usize, usize), CallFailure> {
-    frame.pack(|side, at, bytes| user.write_buffer(side, at, bytes)).ok_or(CallFailure::NoMemory)
+    let sizes = frame.pack(|side, at, bytes| user.write_buffer(side, at, bytes));
+    sizes.ok_or_else(|| no_room(user))
 }
 
 /// Writes the packed form of a frame, of these lengths, to a module's buffers once more, after there is room.
@@ -167,10 +168,15 @@ fn pack_after_growth(
     frame: &mut Frame<'_>,
     (input, output): (usize, usize),
 ) -> Result<(usize, usize), CallFailure> {
-    let grown = user.make_input(input).and_then(|()| user.make_output(output));
-    // The next call may be another client's.
-    grown.inspect_err(|_| user.clear_buffers()).map_err(|_| CallFailure::NoMemory)?;
+    user.make_input(input).and_then(|()| user.make_output(output)).map_err(|_| no_room(user))?;
     pack(user, frame)
+}
+
+/// Leaves nothing in a module's buffers of a frame for which there is no room: the next call may be another client's.
+#[cold]
+fn no_room(user: &UserMappings) -> CallFailure {
+    user.clear_buffers();
+    CallFailure::NoMemory
 }
 
 /// Enters a module whose buffers are filled, with so many bytes of input and room for so many bytes of output.
