@@ -23,11 +23,11 @@ type Counts = [[u64; 2]; 2];
 
 /// The ways of a frame, and what each takes.
 const WAYS: [(Way, Counts); 5] = [
-    (Way::Alone, [[1_899, 1_894], [524, 518]]),
-    (Way::Driver(Domain::Kernel, Domain::Kernel), [[3_358, 3_285], [586, 573]]),
-    (Way::Driver(Domain::User, Domain::Kernel), [[4_045, 3_972], [612, 598]]),
-    (Way::Driver(Domain::User, Domain::User), [[4_092, 4_019], [613, 599]]),
-    (Way::Passed, [[6_279, 6_206], [685, 672]]),
+    (Way::Alone, [[1_640, 1_632], [524, 518]]),
+    (Way::Driver(Domain::Kernel, Domain::Kernel), [[2_920, 2_850], [580, 567]]),
+    (Way::Driver(Domain::User, Domain::Kernel), [[3_062, 2_992], [590, 576]]),
+    (Way::Driver(Domain::User, Domain::User), [[3_104, 3_034], [592, 578]]),
+    (Way::Passed, [[4_528, 4_458], [641, 628]]),
 ];
 
 /// The numbers of frames at a time, and their lengths, on which the cost does not depend.
