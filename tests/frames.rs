@@ -18,11 +18,11 @@ const MARGIN: u64 = 5;
 /// What each path of a frame takes. Of one at a time, some 200 are the notification, which the card does not always want. It does not
 /// depend on the length.
 const FRAMES: [Counts; FramePath::ALL.len()] = [
-    [[1_899, 1_894], [524, 518]],
-    [[3_358, 3_285], [586, 573]],
-    [[4_045, 3_972], [612, 598]],
-    [[4_092, 4_019], [613, 599]],
-    [[6_279, 6_206], [685, 672]],
+    [[1_640, 1_632], [524, 518]],
+    [[2_920, 2_850], [580, 567]],
+    [[3_062, 2_992], [590, 576]],
+    [[3_104, 3_034], [592, 578]],
+    [[4_528, 4_458], [641, 628]],
 ];
 
 /// What each path of a segment takes, by the length of its frame: bytes are copied and summed. A single one is polled for three times,
@@ -35,7 +35,7 @@ const SEGMENTS: [[Counts; 2]; SegmentPath::ALL.len()] = [
 ];
 
 /// The most instructions for one module more on the way of a frame, for each number of frames at a time.
-const BOUNDS_FOR_A_MODULE: [u64; 2] = [2_500, 100];
+const BOUNDS_FOR_A_MODULE: [u64; 2] = [1_500, 100];
 
 /// The longest time without frames, in nanoseconds of the guest.
 const LONGEST_OUTAGE: u64 = 5_000_000;

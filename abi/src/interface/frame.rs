@@ -6,7 +6,7 @@
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
-use core::slice::{from_raw_parts, from_raw_parts_mut};
+use core::slice::{self, from_raw_parts, from_raw_parts_mut};
 
 use super::PIECE_ALIGNMENT;
 use super::arguments::Arguments;
@@ -67,8 +67,7 @@ impl<'call> Frame<'call> {
         let words = words_of(shape, words, input)?;
         let mut layout = Layout::of(shape);
         let bases = [input.as_ptr().expose_provenance(), output.as_mut_ptr().expose_provenance()];
-        for (kind, words) in arguments(shape, words) {
-            let [address, length] = words else { continue };
+        for (kind, [address, length]) in pieces(shape, words) {
             let (side, offset) = layout.place(kind, usize::try_from(*length).ok()?)?;
             if *address != offset as u64 {
                 return None;
@@ -88,20 +87,24 @@ impl<'call> Frame<'call> {
 
     /// Returns the numbers of bytes that the provider appended, one for each `Out`, once the call is over.
     pub fn appended(&self) -> impl Iterator<Item = u64> {
-        let mut rest = &*self.words;
+        self.appended_words().map(|(_, bytes)| bytes)
+    }
+
+    /// Returns the same numbers, each with the index of its word among all.
+    #[inline]
+    pub fn appended_words(&self) -> impl Iterator<Item = (usize, u64)> {
+        let mut next = 0;
         self.shape.kinds().filter_map(move |kind| {
-            let (words, behind) = rest.split_at_checked(kind.words())?;
-            rest = behind;
-            (kind == ArgumentKind::Out).then(|| words.last().copied()).flatten()
+            next += kind.words();
+            let last = next - 1;
+            if kind == ArgumentKind::Out { Some((last, *self.words.get(last)?)) } else { None }
         })
     }
 
     /// Passes each piece to `look`, in order.
     pub fn for_each_piece(&mut self, mut look: impl FnMut(Piece<'_>)) {
-        for (kind, words) in arguments(self.shape, self.words) {
-            if let [address, length] = words {
-                look(piece(kind, *address, *length));
-            }
+        for (kind, [address, length]) in pieces(self.shape, self.words) {
+            look(piece(kind, *address, *length));
         }
     }
 
@@ -209,10 +212,9 @@ impl<'call> Frame<'call> {
         let (header, mut rest) = results.split_at_checked(self.shape.reply_words() * WORD)?;
         let mut words = header.chunks_exact(WORD).map(|word| word.first_chunk().copied().map_or(0, u64::from_le_bytes));
         let value = words.next()?;
-        for (kind, own) in arguments(self.shape, self.words) {
-            if let (ArgumentKind::Out, [_, length]) = (kind, own) {
-                let appended = words.next().filter(|appended| appended <= length)?;
-                *length = appended;
+        for (kind, [_, length]) in pieces(self.shape, self.words) {
+            if kind == ArgumentKind::Out {
+                *length = words.next().filter(|appended| *appended <= *length)?;
             }
         }
         let mut is_whole = true;
@@ -229,62 +231,69 @@ impl<'call> Frame<'call> {
         (is_whole && rest.is_empty()).then_some(value)
     }
 
-    /// Writes the packed form by `put`, which gets a side, an offset, and the bytes there.
+    /// Writes the packed form by `put`, which gets a side, an offset, and the bytes there. Returns the form's lengths: input
+    /// and output; `None` if they are larger than any memory, with a part of it written.
     ///
     /// What is not passed to it is to be zero, or is room.
-    pub fn pack(&mut self, mut put: impl FnMut(Side, usize, &[u8])) {
+    #[inline(always)]
+    pub fn pack(&mut self, mut put: impl FnMut(Side, usize, &[u8])) -> Option<(usize, usize)> {
         if !self.shape.has_pieces() {
-            return put(Side::Input, 0, bytes_of(self.words));
+            put(Side::Input, 0, bytes_of(self.words));
+            return Some((size_of_val(self.words), WORD));
         }
-        let mut layout = Layout::of(self.shape);
-        let (mut packed, mut at) = ([0; MAX_WORDS], 0);
-        for (kind, words) in arguments(self.shape, self.words) {
-            match words {
-                [address, length] => {
-                    let Some((side, offset)) = layout.place(kind, *length as usize) else { return };
-                    match piece(kind, *address, *length) {
-                        Piece::Read(bytes) => put(side, offset, bytes),
-                        Piece::Write(bytes) => put(side, offset, bytes),
-                        Piece::Append(_) => {}
-                    }
-                    packed[at..at + 2].copy_from_slice(&[offset as u64, *length]);
-                    at += 2;
-                }
-                words => {
-                    packed[at..at + 1].copy_from_slice(words);
-                    at += 1;
-                }
+        let (mut layout, mut words, mut at) = (Layout::of(self.shape), self.words.iter(), 0);
+        for kind in self.shape.kinds() {
+            let Some(first) = words.next() else { break };
+            if kind == ArgumentKind::Scalar {
+                put(Side::Input, at, bytes_of(slice::from_ref(first)));
+                at += WORD;
+                continue;
+            }
+            let Some(length) = words.next() else { break };
+            let (side, offset) = layout.place(kind, usize::try_from(*length).ok()?)?;
+            put(Side::Input, at, bytes_of(&[offset as u64, *length]));
+            at += 2 * WORD;
+            match piece(kind, *first, *length) {
+                Piece::Read(bytes) => put(side, offset, bytes),
+                Piece::Write(bytes) => put(side, offset, bytes),
+                Piece::Append(_) => {}
             }
         }
-        put(Side::Input, 0, bytes_of(&packed[..at]));
+        Some(layout.sizes)
     }
 
     /// Takes over what a provider with the packed form left behind, by `get`, which gets an offset in the output, and the
     /// bytes to fill.
-    pub fn take_packed(&mut self, status: Status, mut get: impl FnMut(usize, &mut [u8])) -> Reply {
+    #[inline]
+    pub fn take_packed(&mut self, mut status: Status, mut get: impl FnMut(usize, &mut [u8])) -> Reply {
+        let (mut value, mut at, mut is_true) = (0, WORD, true);
+        get(0, bytes_of_mut(slice::from_mut(&mut value)));
         if !self.shape.has_pieces() {
-            let mut value = 0;
-            get(0, bytes_of_mut(core::slice::from_mut(&mut value)));
             return Reply { status: status.number(), value };
         }
-        let mut header = [0; MAX_REPLY_WORDS];
-        let header = &mut header[..self.shape.reply_words()];
-        get(0, bytes_of_mut(header));
-        let rooms = self.appended_rooms();
-        let reply = self.finish(status, header);
         let mut layout = Layout::of(self.shape);
-        let mut rooms = rooms.into_iter();
-        for (kind, words) in arguments(self.shape, self.words) {
-            let [address, length] = words else { continue };
+        for (kind, [address, length]) in pieces(self.shape, self.words) {
+            if !kind.is_written() {
+                continue;
+            }
             // The room counts where it lies, the written bytes count for the copy.
-            let room = if kind == ArgumentKind::Out { rooms.next().unwrap_or_default() } else { *length };
-            let Some((_, offset)) = layout.place(kind, room as usize) else { break };
+            let Some((_, offset)) = layout.place(kind, *length as usize) else { break };
+            if kind == ArgumentKind::Out {
+                let mut appended = 0;
+                get(at, bytes_of_mut(slice::from_mut(&mut appended)));
+                at += WORD;
+                is_true &= appended <= *length;
+                *length = appended.min(*length);
+            }
             match piece(kind, *address, *length) {
                 Piece::Read(_) => {}
                 Piece::Write(bytes) | Piece::Append(bytes) => get(offset, bytes),
             }
         }
-        reply
+        if !is_true {
+            status = Status::Failed(CallError::BadAnswer);
+        }
+        Reply { status: status.number(), value }
     }
 
     /// Returns the words of the reply's header: `value`, and the numbers of bytes that the provider appended.
@@ -292,18 +301,11 @@ impl<'call> Frame<'call> {
         core::iter::once(value).chain(self.appended())
     }
 
-    /// Returns the rooms of all `Out`s.
-    fn appended_rooms(&self) -> [u64; MAX_ARGUMENTS] {
-        let mut rooms = [0; MAX_ARGUMENTS];
-        rooms.iter_mut().zip(self.appended()).for_each(|(target, room)| *target = room);
-        rooms
-    }
-
     /// Notes how much the provider appended, as its `header` says. Returns whether there was room for that.
     fn note_lengths(&mut self, header: &[u64]) -> bool {
         let (mut written, mut is_true) = (header.iter().skip(1), true);
-        for (kind, words) in arguments(self.shape, self.words) {
-            if let (ArgumentKind::Out, [_, length]) = (kind, words) {
+        for (kind, [_, length]) in pieces(self.shape, self.words) {
+            if kind == ArgumentKind::Out {
                 let appended = written.next().copied().unwrap_or_default();
                 is_true &= appended <= *length;
                 *length = appended.min(*length);
@@ -383,6 +385,7 @@ pub struct Layout {
 impl Layout {
     /// Creates the layout of a method's packed frame without pieces.
     #[must_use]
+    #[inline]
     pub fn of(shape: Shape) -> Layout {
         Layout { sizes: (shape.words() * WORD, shape.reply_words() * WORD) }
     }
@@ -396,27 +399,32 @@ impl Layout {
     /// Places the piece of the next argument that has one, of `length` bytes.
     ///
     /// Returns its side and its offset; `None` if there are no such offsets.
+    #[inline]
     pub fn place(&mut self, kind: ArgumentKind, length: usize) -> Option<(Side, usize)> {
         let side = side(kind);
         let size = if side == Side::Input { &mut self.sizes.0 } else { &mut self.sizes.1 };
-        let start = size.checked_next_multiple_of(PIECE_ALIGNMENT)?;
+        // A size is at most `isize::MAX`, so this does not overflow.
+        let start = (*size + (PIECE_ALIGNMENT - 1)) & !(PIECE_ALIGNMENT - 1);
         *size = start.checked_add(length).filter(|&end| isize::try_from(end).is_ok())?;
         Some((side, start))
     }
 }
 
-/// Iterates over the arguments: kind and words.
+/// Iterates over the arguments that lead to memory: kind, address and length in bytes.
 #[inline]
-fn arguments(shape: Shape, words: &mut [u64]) -> impl Iterator<Item = (ArgumentKind, &mut [u64])> {
-    let mut rest = words;
-    shape.kinds().map_while(move |kind| {
-        let (words, behind) = core::mem::take(&mut rest).split_at_mut_checked(kind.words())?;
-        rest = behind;
-        Some((kind, words))
+fn pieces(shape: Shape, words: &mut [u64]) -> impl Iterator<Item = (ArgumentKind, [&mut u64; 2])> {
+    let mut words = words.iter_mut();
+    shape.kinds().filter_map(move |kind| {
+        let first = words.next()?;
+        if kind == ArgumentKind::Scalar {
+            return None;
+        }
+        Some((kind, [first, words.next()?]))
     })
 }
 
 /// Returns the memory that an argument leads to. The words are those of a [`Frame`].
+#[inline]
 fn piece<'frame>(kind: ArgumentKind, address: u64, length: u64) -> Piece<'frame> {
     let (address, length) = (address as usize, length as usize);
     // SAFETY: `Frame::new` demands that the bytes are mapped for `'call`, and `Frame::unpack` takes them from slices

@@ -37,10 +37,11 @@ fn carries_all_pieces_in_its_packed_form() {
     let (input, output) = frame.packed_sizes().unwrap();
     assert_eq!((input, output), (96 + 5, 32 + 8));
     let (mut input, mut output) = (vec![0; input], vec![0; output]);
-    frame.pack(|side, at, bytes| {
+    let packed = frame.pack(|side, at, bytes| {
         let target = if side == Side::Input { &mut input } else { &mut output };
         target[at..at + bytes.len()].copy_from_slice(bytes);
     });
+    assert_eq!(packed, Some((input.len(), output.len())));
     let result = provide(&input, &mut output);
     let reply =
         frame.take_packed(Status::of_entry(result), |at, bytes| bytes.copy_from_slice(&output[at..at + bytes.len()]));

@@ -99,16 +99,20 @@ global_asm!(
     "push r11",
     "push 0",
     "mov rcx, r8",
-    call_with_initial_fpu!("{invoke_ring_3}"),
-    "mov r8, rax",
-    "mov r10, rdx",
-    "sub rsp, 8",
+    // As in `call_with_initial_fpu`, but that the registers are cleared behind the call, and pending exceptions with them.
+    "sub rsp, 16",
     "stmxcsr [rsp]",
     "fnstcw [rsp + 4]",
+    "mov dword ptr [rsp + 8], 0x1f80",
+    "ldmxcsr [rsp + 8]",
+    "fninit",
+    "call {invoke_ring_3}",
+    "mov r8, rax",
+    "mov r10, rdx",
     "call bareflow_clear_vectors",
     "fldcw [rsp + 4]",
     "ldmxcsr [rsp]",
-    "add rsp, 16",
+    "add rsp, 24",
     "xor edi, edi",
     "xor esi, esi",
     "mov ds, edi",
@@ -292,7 +296,8 @@ unsafe impl services::ServedCall for Activation {
     #[inline(always)]
     fn invoke(&self, import: u32, method: u32, frame: &mut Frame<'_>) -> Reply {
         match self.callees() {
-            Some(callees) => call::with_nested_call(self, || callees.invoke(import, method, frame)),
+            // What is moved into the closure need not be in memory, unless the call has a log.
+            Some(callees) => call::with_nested_call(self, move || callees.invoke(import, method, frame)),
             None => CallError::NotBound.into(),
         }
     }

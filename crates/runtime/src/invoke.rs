@@ -12,7 +12,7 @@ use crate::services::{ServedCall, bad_argument, check_declared};
 
 /// Serves a module that called `invoke` for the method `target`, with the words of the frame at `address`.
 ///
-/// The words are copied once, then checked, then used: each piece is the module's own, and none that is written overlaps
+/// Each word is copied once, then checked, then used: each piece is the module's own, and none that is written overlaps
 /// another one.
 ///
 /// # Errors
@@ -32,16 +32,21 @@ pub fn serve_invoke(caller: &impl ServedCall, target: u64, address: u64) -> Resu
         [] => 0,
         _ => caller.writable(address, size_of_val(words) as u64).ok_or(bad_argument(address))?,
     };
-    // SAFETY: `writable` just found that the words are mapped and the module's, which waits.
-    let words = unsafe { copy_words(word_of(own, 0), words) };
-    if shape.has_pieces()
-        && let Err(index) = find_pieces(caller, shape, words)
-    {
-        caller.log_service(ServiceCall { service: SERVICE_INVOKE, arguments: [target, address] });
-        // SAFETY: as for the reading before. The address is named as the module sees it.
-        return Err(bad_argument(unsafe { word_of(own, index).read_unaligned() }));
-    }
-    // SAFETY: `find_pieces` has replaced each address by that of bytes which are mapped, the module's, and writable if
+    let source = word_of(own, 0);
+    let words = if shape.has_pieces() {
+        // SAFETY: `writable` just found that the words are mapped and the module's, which waits.
+        match unsafe { take_words(caller, shape, source, words) } {
+            Ok(words) => words,
+            Err(piece) => {
+                caller.log_service(ServiceCall { service: SERVICE_INVOKE, arguments: [target, address] });
+                return Err(bad_argument(piece));
+            }
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe { copy_words(source, words) }
+    };
+    // SAFETY: `take_words` has replaced each address by that of bytes which are mapped, the module's, and writable if
     // the method writes them, and has found that those overlap no others; the module waits, and `ServedCall` promises
     // that `invoke` accesses nothing else of its memory.
     let Some(mut frame) = (unsafe { Frame::new(shape, words) }) else { return Err(bad_argument(address)) };
@@ -87,34 +92,69 @@ unsafe fn copy_words(source: *const u64, target: &mut [MaybeUninit<u64>]) -> &mu
     unsafe { &mut *(core::ptr::from_mut(target) as *mut [u64]) }
 }
 
-/// Replaces each address among the words, which are as the module sees them, by the kernel's.
+/// Copies the words of a frame of this shape, and replaces each address among them, which is as the module sees it, by the
+/// kernel's. Returns the words that were copied.
 ///
 /// # Errors
-/// The index of an address of bytes that are not the module's, may not be written, or are written and overlap others.
-#[inline]
-fn find_pieces(caller: &impl ServedCall, shape: Shape, words: &mut [u64]) -> Result<(), usize> {
-    let (mut index, mut written, mut count) = (0, false, 0);
+/// The address of bytes that are not the module's, may not be written, or are written and overlap others.
+///
+/// # Safety
+/// As many words are mapped from `source` on as there is room for.
+#[expect(clippy::inline_always, reason = "a platform has one or two entries of the service, which pass registers on")]
+#[inline(always)]
+unsafe fn take_words<'words>(
+    caller: &impl ServedCall,
+    shape: Shape,
+    source: *const u64,
+    target: &'words mut [MaybeUninit<u64>],
+) -> Result<&'words mut [u64], u64> {
+    // SAFETY: as the caller promises; of a word that there is room for.
+    let word = |index: usize| unsafe { source.add(index).read_unaligned() };
+    let (mut slots, mut count, mut is_written) = (target.iter_mut(), 0, false);
+    // The range that all pieces so far lie in. As long as each lies outside of that of those before, none overlap.
+    let (mut start, mut end, mut is_doubtful) = (u64::MAX, 0, false);
     for kind in shape.kinds() {
+        let Some(first) = slots.next() else { break };
         if kind == ArgumentKind::Scalar {
-            index += 1;
+            first.write(word(count));
+            count += 1;
             continue;
         }
-        let Some([address, length]) = words.get_mut(index..).and_then(|words| words.first_chunk_mut()) else { break };
-        *address = match (*length, kind.is_written()) {
+        let Some(second) = slots.next() else { break };
+        let (given, length) = (word(count), *second.write(word(count + 1)));
+        count += 2;
+        if length == 0 {
             // The address of nothing is meaningless, but not null, and aligned for all types.
-            (0, _) => PIECE_ALIGNMENT as u64,
-            (_, true) => caller.writable(*address, *length).ok_or(index)?,
-            (_, false) => caller.readable(*address, *length).ok_or(index)?,
+            first.write(PIECE_ALIGNMENT as u64);
+            continue;
+        }
+        let own = if kind.is_written() {
+            is_written = true;
+            caller.writable(given, length)
+        } else {
+            caller.readable(given, length)
         };
-        (index, written, count) = (index + 2, written | kind.is_written(), count + 1);
+        let own = *first.write(own.ok_or(given)?);
+        let behind = own.saturating_add(length);
+        is_doubtful |= own < end && start < behind;
+        (start, end) = (start.min(own), end.max(behind));
     }
-    if written && count > 1 { find_overlaps(shape, words) } else { Ok(()) }
+    // SAFETY: the loop has written so many of them.
+    let words = unsafe { core::slice::from_raw_parts_mut(target.as_mut_ptr().cast(), count) };
+    if is_written
+        && is_doubtful
+        && let Err(index) = find_overlaps(shape, words)
+    {
+        return Err(word(index));
+    }
+    Ok(words)
 }
 
 /// Checks that no piece that is written overlaps another one.
 ///
 /// # Errors
 /// The index of the address of one that does.
+#[cold]
 #[inline(never)]
 fn find_overlaps(shape: Shape, words: &[u64]) -> Result<(), usize> {
     let mut index = 0;
@@ -146,16 +186,10 @@ fn word_of(own: u64, index: usize) -> *mut u64 {
 }
 
 /// Tells the module how much was appended: in its frame, whose address is `own`.
-#[inline(never)]
+#[inline]
 fn tell_lengths(frame: &Frame<'_>, own: u64) {
-    let (mut appended, mut end) = (frame.appended(), 0);
-    for kind in frame.shape().kinds() {
-        end += kind.words();
-        if kind == ArgumentKind::Out
-            && let Some(bytes) = appended.next()
-        {
-            // SAFETY: `serve_invoke` has found that the words are mapped, writable and the module's, which waits.
-            unsafe { word_of(own, end - 1).write_unaligned(bytes) };
-        }
+    for (index, bytes) in frame.appended_words() {
+        // SAFETY: `serve_invoke` has found that the words are mapped, writable and the module's, which waits.
+        unsafe { word_of(own, index).write_unaligned(bytes) };
     }
 }

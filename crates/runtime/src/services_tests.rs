@@ -205,8 +205,9 @@ fn calls_methods_with_what_is_the_modules_and_does_not_overlap() {
     for (pieces, address) in faults {
         assert_eq!(invoke(&module, pieces), Err(bad_argument(address)), "{pieces:?}");
     }
-    // Pieces that touch, that are only read and the same, or empty and anywhere.
+    // Pieces that touch, one between two others, and empty ones anywhere.
     assert!(invoke(&module, [(128, 16), (144, 16), (160, 16)]).is_ok());
+    assert!(invoke(&module, [(128, 16), (512, 8), (256, 64)]).is_ok());
     assert_eq!(invoke(&module, [(1 << 60, 0), (7, 0), (0, 0)]), Ok(Status::Failed(CallError::BadAnswer).into()));
 }
 

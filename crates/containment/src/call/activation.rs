@@ -3,6 +3,7 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use bareflow_abi::interface::Side;
 use bareflow_loader::diagnosis::{ServiceCall, ServiceLog};
 use bareflow_loader::segments::is_within;
 use bareflow_loader::{Callees, Fault, FaultKind, Name, Segments};
@@ -129,29 +130,44 @@ impl Activation {
         (from_top <= image.stack_size() && length <= from_top).then(|| alias - from_top)
     }
 
+    /// Returns the kernel's address of bytes in the call's input or output.
+    #[inline]
+    fn buffer_alias(&self, side: Side, address: u64, length: u64) -> Option<u64> {
+        let (start, size) = if side == Side::Input { self.input } else { self.output };
+        if !is_within(address, length, start, size) {
+            return None;
+        }
+        match self.image().user() {
+            Some(user) => user.buffer_alias(side, address, length),
+            None => Some(address),
+        }
+    }
+
     #[inline(never)]
     fn readable_off_stack(&self, address: u64, length: u64) -> Option<u64> {
-        let lent = [self.input, self.output].iter().any(|&(start, size)| is_within(address, length, start, size));
-        let found = self.image().alias_of(address, length).or_else(|| match self.is_user() {
-            true => self.image().buffer_alias(address, length).filter(|_| lent),
-            false => (lent || self.is_lent(address, length, false)).then_some(address),
+        let lent = [Side::Input, Side::Output].into_iter().find_map(|side| self.buffer_alias(side, address, length));
+        let found = lent.or_else(|| self.image().alias_of(address, length));
+        let found = found.or_else(|| {
+            let is_lent = !self.is_user() && self.is_lent(address, length, false);
+            is_lent.then_some(address)
         });
         found.or_else(|| self.callees()?.find_in_region(address, length, false))
     }
 
     #[inline(never)]
     fn writable_off_stack(&self, address: u64, length: u64) -> Option<u64> {
+        let output = self.buffer_alias(Side::Output, address, length);
+        if output.is_some() {
+            return output;
+        }
         let image = self.image();
         if image.is_data(address, length) {
             return image.alias_of(address, length);
         }
-        let (output, room) = self.output;
-        match is_within(address, length, output, room) {
-            true if self.is_user() => image.buffer_alias(address, length),
-            true => Some(address),
-            false if !self.is_user() && self.is_lent(address, length, true) => Some(address),
-            false => self.callees()?.find_in_region(address, length, true),
+        if !self.is_user() && self.is_lent(address, length, true) {
+            return Some(address);
         }
+        self.callees()?.find_in_region(address, length, true)
     }
 
     /// Returns the distance of this call's stack from the first stack of the kernel domain.

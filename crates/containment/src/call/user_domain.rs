@@ -142,14 +142,41 @@ pub(super) fn call_method(
     frame: &mut Frame<'_>,
     reach: &Reach<'_>,
 ) -> Result<TimedReply, CallFailure> {
-    let (input, output) = frame.packed_sizes().ok_or(CallFailure::NoMemory)?;
-    user.make_input(input).and_then(|()| user.make_output(output)).map_err(|_| CallFailure::NoMemory)?;
-    frame.pack(|side, at, bytes| user.write_buffer(side, at, bytes));
-    let FastReturn { result, cycles } = enter(call, user, (input, output), Some(reach))?;
+    let mut sizes = pack(user, frame)?;
+    if !user.has_room(sizes) {
+        sizes = pack_after_growth(user, frame, sizes)?;
+    }
+    let FastReturn { result, cycles } = enter(call, user, sizes, Some(reach))?;
     Ok(TimedReply {
         reply: frame.take_packed(Status::of_entry(result), |at, bytes| user.take_output_at(at, bytes)),
         cycles,
     })
+}
+
+/// Writes the packed form of a frame to a module's buffers, as far as there is room. Returns its lengths: input and output.
+#[inline(always)]
+fn pack(user: &UserMappings, frame: &mut Frame<'_>) -> Result<(usize, usize), CallFailure> {
+    let sizes = frame.pack(|side, at, bytes| user.write_buffer(side, at, bytes));
+    sizes.ok_or_else(|| no_room(user))
+}
+
+/// Writes the packed form of a frame, of these lengths, to a module's buffers once more, after there is room.
+#[cold]
+#[inline(never)]
+fn pack_after_growth(
+    user: &UserMappings,
+    frame: &mut Frame<'_>,
+    (input, output): (usize, usize),
+) -> Result<(usize, usize), CallFailure> {
+    user.make_input(input).and_then(|()| user.make_output(output)).map_err(|_| no_room(user))?;
+    pack(user, frame)
+}
+
+/// Leaves nothing in a module's buffers of a frame for which there is no room: the next call may be another client's.
+#[cold]
+fn no_room(user: &UserMappings) -> CallFailure {
+    user.clear_buffers();
+    CallFailure::NoMemory
 }
 
 /// Enters a module whose buffers are filled, with so many bytes of input and room for so many bytes of output.

@@ -200,11 +200,6 @@ impl Image {
             || self.window().is_some_and(|window| window.alias_of(address, length).is_some())
     }
 
-    /// Returns the kernel's address of bytes of the input or the output of a module of the user domain.
-    pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
-        self.user()?.buffer_alias(address, length)
-    }
-
     /// Maps a region for the module, which has the kernel's own in ring 0. Returns its address there.
     pub(crate) fn map_region(&self, memory: &RegionMemory, is_writable: bool) -> Result<u64, PlatformError> {
         let Some(user) = self.user() else { return Ok(memory.address) };

@@ -28,6 +28,9 @@ pub const RESERVED_OUTPUT_BYTES: usize = 256 << 10;
 const OUTPUT_FRAMES: u64 = RESERVED_OUTPUT_BYTES as u64 / PAGE_SIZE + 2;
 const INPUT_FRAMES: u64 = 16 + 2;
 
+/// The most bytes that are taken from an output word by word.
+const MOST_BY_WORDS: usize = 64;
+
 /// The mappings of a module of the user domain besides its image.
 #[derive(Debug)]
 pub struct UserMappings {
@@ -117,8 +120,17 @@ impl UserMappings {
     }
 
     /// Returns the kernel's address of bytes of the input or the output.
-    pub fn buffer_alias(&self, address: u64, length: u64) -> Option<u64> {
-        self.input.alias_of(address, length).or_else(|| self.output.alias_of(address, length))
+    #[inline]
+    pub fn buffer_alias(&self, side: Side, address: u64, length: u64) -> Option<u64> {
+        self.buffer(side).alias_of(address, length)
+    }
+
+    #[inline(always)]
+    const fn buffer(&self, side: Side) -> &MappedBuffer {
+        match side {
+            Side::Input => &self.input,
+            Side::Output => &self.output,
+        }
     }
 
     /// Copies the input to where the module sees it.
@@ -143,11 +155,17 @@ impl UserMappings {
         self.input.grow(bytes as u64, &self.space, READ)
     }
 
-    /// Writes bytes into a buffer, in which there is room for them.
+    /// Returns whether there is room for so many bytes of input and of output.
     #[inline]
+    pub fn has_room(&self, (input, output): (usize, usize)) -> bool {
+        input as u64 <= self.input.size.load(Ordering::Relaxed)
+            && output as u64 <= self.output.size.load(Ordering::Relaxed)
+    }
+
+    /// Writes bytes into a buffer, if there is room for them.
+    #[inline(always)]
     pub fn write_buffer(&self, side: Side, at: usize, bytes: &[u8]) {
-        let buffer = if side == Side::Input { &self.input } else { &self.output };
-        if let Some(target) = buffer.room_at(at, bytes.len()) {
+        if let Some(target) = self.buffer(side).room_at(at, bytes.len()) {
             // SAFETY: the bytes are mapped writable there, as was just checked, and belong to this module alone, which is
             // not running.
             unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
@@ -155,14 +173,11 @@ impl UserMappings {
     }
 
     /// Copies bytes of the output. Then clears them, since the next call may be another client's.
-    #[inline]
+    #[inline(always)]
     pub fn take_output_at(&self, at: usize, bytes: &mut [u8]) {
         if let Some(source) = self.output.room_at(at, bytes.len()) {
             // SAFETY: as above.
-            unsafe {
-                core::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), bytes.len());
-                source.write_bytes(0, bytes.len());
-            }
+            unsafe { take(source, bytes) };
         }
     }
 
@@ -178,6 +193,11 @@ impl UserMappings {
     /// Leaves nothing of what the module and its callers wrote to its stack and to its buffers.
     pub fn wipe(&self) {
         self.stack.clear();
+        self.clear_buffers();
+    }
+
+    /// Leaves nothing of what the module and its callers wrote to its buffers.
+    pub fn clear_buffers(&self) {
         for buffer in [&self.input, &self.output] {
             buffer.pages.lock().as_ref().into_iter().for_each(Pages::clear);
         }
@@ -224,6 +244,32 @@ impl UserMappings {
             }
         }
         length
+    }
+}
+
+/// Copies bytes from `source`, and clears them there. A few words are moved one by one: two
+/// calls for them would take longer.
+///
+/// # Safety
+/// As many bytes are mapped writable from `source` on, and nothing else uses them meanwhile.
+#[inline(always)]
+unsafe fn take(source: *mut u8, bytes: &mut [u8]) {
+    let length = bytes.len();
+    if length > MOST_BY_WORDS || !length.is_multiple_of(8) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            core::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), length);
+            source.write_bytes(0, length);
+        }
+        return;
+    }
+    for (index, word) in bytes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        // SAFETY: as the caller promises; the word lies within the length.
+        unsafe {
+            let source = source.cast::<[u8; 8]>().add(index);
+            *word = source.read();
+            source.write([0; 8]);
+        }
     }
 }
 
