@@ -77,7 +77,7 @@ impl Stack {
     fn slot_for(&mut self, number: u32, backlog: usize) -> Option<usize> {
         let count = |is_meant: fn(State) -> bool| {
             let own = |slot: &usize| self.slots[*slot].usage == Use::Waiting(number) && is_meant(self.state(*slot));
-            (0..self.slots.len()).filter(own).count()
+            (0..self.in_use()).filter(own).count()
         };
         if count(is_there) >= backlog {
             return None;
@@ -100,7 +100,7 @@ impl Stack {
         for index in 0..self.listeners.len() {
             let Listener { number, backlog, open, .. } = self.listeners[index];
             let is_own = |slot: &usize| self.slots[*slot].usage == Use::Waiting(number) && is_there(self.state(*slot));
-            let is_full = (0..self.slots.len()).filter(is_own).count() >= backlog;
+            let is_full = (0..self.in_use()).filter(is_own).count() >= backlog;
             if let Some(slot) = open.filter(|slot| is_full && self.state(*slot) == State::Listen) {
                 self.leave(slot, true);
                 self.listeners[index].open = None;

@@ -21,8 +21,8 @@ impl Stack {
                 into.push(Ready { number, what: Ready::ENDED });
             }
         }
-        let count = self.slots.len();
-        let first = self.first_ready;
+        let count = self.in_use();
+        let first = self.first_ready.min(count);
         for slot in (first..count).chain(0..first) {
             let (number, owner) = (self.slots[slot].number, self.slots[slot].owner);
             if number == 0 || owner != caller {
@@ -67,7 +67,7 @@ impl Stack {
             is_news |= waits && !self.listeners[index].is_told;
             self.listeners[index].is_told = waits;
         }
-        for slot in 0..self.slots.len() {
+        for slot in 0..self.in_use() {
             let what = self.ready_now(slot);
             is_news |= what & !self.slots[slot].told != 0;
             self.slots[slot].told = what;

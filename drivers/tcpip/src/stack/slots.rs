@@ -108,6 +108,12 @@ impl Stack {
         self.sockets.get::<Socket<'_>>(self.slots[slot].handle).state()
     }
 
+    /// Returns the number of sockets up to the last one that is used. The first free one is taken first, so they are few in a stack
+    /// that has little to do.
+    pub(super) fn in_use(&self) -> usize {
+        self.slots.iter().rposition(|slot| slot.usage != Use::Free).map_or(0, |last| last + 1)
+    }
+
     /// Gives a socket another use.
     pub(super) fn use_slot(&mut self, slot: usize, usage: Use) {
         self.clock += 1;
@@ -131,13 +137,13 @@ impl Stack {
 
     /// Returns the socket that has the oldest of some uses and states.
     pub(super) fn oldest(&self, is_meant: impl Fn(Use, State) -> bool) -> Option<usize> {
-        let found = (0..self.slots.len()).filter(|&slot| is_meant(self.slots[slot].usage, self.state(slot)));
+        let found = (0..self.in_use()).filter(|&slot| is_meant(self.slots[slot].usage, self.state(slot)));
         found.min_by_key(|&slot| self.slots[slot].since)
     }
 
     /// Returns the same if it is not the only one: the newest has to have its time.
     fn oldest_but_one(&self, is_meant: impl Fn(Use, State) -> bool) -> Option<usize> {
-        let count = (0..self.slots.len()).filter(|&slot| is_meant(self.slots[slot].usage, self.state(slot))).count();
+        let count = (0..self.in_use()).filter(|&slot| is_meant(self.slots[slot].usage, self.state(slot))).count();
         if count > 1 { self.oldest(is_meant) } else { None }
     }
 
@@ -168,7 +174,7 @@ impl Stack {
 
     /// Frees the sockets whose connections have ended.
     pub(super) fn tidy(&mut self, now: Instant) {
-        for slot in 0..self.slots.len() {
+        for slot in 0..self.in_use() {
             match self.slots[slot].usage {
                 Use::Free => {}
                 Use::Owned => {
@@ -202,7 +208,7 @@ impl Stack {
 
     /// Returns when the next connection is to be ended that is half open, or that its owner has closed.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        let times = (0..self.slots.len()).filter_map(|slot| match self.slots[slot].usage {
+        let times = (0..self.in_use()).filter_map(|slot| match self.slots[slot].usage {
             Use::Leaving(until) => until,
             Use::Waiting(_) if is_half_open(self.state(slot)) => Some(self.slots[slot].used_at + HALF_OPEN),
             _ => None,
