@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use bareflow_builder::Workspace;
-use bareflow_frame_cost::{BATCHES, Blobs, Counts, FramePath, LENGTHS, SegmentPath, put_on_a_wire};
+use bareflow_frame_cost::{BATCHES, Blobs, Counts, FramePath, SegmentPath, put_on_a_wire};
 use bareflow_loader::Domain;
 use comfy_table::Table;
 
@@ -22,12 +22,7 @@ const OTHERS: &str = "Others, by what their authors say of other machines: one p
 /// Prints the tables.
 pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
     let blobs = Blobs::build(|folder| blob_of(workspace, folder, "bench-frames"))?;
-    let mut titles = vec!["modules on the way".to_owned(), "IOMMU".to_owned()];
-    for (length, count) in LENGTHS.into_iter().flat_map(|length| BATCHES.map(|count| (length, count))) {
-        titles.extend(["in", "out"].map(|way| format!("{length} bytes, {count} at a time, {way}")));
-    }
-    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-    let [mut frames, mut segments] = [table(&titles), table(&titles)];
+    let [mut frames, mut segments] = [FramePath::LENGTHS, SegmentPath::LENGTHS].map(empty);
     let mut prices = [0; 2];
     for iommu in [false, true] {
         let served = Served::start_with(|machine| put_on_a_wire(machine, "wire", iommu))?;
@@ -65,6 +60,16 @@ pub fn show(workspace: &Workspace) -> Result<(), Box<dyn Error>> {
          connections, all of which smoltcp looks at each time that it is polled, and it is polled three times for a single segment.\n"
     );
     Ok(())
+}
+
+/// Returns a table without rows, for frames of these lengths.
+fn empty(lengths: [u32; 2]) -> Table {
+    let mut titles = vec!["modules on the way".to_owned(), "IOMMU".to_owned()];
+    for (length, count) in lengths.into_iter().flat_map(|length| BATCHES.map(|count| (length, count))) {
+        titles.extend(["in", "out"].map(|way| format!("{length} bytes, {count} at a time, {way}")));
+    }
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    table(&titles)
 }
 
 /// Adds a row.

@@ -19,6 +19,9 @@ pub enum FramePath {
 }
 
 impl FramePath {
+    /// The lengths of frames, in bytes.
+    pub const LENGTHS: [u32; 2] = [64, 1500];
+
     /// Those that are measured.
     pub const ALL: [FramePath; 5] = [
         FramePath::Alone,
@@ -71,7 +74,7 @@ impl FramePath {
             left.drain(..).try_for_each(|name| unload(client, name))?;
         }
         load(client, blobs.get(user)?, user_domain)?;
-        let counts = measured_by(client, user)?;
+        let counts = measured_by(client, user, FramePath::LENGTHS)?;
         [user, "second"].into_iter().chain(left).try_for_each(|name| unload(client, name))?;
         Ok(counts)
     }

@@ -28,9 +28,6 @@ pub use segments::SegmentPath;
 /// The numbers of frames at a time.
 pub const BATCHES: [u32; 2] = [1, 32];
 
-/// The lengths of frames, in bytes.
-pub const LENGTHS: [u32; 2] = [64, 1500];
-
 /// The instructions that a frame takes in and out, for each number of frames at a time.
 pub type Counts = [[u64; 2]; 2];
 
@@ -42,11 +39,11 @@ pub fn put_on_a_wire(machine: &mut Machine, network: &str, iommu: bool) {
 }
 
 /// Calls a module that measures. Returns its figures by length.
-fn measured_by(client: &mut Client, module: &str) -> Result<[Counts; 2]> {
+fn measured_by(client: &mut Client, module: &str, lengths: [u32; 2]) -> Result<[Counts; 2]> {
     let (result, output) = kernel::call(client, module)?;
     ensure!(result == 0, "{module} returned {result}: {output}");
     let mut all = [[[0; 2]; 2]; 2];
-    for (counts, length) in all.iter_mut().zip(LENGTHS) {
+    for (counts, length) in all.iter_mut().zip(lengths) {
         for (counts, count) in counts.iter_mut().zip(BATCHES) {
             let name = format!("{length} bytes, {count} at a time: ");
             let (_, found) = output.split_once(&name).with_context(|| format!("no {name}\n{output}"))?;

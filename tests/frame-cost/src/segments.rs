@@ -19,6 +19,9 @@ pub struct SegmentPath {
 }
 
 impl SegmentPath {
+    /// The lengths of the segments' frames, in bytes: the least that the stack sends, and large ones.
+    pub const LENGTHS: [u32; 2] = [102, 1500];
+
     /// Those that are measured: from ring 0 alone to ring 3 alone.
     pub const ALL: [SegmentPath; 4] = {
         let [kernel, user] = [Domain::Kernel, Domain::User];
@@ -39,7 +42,7 @@ impl SegmentPath {
         load(client, &blobs.renamed("virtio-net", "second")?, Domain::Kernel)?;
         load(client, blobs.get("tcpip")?, self.stack)?;
         load(client, blobs.get("segments")?, self.user)?;
-        let counts = measured_by(client, "segments")?;
+        let counts = measured_by(client, "segments", SegmentPath::LENGTHS)?;
         for name in ["segments", "tcpip", "second", "virtio-net"] {
             unload(client, name)?;
         }

@@ -60,7 +60,9 @@ global_asm!(
     "xor r14d, r14d",
     "xor r15d, r15d",
     "sysretq",
-    "4: fxrstor64 [rip + bareflow_clear_state]",
+    // It may leave the last x87 instruction's addresses, which this clears.
+    "4: fninit",
+    "fxrstor64 [rip + bareflow_clear_state]",
     "jmp 3b",
     // Every `syscall` arrives here, with interrupts on as in ring 3 (see `cpu`) and the address after it in rcx
     // (Intel SDM volume 2, SYSCALL). Traps have stacks of their own. Only a `syscall` in the page of stubs has a
@@ -84,7 +86,9 @@ global_asm!(
     "pop rbp",
     "pop rbx",
     "ret",
-    "4: fxrstor64 [rip + bareflow_clear_state]",
+    // It may leave the last x87 instruction's addresses, which this clears.
+    "4: fninit",
+    "fxrstor64 [rip + bareflow_clear_state]",
     "jmp 3b",
     "2: cmp rcx, {invoke_returns}",
     "je bareflow_syscall_invoke",
@@ -109,7 +113,8 @@ global_asm!(
     "mov edx, -1",
     "xrstor64 [rip + bareflow_clear_state]",
     "ret",
-    "3: fxrstor64 [rip + bareflow_clear_state]",
+    "3: fninit",
+    "fxrstor64 [rip + bareflow_clear_state]",
     "ret",
     current = const offset_of!(Processor, current),
     user_stack = const offset_of!(Processor, user_stack),

@@ -32,9 +32,7 @@ pub fn measure(
     far.set_length(LENGTH);
     for _ in 0..FAULTS {
         Card::new(&mut *near, memory).receive(WAITING, 0)?;
-        far.send(WAITING)?;
-        // What the other card is done with is in the nearer one's queue.
-        wait(WAITING, |_| far.send(0))?;
+        far.send_all(WAITING)?;
         let start = now();
         if context.call("virtio-net.net_init", b"now", &mut []).is_ok() {
             return Err(NicError::Failed);
@@ -50,10 +48,9 @@ pub fn measure(
         let kept = card.receive(0, MOST)?;
         let again = now();
         card.receive(1, 0)?;
-        far.send(1)?;
+        far.send_all(1)?;
         wait(1, |count| card.receive(0, count))?;
         let (again, next) = (again - start, now() - start);
-        wait(1, |_| far.send(0))?;
         writeln!(context, "{kept} of {WAITING} frames are there after {again}, and the next one after {next}")
             .map_err(|_| CallError::BadAnswer)?;
     }

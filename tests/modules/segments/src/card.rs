@@ -67,6 +67,7 @@ impl<'client, N: Nic> Card<'client, N> {
         if taken as usize != lengths.len() {
             return Err(NicError::Failed);
         }
+        // None was under way before, and none of these was collected.
         wait(lengths.len(), |count| {
             let mut out = Out::new(&mut done[..count]);
             self.nic.send(&[], &mut out)?;

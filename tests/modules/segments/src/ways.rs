@@ -11,8 +11,11 @@ use super::card::MOST;
 use super::peer::{HEADERS, PORT, Peer};
 use super::runs::{fewest, pause, ticks};
 
-/// The lengths of frames, in bytes, and the numbers of segments at a time.
-const LENGTHS: [usize; 2] = [64, 1500];
+/// The lengths of frames, in bytes: those of the least segments that smoltcp divides what it sends into, which have 48 bytes, and of
+/// large ones.
+const LENGTHS: [usize; 2] = [102, 1500];
+
+/// The numbers of segments at a time.
 const BATCHES: [usize; 2] = [1, MOST];
 
 /// The bytes that the user sends or receives in one call.
@@ -109,8 +112,8 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
     /// Repeats a step that returns a number of bytes until there are as many as were sent.
     fn complete(
         &mut self,
-        mut came: usize,
-        all: usize,
+        what: &'static str,
+        (mut came, all): (usize, usize),
         mut step: impl FnMut(&mut Self, usize) -> Result<usize, Trouble>,
     ) -> Result<(), Trouble> {
         for _ in 0..LOOKS {
@@ -120,7 +123,7 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
             pause();
             came += step(self, all - came)?;
         }
-        Err(Trouble::Never("less came than was sent"))
+        Err(Trouble::Never(what))
     }
 
     /// Returns what segments take in, to the user, with the acknowledgement that goes out at the same time or later; `None` if they
@@ -130,7 +133,7 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         self.peer.send(count)?;
         pause();
         let (read, first) = self.ticks(2, |ends| ends.read(number, all))?;
-        self.complete(first, all, |ends, left| ends.read(number, left))?;
+        self.complete("the user received less than was sent", (first, all), |ends, left| ends.read(number, left))?;
         self.peer.receive()?;
         let acknowledged = self.until("the stack did not acknowledge all that was sent", Peer::is_acknowledged)?;
         Ok((first == all).then_some(read + acknowledged))
@@ -153,7 +156,7 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         })?;
         pause();
         let first = self.peer.receive()?;
-        self.complete(first, all, |ends, _| {
+        self.complete("the peer received less than was sent", (first, all), |ends, _| {
             ends.on_timer()?;
             pause();
             ends.peer.receive()
