@@ -110,6 +110,10 @@ impl VirtioDisk {
 
     /// Gives the device the pieces of a request, and waits until it is done with them.
     fn exchange<'a>(&mut self, inputs: &'a [&'a [u8]], outputs: &'a mut [&'a mut [u8]]) -> Result<(), DeviceError> {
+        // What comes before the request can't be its answer.
+        if self.queue.can_pop() {
+            return Err(BROKEN);
+        }
         // SAFETY: none of them is accessed before the request is complete. If it never completes, the device still has only the
         // frames that `KernelHal::share` copied them to.
         let token = unsafe { self.queue.add(inputs, outputs) }.map_err(reason)?;
@@ -117,10 +121,10 @@ impl VirtioDisk {
             self.transport.notify(QUEUE);
         }
         let found = PATIENCE.wait(|| self.queue.peek_used()).ok_or(LOST)?;
-        let room: usize = outputs.iter().map(|output| output.len()).sum();
         if found != token {
             return Err(BROKEN);
         }
+        let room: usize = outputs.iter().map(|output| output.len()).sum();
         // SAFETY: these are the buffers of this token, which was just seen returned.
         let written = unsafe { self.queue.pop_used(token, inputs, outputs) }.map_err(reason)?;
         // It has nothing more to answer.

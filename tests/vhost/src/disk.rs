@@ -32,6 +32,7 @@ const POLL: Duration = Duration::from_micros(500);
 /// A disk that is honest, and lies about the next request when it is told to.
 #[derive(Debug)]
 pub struct Disk {
+    machine: Arc<Mutex<Machine>>,
     orders: Arc<Mutex<Orders>>,
     socket: PathBuf,
     _folder: TempDir,
@@ -57,9 +58,9 @@ impl Disk {
         let machine = Arc::new(Mutex::new(Machine::new(1, config)));
         let orders = Arc::new(Mutex::new(Orders { content, lie: None }));
         Connection::listen(&socket, Arc::clone(&machine))?;
-        let own_orders = Arc::downgrade(&orders);
-        thread::spawn(move || serve(&machine, &own_orders));
-        Ok(Disk { orders, socket, _folder: folder })
+        let (own_machine, own_orders) = (Arc::clone(&machine), Arc::downgrade(&orders));
+        thread::spawn(move || serve(&own_machine, &own_orders));
+        Ok(Disk { machine, orders, socket, _folder: folder })
     }
 
     /// Returns the socket for QEMU's `vhost-user-blk-pci`.
@@ -71,6 +72,16 @@ impl Disk {
     /// Lies about the next request.
     pub fn lie(&self, lie: Lie) {
         lock(&self.orders).lie = Some(lie);
+    }
+
+    /// Answers the last request again, before there is a next one. Returns whether the machine runs the ring.
+    ///
+    /// # Errors
+    /// When the machine's memory can't be reached.
+    pub fn repeat(&self) -> io::Result<bool> {
+        let mut machine = lock(&self.machine);
+        let Some((ring, memory)) = machine.ring(0) else { return Ok(false) };
+        ring.repeat(memory).map(|()| true)
     }
 }
 

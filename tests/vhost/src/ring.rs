@@ -163,6 +163,18 @@ impl Ring {
         memory.store(index.wrapping_add(ahead).to_le(), GuestAddress(ring + INDEX), Ordering::Release)
     }
 
+    /// Gives the chain back again that was given back last, whoever has it now.
+    pub fn repeat(&self, memory: &Memory) -> io::Result<()> {
+        let next = self.queue.next_used();
+        let element = |index: u16| {
+            GuestAddress(self.queue.used_ring() + ELEMENTS + u64::from(index % self.queue.size()) * USED_BYTES)
+        };
+        let last: u64 = memory.read_obj(element(next.wrapping_sub(1))).map_err(io::Error::other)?;
+        memory.write_obj(last, element(next)).map_err(io::Error::other)?;
+        let index = GuestAddress(self.queue.used_ring() + INDEX);
+        memory.store(next.wrapping_add(1).to_le(), index, Ordering::Release).map_err(io::Error::other)
+    }
+
     /// Overwrites what the driver wrote, its descriptors and its ring, but for whether it wants interrupts.
     pub fn overwrite(&self, memory: &Memory) -> io::Result<()> {
         let (size, available) = (usize::from(self.queue.size()), self.queue.avail_ring());
