@@ -165,6 +165,7 @@ fn a_network_that_takes_no_answers_for_a_while_gets_them_later() {
         |machine| machine.network = Network::parse(&format!("stream:{}", path.display())),
         |client| {
             let (network, _) = listener.accept().unwrap();
+            network.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
             load(client, Domain::User);
             let mut answers = Receiver::new(network.try_clone().unwrap());
             let mut is_answered = || {
