@@ -85,7 +85,16 @@ pub fn ask(card: &Card) {
 
 /// Returns the frames that came to the echo, that it answered, and how often its card was started anew.
 pub fn counts(client: &mut Client) -> [u64; 3] {
-    let output = call(client, "echo.counts", b"").output;
+    counts_of(client, "echo.counts")
+}
+
+/// Returns the answers that the entropy device's driver took, how often its handler ran, and how often it listened.
+pub fn entropy_counts(client: &mut Client) -> [u64; 3] {
+    counts_of(client, "dice.counts")
+}
+
+fn counts_of(client: &mut Client, function: &str) -> [u64; 3] {
+    let output = call(client, function, b"").output;
     let (words, _) = output.as_chunks();
     [0, 1, 2].map(|place| u64::from_le_bytes(words[place]))
 }
