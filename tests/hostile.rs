@@ -1,5 +1,5 @@
-//! Virtio devices that lie, in QEMU: a network card, an entropy device and a disk whose rings a process has (vhost-user). The kernel
-//! notices each lie; all else goes on.
+//! Virtio devices that lie: a network card, an entropy device and a disk outside of QEMU (vhost-user), served by threads of the
+//! test. The kernel notices each lie; all else goes on.
 
 mod common;
 #[path = "hostile/machine.rs"]

@@ -1,4 +1,4 @@
-//! A machine whose card a process is, and what its echo and its kernel say.
+//! A machine with a virtio device that threads of the test serve, and what its echo and its kernel say.
 
 use std::fs;
 use std::path::Path;
@@ -113,7 +113,7 @@ pub fn load(client: &mut Client, domain: Domain) {
     }
 }
 
-/// Keeps the other tests from booting: a device is a process's that has to answer in time.
+/// Keeps the other tests from booting: the threads that serve a device have to answer in time.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
