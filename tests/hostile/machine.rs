@@ -68,7 +68,7 @@ pub fn asker(frame: &[u8]) -> Option<u8> {
 #[track_caller]
 pub fn ask(card: &Card) {
     static NEXT: AtomicU8 = AtomicU8::new(0);
-    // Above those that cards ask for by themselves.
+    // Above `QUESTIONS`, by which the tests ask.
     let host = 0x80 | NEXT.fetch_add(1, Ordering::Relaxed);
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
@@ -99,8 +99,8 @@ fn counts_of(client: &mut Client, function: &str) -> [u64; 3] {
     [0, 1, 2].map(|place| u64::from_le_bytes(words[place]))
 }
 
-/// Loads a module that is started again after a fault. A handler's time is the machine's, so on one that has much else to do the first one may be over early, as
-/// the emulator has not seen its code yet.
+/// Loads a module that is started again after a fault: the first handler may run out of time while the emulator translates its
+/// code.
 pub fn push_restarted(client: &mut Client, blob: &[u8], domain: Domain) {
     let on_fault = Some("restart");
     push_with(client, blob, LoadOverrides { domain: Some(domain.name()), on_fault, ..LoadOverrides::default() });
