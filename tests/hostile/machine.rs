@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// one, unless KVM delivers it.
 pub fn add_card(machine: &mut Machine, card: &Card) {
     share(machine, card.socket(), ",reconnect=1");
-    machine.further.extend(["-netdev", "vhost-user,id=n0,chardev=device"].map(str::to_owned));
+    machine.extra_arguments.extend(["-netdev", "vhost-user,id=n0,chardev=device"].map(str::to_owned));
     machine.devices = vec!["virtio-net-pci,disable-legacy=on,romfile=,vectors=0,netdev=n0,id=nic".to_owned()];
 }
 
@@ -47,7 +47,7 @@ fn share(machine: &mut Machine, socket: &Path, more: &str) {
     machine.machine = "q35,memory-backend=m".to_owned();
     let memory = format!("memory-backend-memfd,id=m,share=on,size={}M", machine.memory_megabytes);
     let socket = format!("socket,id=device,path={}{more}", socket.display());
-    machine.further = ["-object", &memory, "-chardev", &socket].map(str::to_owned).into();
+    machine.extra_arguments = ["-object", &memory, "-chardev", &socket].map(str::to_owned).into();
 }
 
 /// Returns the question of host `asker` for the address of 10.0.2.15 (RFC 826).
