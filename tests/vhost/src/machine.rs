@@ -133,7 +133,8 @@ impl VhostUserBackendReqHandlerMut for Machine {
     }
 
     fn set_vring_base(&mut self, ring: u32, base: u32) -> Result<()> {
-        self.any_ring(ring)?.set_next(base as u16);
+        let base = u16::try_from(base).map_err(|_| Error::InvalidParam)?;
+        self.any_ring(ring)?.set_next(base);
         Ok(())
     }
 

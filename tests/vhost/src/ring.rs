@@ -81,6 +81,7 @@ impl Default for Ring {
 
 /// The setting up of a ring by QEMU.
 impl Ring {
+    /// Sets the number of descriptors.
     pub fn set_size(&mut self, size: u16) {
         self.queue.set_size(size);
     }
@@ -96,14 +97,17 @@ impl Ring {
         Ok(())
     }
 
+    /// Sets the index of the next chain that is available.
     pub fn set_next(&mut self, available: u16) {
         self.queue.set_next_avail(available);
     }
 
+    /// Sets the file by which QEMU is told to interrupt, if it wants that.
     pub fn set_call(&mut self, call: Option<File>) {
         self.call = call;
     }
 
+    /// Runs the ring.
     pub fn start(&mut self) {
         self.queue.set_ready(true);
     }
@@ -114,6 +118,7 @@ impl Ring {
         self.queue.next_avail()
     }
 
+    /// Returns whether the ring runs.
     pub fn is_running(&self) -> bool {
         self.queue.ready()
     }
