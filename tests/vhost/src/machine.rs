@@ -149,8 +149,7 @@ impl VhostUserBackendReqHandlerMut for Machine {
     }
 
     fn set_vring_call(&mut self, ring: u8, call: Option<File>) -> Result<()> {
-        self.any_ring(ring.into())?.set_call(call);
-        Ok(())
+        self.any_ring(ring.into())?.set_call(call).map_err(Error::ReqHandlerError)
     }
 
     fn set_vring_err(&mut self, _: u8, _: Option<File>) -> Result<()> {

@@ -102,9 +102,13 @@ impl Ring {
         self.queue.set_next_avail(available);
     }
 
-    /// Sets the file by which QEMU is told to interrupt, if it wants that.
-    pub fn set_call(&mut self, call: Option<File>) {
+    /// Sets the file by which QEMU is told to interrupt, if it wants that. QEMU changes it when an interrupt is masked or not, looks
+    /// at the old one, and waits for no answer: what came to the old one after that goes to the new one.
+    pub fn set_call(&mut self, call: Option<File>) -> io::Result<()> {
+        // QEMU's file does not block.
+        let is_left = self.call.take().is_some_and(|mut old| old.read_exact(&mut [0; 8]).is_ok());
         self.call = call;
+        self.call.as_ref().filter(|_| is_left).map_or(Ok(()), interrupt)
     }
 
     /// Runs the ring.
