@@ -86,7 +86,7 @@ impl Machine {
             };
             words.iter().for_each(|word| add(&[word]));
         }
-        self.further.iter().for_each(|word| add(&[word]));
+        self.extra_arguments.iter().for_each(|word| add(&[word]));
         self.devices.iter().for_each(|device| add(&["-device", device]));
         if let Some(disk) = &self.data_disk {
             let device = if is_microvm { "virtio-blk-device" } else { "virtio-blk-pci" };

@@ -73,7 +73,7 @@ pub struct Machine {
     /// Whether the data disk is read-only.
     pub data_disk_read_only: bool,
     /// Further words of QEMU's command line.
-    pub further: Vec<String>,
+    pub extra_arguments: Vec<String>,
 }
 
 impl Machine {
@@ -101,7 +101,7 @@ impl Machine {
             iommu: false,
             devices: Vec::new(),
             data_disk_read_only: false,
-            further: Vec::new(),
+            extra_arguments: Vec::new(),
         }
     }
 }

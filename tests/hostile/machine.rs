@@ -1,4 +1,4 @@
-//! A machine whose card a process is, and what its echo and its kernel say.
+//! A machine with a virtio device that threads of the test serve, and what its echo and its kernel say.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// one, unless KVM delivers it.
 pub fn add_card(machine: &mut Machine, card: &Card) {
     share(machine, card.socket(), ",reconnect=1");
-    machine.further.extend(["-netdev", "vhost-user,id=n0,chardev=device"].map(str::to_owned));
+    machine.extra_arguments.extend(["-netdev", "vhost-user,id=n0,chardev=device"].map(str::to_owned));
     machine.devices = vec!["virtio-net-pci,disable-legacy=on,romfile=,vectors=0,netdev=n0,id=nic".to_owned()];
 }
 
@@ -47,7 +47,7 @@ fn share(machine: &mut Machine, socket: &Path, more: &str) {
     machine.machine = "q35,memory-backend=m".to_owned();
     let memory = format!("memory-backend-memfd,id=m,share=on,size={}M", machine.memory_megabytes);
     let socket = format!("socket,id=device,path={}{more}", socket.display());
-    machine.further = ["-object", &memory, "-chardev", &socket].map(str::to_owned).into();
+    machine.extra_arguments = ["-object", &memory, "-chardev", &socket].map(str::to_owned).into();
 }
 
 /// Returns the question of host `asker` for the address of 10.0.2.15 (RFC 826).
@@ -68,7 +68,7 @@ pub fn asker(frame: &[u8]) -> Option<u8> {
 #[track_caller]
 pub fn ask(card: &Card) {
     static NEXT: AtomicU8 = AtomicU8::new(0);
-    // Above those that cards ask for by themselves.
+    // Above `QUESTIONS`, by which the tests ask.
     let host = 0x80 | NEXT.fetch_add(1, Ordering::Relaxed);
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
@@ -85,13 +85,22 @@ pub fn ask(card: &Card) {
 
 /// Returns the frames that came to the echo, that it answered, and how often its card was started anew.
 pub fn counts(client: &mut Client) -> [u64; 3] {
-    let output = call(client, "echo.counts", b"").output;
+    counts_of(client, "echo.counts")
+}
+
+/// Returns the answers that the entropy device's driver took, how often its handler ran, and how often it listened.
+pub fn entropy_counts(client: &mut Client) -> [u64; 3] {
+    counts_of(client, "dice.counts")
+}
+
+fn counts_of(client: &mut Client, function: &str) -> [u64; 3] {
+    let output = call(client, function, b"").output;
     let (words, _) = output.as_chunks();
     [0, 1, 2].map(|place| u64::from_le_bytes(words[place]))
 }
 
-/// Loads a module that is started again after a fault. A handler's time is the machine's, so on one that has much else to do the first one may be over early, as
-/// the emulator has not seen its code yet.
+/// Loads a module that is started again after a fault: the first handler may run out of time while the emulator translates its
+/// code.
 pub fn push_restarted(client: &mut Client, blob: &[u8], domain: Domain) {
     let on_fault = Some("restart");
     push_with(client, blob, LoadOverrides { domain: Some(domain.name()), on_fault, ..LoadOverrides::default() });
@@ -104,7 +113,7 @@ pub fn load(client: &mut Client, domain: Domain) {
     }
 }
 
-/// Keeps the other tests from booting: a device is a process's that has to answer in time.
+/// Keeps the other tests from booting: the threads that serve a device have to answer in time.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

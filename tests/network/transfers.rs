@@ -139,8 +139,8 @@ pub fn during(transfer: impl FnOnce(&dyn Fn()) -> Duration + Send, mut work: imp
     })
 }
 
-/// Loads a module into ring 3. A handler's time is the machine's: on one that has much else to do, the first one may be over
-/// early, as the emulator has not seen its code yet.
+/// Loads a module into ring 3 that is started again after a fault: the first handler may run out of time while the emulator
+/// translates its code.
 pub fn load(client: &mut Client, blob: &[u8], parameters: &str) {
     let overrides =
         LoadOverrides { domain: Some("user"), on_fault: Some("restart"), parameters, ..LoadOverrides::default() };

@@ -55,8 +55,8 @@ pub struct VirtioDisk {
     features: Features,
     /// The number of sectors.
     capacity: u64,
-    /// Whether the device once failed to answer, or broke the rules. A request may still be running.
-    lost: bool,
+    /// The reason for which it is given up, if it is: a request may still be running.
+    lost: Option<DeviceError>,
 }
 
 /// The data of a request.
@@ -80,26 +80,27 @@ impl VirtioDisk {
         })?;
         let queue = VirtQueue::new(&mut transport, QUEUE, false, false)?;
         transport.finish_init();
-        Ok(VirtioDisk { transport, queue, features, capacity, lost: false })
+        Ok(VirtioDisk { transport, queue, features, capacity, lost: None })
     }
 
     /// Does a request, and waits for its answer.
     fn request(&mut self, kind: u32, sector: u64, data: Data<'_>) -> Result<(), DeviceError> {
-        if self.lost {
-            return Err(LOST);
+        if let Some(error) = self.lost {
+            return Err(error);
         }
         let mut header = [0; 16];
         header[..4].copy_from_slice(&kind.to_le_bytes());
         header[8..].copy_from_slice(&sector.to_le_bytes());
         let mut status = [NO_STATUS];
         // Until it has answered.
-        self.lost = true;
-        match data {
+        self.lost = Some(LOST);
+        let done = match data {
             Data::None => self.exchange(&[&header], &mut [&mut status]),
             Data::Read(into) => self.exchange(&[&header], &mut [into, &mut status]),
             Data::Write(from) => self.exchange(&[&header, from], &mut [&mut status]),
-        }?;
-        self.lost = false;
+        };
+        self.lost = done.err();
+        done?;
         match status {
             [0] => Ok(()),
             [1] => Err(reason(Error::IoError)),
@@ -110,6 +111,10 @@ impl VirtioDisk {
 
     /// Gives the device the pieces of a request, and waits until it is done with them.
     fn exchange<'a>(&mut self, inputs: &'a [&'a [u8]], outputs: &'a mut [&'a mut [u8]]) -> Result<(), DeviceError> {
+        // What comes before the request can't be its answer.
+        if self.queue.can_pop() {
+            return Err(BROKEN);
+        }
         // SAFETY: none of them is accessed before the request is complete. If it never completes, the device still has only the
         // frames that `KernelHal::share` copied them to.
         let token = unsafe { self.queue.add(inputs, outputs) }.map_err(reason)?;
@@ -117,10 +122,10 @@ impl VirtioDisk {
             self.transport.notify(QUEUE);
         }
         let found = PATIENCE.wait(|| self.queue.peek_used()).ok_or(LOST)?;
-        let room: usize = outputs.iter().map(|output| output.len()).sum();
         if found != token {
             return Err(BROKEN);
         }
+        let room: usize = outputs.iter().map(|output| output.len()).sum();
         // SAFETY: these are the buffers of this token, which was just seen returned.
         let written = unsafe { self.queue.pop_used(token, inputs, outputs) }.map_err(reason)?;
         // It has nothing more to answer.
@@ -165,8 +170,7 @@ impl BlockDevice for VirtioDisk {
     fn flush(&mut self) -> Result<(), DeviceError> {
         match self.features.contains(Features::FLUSH) {
             true => self.request(FLUSH, 0, Data::None),
-            false if self.lost => Err(LOST),
-            false => Ok(()),
+            false => self.lost.map_or(Ok(()), Err),
         }
     }
 }

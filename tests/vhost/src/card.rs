@@ -153,9 +153,13 @@ impl Card {
         Ok(times)
     }
 
-    /// Goes away. Returns whether QEMU was connected.
+    /// Goes away, and has no rings from then on. Returns whether QEMU was connected.
     pub fn leave(&self) -> bool {
-        self.connection.cut()
+        // A new connection says nothing of rings meanwhile.
+        let mut machine = lock(&self.machine);
+        let was_connected = self.connection.cut();
+        machine.forget();
+        was_connected
     }
 }
 

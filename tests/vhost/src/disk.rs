@@ -20,18 +20,19 @@ const HEADER_BYTES: usize = 16;
 /// The length of the configuration that QEMU reads, of which all but the capacity is zeros.
 const CONFIG_BYTES: usize = 60;
 
-/// The types of requests, and the answers to them (5.2.6).
+/// The type of a request that reads, and the answers (5.2.6).
 const IN: u32 = 0;
-const OUT: u32 = 1;
 const OK: u8 = 0;
+const IO_ERROR: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 
 /// The time between two looks at the ring.
 const POLL: Duration = Duration::from_micros(500);
 
-/// A disk that is honest, and lies about the next request when it is told to.
+/// A disk that is only read, honest, and lies about the next request when it is told to.
 #[derive(Debug)]
 pub struct Disk {
+    machine: Arc<Mutex<Machine>>,
     orders: Arc<Mutex<Orders>>,
     socket: PathBuf,
     _folder: TempDir,
@@ -57,9 +58,9 @@ impl Disk {
         let machine = Arc::new(Mutex::new(Machine::new(1, config)));
         let orders = Arc::new(Mutex::new(Orders { content, lie: None }));
         Connection::listen(&socket, Arc::clone(&machine))?;
-        let own_orders = Arc::downgrade(&orders);
-        thread::spawn(move || serve(&machine, &own_orders));
-        Ok(Disk { orders, socket, _folder: folder })
+        let (own_machine, own_orders) = (Arc::clone(&machine), Arc::downgrade(&orders));
+        thread::spawn(move || serve(&own_machine, &own_orders));
+        Ok(Disk { machine, orders, socket, _folder: folder })
     }
 
     /// Returns the socket for QEMU's `vhost-user-blk-pci`.
@@ -71,6 +72,16 @@ impl Disk {
     /// Lies about the next request.
     pub fn lie(&self, lie: Lie) {
         lock(&self.orders).lie = Some(lie);
+    }
+
+    /// Answers the last request again, before there is a next one. Returns whether the machine runs the ring.
+    ///
+    /// # Errors
+    /// When the machine's memory can't be reached.
+    pub fn repeat(&self) -> io::Result<bool> {
+        let mut machine = lock(&self.machine);
+        let Some((ring, memory)) = machine.ring(0) else { return Ok(false) };
+        ring.repeat(memory).map(|()| true)
     }
 }
 
@@ -96,20 +107,26 @@ fn serve_some(machine: &Mutex<Machine>, orders: &mut Orders) -> io::Result<()> {
 }
 
 impl Orders {
-    /// Returns what is written to a request with room for so many bytes: the data, if it reads, and the status.
-    fn answer(&mut self, request: &[u8], room: usize) -> Vec<u8> {
-        let Some((header, data)) = request.split_first_chunk::<HEADER_BYTES>() else { return vec![UNSUPPORTED] };
-        let [kind, _, sector, _] =
-            [0, 4, 8, 12].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|byte| header[at + byte])));
-        let length = if kind == IN { room.saturating_sub(1) } else { data.len() };
-        let start = sector as usize * SECTOR_BYTES;
-        match (kind, self.content.get_mut(start..start + length)) {
-            (IN, Some(sectors)) => [&*sectors, &[OK]].concat(),
-            (OUT, Some(sectors)) => {
-                sectors.copy_from_slice(data);
-                vec![OK]
-            }
-            _ => vec![UNSUPPORTED],
+    /// Returns what is written to a request with room for so many bytes: the data, or zeros, and the status.
+    fn answer(&self, request: &[u8], room: usize) -> Vec<u8> {
+        let length = room.saturating_sub(1);
+        match self.sectors(request, length) {
+            Ok(sectors) => [sectors, &[OK]].concat(),
+            Err(status) => [vec![0; length], vec![status]].concat(),
         }
+    }
+
+    /// Returns the bytes that a request reads, or the status that refuses it.
+    fn sectors(&self, request: &[u8], length: usize) -> Result<&[u8], u8> {
+        let Some(([k0, k1, k2, k3, _, _, _, _, sector @ ..], _)) = request.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(UNSUPPORTED);
+        };
+        if u32::from_le_bytes([*k0, *k1, *k2, *k3]) != IN {
+            return Err(UNSUPPORTED);
+        }
+        let sector = usize::try_from(u64::from_le_bytes(*sector)).ok();
+        let start = sector.and_then(|sector| sector.checked_mul(SECTOR_BYTES)).ok_or(IO_ERROR)?;
+        let end = start.checked_add(length).ok_or(IO_ERROR)?;
+        self.content.get(start..end).ok_or(IO_ERROR)
     }
 }

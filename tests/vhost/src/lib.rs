@@ -1,4 +1,4 @@
-//! Virtio devices for tests, of which each is a process's own: QEMU gives them the rings in the machine's memory
+//! Virtio devices outside of QEMU, served by threads of the test: QEMU gives them the rings in the machine's memory
 //! (vhost-user). A device is honest until it is told to lie, lies once, and is honest again.
 //!
 //! ```text

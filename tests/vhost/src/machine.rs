@@ -133,7 +133,8 @@ impl VhostUserBackendReqHandlerMut for Machine {
     }
 
     fn set_vring_base(&mut self, ring: u32, base: u32) -> Result<()> {
-        self.any_ring(ring)?.set_next(base as u16);
+        let base = u16::try_from(base).map_err(|_| Error::InvalidParam)?;
+        self.any_ring(ring)?.set_next(base);
         Ok(())
     }
 
@@ -148,8 +149,7 @@ impl VhostUserBackendReqHandlerMut for Machine {
     }
 
     fn set_vring_call(&mut self, ring: u8, call: Option<File>) -> Result<()> {
-        self.any_ring(ring.into())?.set_call(call);
-        Ok(())
+        self.any_ring(ring.into())?.set_call(call).map_err(Error::ReqHandlerError)
     }
 
     fn set_vring_err(&mut self, _: u8, _: Option<File>) -> Result<()> {

@@ -81,6 +81,7 @@ impl Default for Ring {
 
 /// The setting up of a ring by QEMU.
 impl Ring {
+    /// Sets the number of descriptors.
     pub fn set_size(&mut self, size: u16) {
         self.queue.set_size(size);
     }
@@ -96,14 +97,21 @@ impl Ring {
         Ok(())
     }
 
+    /// Sets the index of the next chain that is available.
     pub fn set_next(&mut self, available: u16) {
         self.queue.set_next_avail(available);
     }
 
-    pub fn set_call(&mut self, call: Option<File>) {
+    /// Sets the file by which QEMU is told to interrupt, if it wants that. QEMU changes it when an interrupt is masked or not, looks
+    /// at the old one, and waits for no answer: what came to the old one after that goes to the new one.
+    pub fn set_call(&mut self, call: Option<File>) -> io::Result<()> {
+        // QEMU's file does not block.
+        let is_left = self.call.take().is_some_and(|mut old| old.read_exact(&mut [0; 8]).is_ok());
         self.call = call;
+        self.call.as_ref().filter(|_| is_left).map_or(Ok(()), interrupt)
     }
 
+    /// Runs the ring.
     pub fn start(&mut self) {
         self.queue.set_ready(true);
     }
@@ -114,6 +122,7 @@ impl Ring {
         self.queue.next_avail()
     }
 
+    /// Returns whether the ring runs.
     pub fn is_running(&self) -> bool {
         self.queue.ready()
     }
@@ -161,6 +170,18 @@ impl Ring {
             memory.write_obj([u32::from(id).to_le(), length.to_le()], element)?;
         }
         memory.store(index.wrapping_add(ahead).to_le(), GuestAddress(ring + INDEX), Ordering::Release)
+    }
+
+    /// Gives the chain back again that was given back last, whoever has it now.
+    pub fn repeat(&self, memory: &Memory) -> io::Result<()> {
+        let next = self.queue.next_used();
+        let element = |index: u16| {
+            GuestAddress(self.queue.used_ring() + ELEMENTS + u64::from(index % self.queue.size()) * USED_BYTES)
+        };
+        let last: u64 = memory.read_obj(element(next.wrapping_sub(1))).map_err(io::Error::other)?;
+        memory.write_obj(last, element(next)).map_err(io::Error::other)?;
+        let index = GuestAddress(self.queue.used_ring() + INDEX);
+        memory.store(next.wrapping_add(1).to_le(), index, Ordering::Release).map_err(io::Error::other)
     }
 
     /// Overwrites what the driver wrote, its descriptors and its ring, but for whether it wants interrupts.

@@ -1,4 +1,4 @@
-//! Drives an entropy device (OASIS, Virtual I/O Device 1.2, 5.4), and counts its answers.
+//! Drives an entropy device (OASIS, Virtual I/O Device 1.2, 5.4), and counts its answers and its interrupts.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -25,18 +25,27 @@ state! {
         memory: u32 = 0,
         /// The answers that were taken.
         taken: u64 = 0,
+        /// The runs of the handler, and the calls of `listen`.
+        runs: u64 = 0,
+        listens: u64 = 0,
+        /// Whether the handler does nothing.
+        is_paused: bool = false,
     }
 }
 
 module!(
     state = Dice,
     imports = { device: Device, virtio: Virtio, regions: Regions },
-    exports = [taken],
+    exports = [counts, pause],
     interrupts = { on_interrupt: 0 },
 );
 
 /// Takes what the device has written, and asks for more.
 fn on_interrupt(_: &mut Context<'_>, dice: &mut Dice, mut with: Imports<'_>) -> i32 {
+    dice.runs += 1;
+    if dice.is_paused {
+        return 0;
+    }
     let served = match serve(dice, &mut with) {
         Err(DeviceError::Broken) => {
             dice.is_running = false;
@@ -47,9 +56,17 @@ fn on_interrupt(_: &mut Context<'_>, dice: &mut Dice, mut with: Imports<'_>) -> 
     served.map_or_else(|error| -(error.number() as i32), |()| 0)
 }
 
-/// Writes how many answers were taken.
-fn taken(context: &mut Context<'_>, dice: &mut Dice) -> i32 {
-    context.write(&dice.taken.to_le_bytes());
+/// Writes how many answers were taken, how often the handler ran, and how often it listened.
+fn counts(context: &mut Context<'_>, dice: &mut Dice) -> i32 {
+    for count in [dice.taken, dice.runs, dice.listens] {
+        context.write(&count.to_le_bytes());
+    }
+    0
+}
+
+/// Takes no more answers, and listens no more.
+fn pause(_: &mut Context<'_>, dice: &mut Dice) -> i32 {
+    dice.is_paused = true;
     0
 }
 
@@ -65,6 +82,7 @@ fn serve(dice: &mut Dice, with: &mut Imports<'_>) -> Result<(), DeviceError> {
         dice.taken += 1;
         ask(dice, with)?;
     }
+    dice.listens += 1;
     with.device.listen(DICE)
 }
 
