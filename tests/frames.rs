@@ -15,7 +15,7 @@ use common::{driver_blob, test_blob};
 /// The margin for other compilers, in percent.
 const MARGIN: u64 = 5;
 
-/// What each path of a frame takes. Of one at a time, some 200 are the notification, which the card does not always want. It does not
+/// The instructions of each path of a frame. Of one at a time, some 200 are the notification, which the card does not always want. It does not
 /// depend on the length.
 const FRAMES: [Counts; FramePath::ALL.len()] = [
     [[1_640, 1_632], [524, 518]],
@@ -25,7 +25,7 @@ const FRAMES: [Counts; FramePath::ALL.len()] = [
     [[4_528, 4_458], [641, 628]],
 ];
 
-/// What each path of a segment takes, by the length of its frame: bytes are copied and summed. A single one is polled for three times,
+/// The instructions of each path of a segment, by the length of its frame: bytes are copied and summed. A single one is polled for three times,
 /// and it depends on the clock which poll acknowledges: some 8,000 more or less.
 const SEGMENTS: [[Counts; 2]; SegmentPath::ALL.len()] = [
     [[[61_000, 37_600], [3_403, 3_441]], [[61_400, 40_000], [6_630, 6_579]]],

@@ -258,7 +258,7 @@ fn a_device_that_interrupts_without_end_holds_up_no_one() {
                 println!(
                     "{writes} writes of the event's file, {calls} calls and answers meanwhile; the longest call: {longest:?}"
                 );
-                assert!(writes > 1000 && calls > 10 && longest < Duration::from_secs(1));
+                assert!(writes > 1000 && calls > 10 && longest < Duration::from_secs(10));
                 assert!(entropy_counts(client)[1] > runs);
                 // The last `listen` is good for one more.
                 call(client, "dice.pause", b"");

@@ -13,7 +13,7 @@ use crate::{blob_of, table, verdict};
 /// The most instructions for one module more on the way of a frame.
 const MOST_FOR_A_MODULE: f64 = 1000.0;
 
-/// What others say of theirs, which was not measured here.
+/// The figures of others by their own words, which were not measured here.
 const OTHERS: &str = "Others, by what their authors say of other machines: one protection domain more of seL4's sDDF takes 350 to 1,500 \
     ticks of a packet. MINIX 3 has a network again 0.48 s after its driver was killed, and loses a quarter of the throughput when \
     that happens each second (Herder and others, Failure Resilience for Device Drivers, 2007); the same of these modules: \

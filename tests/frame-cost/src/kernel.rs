@@ -1,4 +1,4 @@
-//! What is asked of the kernel.
+//! Requests to the kernel.
 
 use anyhow::{Result, bail, ensure};
 use bareflow::client::{Client, upload};

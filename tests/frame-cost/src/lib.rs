@@ -1,4 +1,4 @@
-//! What frames and TCP segments take on their way through modules: two cards on a wire inside a machine in which a tick is an
+//! Measures frames and TCP segments on their way through modules: two cards on a wire inside a machine in which a tick is an
 //! instruction.
 //!
 //! ```text

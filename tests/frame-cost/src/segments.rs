@@ -10,11 +10,11 @@ use crate::{Blobs, Counts, measured_by};
 /// The domains of the modules on the way of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentPath {
-    /// The driver's.
+    /// The driver's domain.
     pub driver: Domain,
-    /// The stack's.
+    /// The stack's domain.
     pub stack: Domain,
-    /// That of the stack's user.
+    /// The domain of the stack's user.
     pub user: Domain,
 }
 

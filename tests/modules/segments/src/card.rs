@@ -21,7 +21,7 @@ pub struct Card<'client, N> {
     nic: &'client mut N,
     view: Shared<'client>,
     memory: u32,
-    /// Its address.
+    /// The card's hardware address.
     pub address: [u8; 6],
 }
 

@@ -30,7 +30,7 @@ pub struct Ends<'ends, 'call, T, N> {
     pub context: &'ends mut Context<'call>,
     pub tcp: &'ends mut T,
     pub peer: Peer<'ends, N>,
-    /// What a call of a function of the stack by its name takes, if the function does little.
+    /// The ticks of a call of a function of the stack by its name, if the function does little.
     by_name: u64,
 }
 
@@ -44,12 +44,12 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         self.context.call(function, b"", &mut []).map(drop).map_err(Trouble::Call)
     }
 
-    /// Has the stack do what it does when the driver tells it of a frame.
+    /// Lets the stack do what it does when the driver tells it of a frame.
     fn on_received(&mut self) -> Result<(), Trouble> {
         self.call("tcpip.on_received")
     }
 
-    /// Has the stack do what it does when its timer is due.
+    /// Lets the stack do what it does when its timer is due.
     fn on_timer(&mut self) -> Result<(), Trouble> {
         self.call("tcpip.on_timer")
     }
@@ -65,7 +65,7 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         Ok((taken.saturating_sub(calls * self.by_name), done))
     }
 
-    /// Has both ends work until something is so. Returns what the stack took for what made it so; 0 if it was before.
+    /// Lets both ends work until something is so. Returns what the stack took for what made it so; 0 if it was before.
     fn until(&mut self, what: &'static str, is_so: impl Fn(&Peer<'ends, N>) -> bool) -> Result<u64, Trouble> {
         let mut taken = 0;
         for _ in 0..LOOKS {
@@ -89,7 +89,7 @@ impl<'ends, 'call, T: Tcp, N: Nic> Ends<'ends, 'call, T, N> {
         Ok(self.tcp.accept(listener)?)
     }
 
-    /// Has the stack receive, and reads up to so many bytes, as any user does that was told of them; after that the stack looks at
+    /// Lets the stack receive, and reads up to so many bytes, as any user does that was told of them; after that the stack looks at
     /// once whether the other side is to be told of the room. Returns how many there were.
     fn read(&mut self, number: u32, most: usize) -> Result<usize, Trouble> {
         self.on_received()?;
