@@ -112,7 +112,8 @@ pub enum LoadError {
     /// Other modules have all devices that the module could drive.
     #[cfg(feature = "devices")]
     #[error(
-        "{by} has the device {device}, which the module drives; unload it first, or give this crate that name, so that a push replaces it"
+        "{by} has the device {device}, which the module drives; unload it first, or give this crate that name, so that a push \
+         replaces it"
     )]
     DeviceTaken {
         /// The device, as the module declares it.
