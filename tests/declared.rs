@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use bareflow_abi::header::{SERVICE_CALL, SERVICE_CLOCK, SERVICE_LOG};
 use common::mutate::{file, with_header};
-use common::{assert_code, bareflow, errors, test_blob, text};
+use common::{assert_code, bareflow, driver_blob, errors, test_blob, text};
 use serde_json::Value;
 
 /// The commands that run modules, and the domains in which they do.
@@ -85,6 +85,20 @@ fn inspect_shows_what_is_declared_and_judges_it() {
     let output = bareflow(["inspect".into(), "--allow".into(), "log".into(), test_blob("echo")]);
     assert_code(&output, 1);
     let verdict = "\nVerdict: refused: not allowed: the module declares clock, the policy allows log; ";
+    assert!(text(&output).contains(verdict), "{}", text(&output));
+}
+
+#[test]
+fn inspect_judges_a_driver_as_a_load_does() {
+    let inspect = |allow: &str| bareflow(["inspect".into(), "--allow".into(), allow.into(), driver_blob("virtio-net")]);
+    for allow in ["all", "all,device-trusted", "interfaces,device:virtio:net"] {
+        let output = inspect(allow);
+        assert_code(&output, 0);
+        assert!(text(&output).ends_with("\nVerdict: valid\n"), "{allow}: {}", text(&output));
+    }
+    let output = inspect("interfaces");
+    assert_code(&output, 1);
+    let verdict = "\nVerdict: refused: not allowed: the module drives virtio:net, which the policy does not name; ";
     assert!(text(&output).contains(verdict), "{}", text(&output));
 }
 

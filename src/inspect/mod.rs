@@ -24,7 +24,7 @@ use bareflow_loader::parameters::parameters_of;
 use bareflow_loader::records::Records;
 use bareflow_loader::valid::Capabilities;
 use bareflow_loader::{
-    Allowed, Budget, CodeVariant, LoadError, Permissions, Printable, RawModule, ValidModule, VersionRange,
+    Allowed, Budget, CodeVariant, LoadError, LoadOptions, Permissions, Printable, RawModule, ValidModule, VersionRange,
 };
 use serde::Serialize;
 
@@ -189,7 +189,7 @@ fn examine(file: &str, blob: &[u8], allowed: Allowed) -> Inspection {
     let verdict: Result<ValidModule<'_>, LoadError> = RawModule::parse(blob)
         .map_err(LoadError::from)
         .and_then(|raw| ValidModule::validate(raw, CAPABILITIES).map_err(LoadError::from))
-        .and_then(|valid| allowed.check(&valid).map(|()| valid));
+        .and_then(|valid| LoadOptions { allowed, ..LoadOptions::default() }.permit(&valid).map(|()| valid));
     let raw = RawModule::parse(blob).ok();
     // Without the magic, the fields would be meaningless.
     let header = blob.first_chunk().map(Header::from_bytes).filter(|header| header.magic == MAGIC);

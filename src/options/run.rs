@@ -104,7 +104,8 @@ pub struct MachineOptions {
     /// frames, such as passt's. `model=e1000e` before them is Intel's card in place of virtio's.
     #[arg(long, value_name = "FORWARD,..", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = network)]
     pub net: Option<Network>,
-    /// A virtio IOMMU, and all devices behind it: each reaches only the memory that its driver gives it.
+    /// A virtio IOMMU, and all devices behind it: each reaches only the memory that its driver gives it. A virtio device of
+    /// `--device` takes the words `iommu_platform=on,disable-legacy=on` itself.
     #[arg(long)]
     pub iommu: bool,
     /// A further device for a module to drive, in QEMU's words, such as `edu`. Several may be named.

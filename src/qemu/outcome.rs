@@ -95,7 +95,7 @@ pub(super) fn ended_by_itself(code: Option<i32>, complaints: &str) -> Error {
             "each port of `--net` and `--control` is to be from 1 to 65535, named once, and in no one else's use".into()
         }
         said if said.contains("Could not open") => "check `--disk`".into(),
-        _ => setup_and("check `--machine`, `--cpu` and `--accel`"),
+        _ => setup_and("check `--machine`, `--cpu`, `--accel` and `--device` (`qemu-system-x86_64 -device help`)"),
     };
     anyhow!("{QEMU} ended {code}, expected the kernel to end the run; {remedy}{}", behind(complaints))
 }
@@ -137,6 +137,7 @@ mod tests {
         assert!(!said.contains("--machine"), "{said}");
         let taken = "-netdev user,id=n0,hostfwd=tcp:127.0.0.1:80-:80: Could not set up host forwarding rule";
         assert!(ended_by_itself(Some(1), taken).to_string().contains("in no one else's use"));
-        assert!(ended_by_itself(Some(1), "unsupported machine type").to_string().contains("check `--machine`"));
+        let said = ended_by_itself(Some(1), "'virtio-rgn-pci' is not a valid device model name").to_string();
+        assert!(said.contains("check `--machine`") && said.contains("`qemu-system-x86_64 -device help`"), "{said}");
     }
 }

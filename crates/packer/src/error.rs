@@ -1,7 +1,7 @@
 //! The errors of packing, and the remedies.
 
 use bareflow_abi::depends::{BadDependency, MAX_DEPENDENCIES};
-use bareflow_abi::devices::{BadDevice, MAX_DEVICES};
+use bareflow_abi::devices::{BadDevice, MAX_DEVICES, virtio_name};
 use bareflow_abi::entry::ENTRY_SYMBOL;
 use bareflow_abi::events::{BadEvent, MAX_EVENTS};
 use bareflow_abi::header::NAME_SIZE;
@@ -108,9 +108,9 @@ pub enum PackError {
     },
     /// A device can't be one.
     #[error(
-        "device \"{found}\": {}, expected at most {MAX_DEVICES}; change package.metadata.bareflow.devices in the module's \
-         Cargo.toml",
-        .why.what()
+        "device \"{found}\": {}, expected {}; change package.metadata.bareflow.devices in the module's Cargo.toml",
+        .why.what(),
+        expected_device(*.why)
     )]
     Device {
         /// The device, as the settings have it.
@@ -176,9 +176,9 @@ pub enum PackError {
     },
     /// The events or notifications are invalid.
     #[error(
-        "event or notification number {number}: {}, expected at most {MAX_EVENTS} of each, declared once, by \
-         `bareflow_abi::module!`",
-        .why.what()
+        "event or notification number {number}: {}{}",
+        .why.what(),
+        event_remedy(*.why)
     )]
     Event {
         /// The number of the event or notification, counted from 1.
@@ -294,6 +294,27 @@ fn undefined(symbols: &[String]) -> String {
         false => "define it in the crate, or drop what refers to it: a module is linked with nothing else",
     };
     format!("{plural}: {}; {remedy}", names.join(", "))
+}
+
+/// Names the devices that there are, if one is none of them.
+fn expected_device(why: BadDevice) -> String {
+    match why {
+        BadDevice::Selector => {
+            let names = (1..=u16::MAX).filter_map(virtio_name).collect::<Vec<_>>().join(", ");
+            format!("as NAME one of {names}, or the type's four digits")
+        }
+        _ => format!("at most {MAX_DEVICES}"),
+    }
+}
+
+/// Returns what to do about an event.
+fn event_remedy(why: BadEvent) -> String {
+    match why {
+        BadEvent::Device => {
+            "; add its device to package.metadata.bareflow in the module's Cargo.toml, such as devices = [\"virtio:net\"]".into()
+        }
+        _ => format!(", expected at most {MAX_EVENTS} of each, declared once, by `bareflow_abi::module!`"),
+    }
 }
 
 /// Names what was expected of several.

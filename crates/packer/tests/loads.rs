@@ -201,10 +201,25 @@ fn rejects_interrupts_of_devices_that_are_not_declared() {
         let devices = devices.iter().map(|&device| device.to_owned()).collect();
         pack(&file, &Settings { devices, ..settings() })
     };
-    assert_eq!(with(&[]), Err(PackError::Event { number: 1, why: BadEvent::Device }));
+    let error = with(&[]).unwrap_err();
+    assert_eq!(error, PackError::Event { number: 1, why: BadEvent::Device });
+    let remedy =
+        "; add its device to package.metadata.bareflow in the module's Cargo.toml, such as devices = [\"virtio:net\"]";
+    assert!(error.to_string().ends_with(remedy), "{error}");
     assert_eq!(with(&["virtio:net"]), Err(PackError::Event { number: 1, why: BadEvent::Device }));
     let blob = with(&["virtio:net", "virtio:entropy"]).unwrap();
     assert_eq!(Header::from_bytes(blob.first_chunk().unwrap()).abi_minor, 6);
+}
+
+#[test]
+fn rejects_devices_that_are_none_and_names_those_there_are() {
+    let with = |devices: Vec<String>| pack(&good(), &Settings { devices, ..settings() }).unwrap_err().to_string();
+    let error = with(vec!["virtio:rng".to_owned()]);
+    let expected =
+        "expected as NAME one of net, block, console, entropy, balloon, scsi, 9p, gpu, input, socket, crypto, or";
+    assert!(error.starts_with("device \"virtio:rng\": it is not ") && error.contains(expected), "{error}");
+    let many = with(vec!["virtio:net".to_owned(); 9]);
+    assert!(many.contains("it is one too many, expected at most 8; "), "{many}");
 }
 
 #[test]

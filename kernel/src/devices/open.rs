@@ -108,7 +108,7 @@ impl OpenDevice {
                     error: DeviceError::Features,
                     text: Some(error_text!(
                         "it goes past the IOMMU that it is behind: it does not offer the feature ACCESS_PLATFORM; attach it \
-                         with `iommu_platform=on`"
+                         with `iommu_platform=on,disable-legacy=on`"
                     )),
                 });
             }

@@ -1,5 +1,6 @@
 use core::cell::{Cell, RefCell};
 use std::boxed::Box;
+use std::string::ToString;
 use std::vec::Vec;
 
 use bareflow_abi::Out;
@@ -258,6 +259,8 @@ fn a_device_is_one_modules_and_not_every_device_is() {
     let net = Selector::Virtio(1);
     manager.load(&driver("net", 0, &["virtio:net"])).unwrap();
     assert_eq!(load(&driver("b", 0, &["virtio:net"])), Some(LoadError::DeviceTaken { device: net, by: name("net") }));
+    let taken = LoadError::DeviceTaken { device: net, by: name("net") }.to_string();
+    assert!(taken.ends_with("; unload it first, or give this crate that name, so that a push replaces it"), "{taken}");
     let block = Selector::Virtio(2);
     assert_eq!(load(&driver("b", 0, &["virtio:block"])), Some(LoadError::DeviceReserved { device: block }));
     let entropy = Selector::Virtio(4);
@@ -280,6 +283,21 @@ fn a_device_is_one_modules_and_not_every_device_is() {
     let two = driver("two", 0, &["virtio:net", "virtio:net"]);
     assert!(matches!(load(&two), Some(LoadError::NoSuchDevice { .. })));
     manager.load(&driver("b", 0, &["virtio:net"])).unwrap();
+}
+
+#[test]
+fn a_device_that_is_not_there_is_attached_by_an_option_of_its_own() {
+    for (device, option) in [
+        ("virtio:net", "`--net`"),
+        ("pci:class:0200", "`--net`"),
+        ("pci:8086:10d3", "`--iommu --net=model=e1000e`"),
+        ("virtio:entropy", "`--device virtio-rng-pci`"),
+        ("pci:1234:11e8", "`--device` with QEMU's words for it, as `--device edu`,"),
+    ] {
+        let error = LoadError::NoSuchDevice { device: Selector::parse(device).unwrap() }.to_string();
+        let expected = std::format!("are there, and {option} of `boot` and `serve` attaches one");
+        assert!(error.ends_with(&expected), "{error}");
+    }
 }
 
 #[test]

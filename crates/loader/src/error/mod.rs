@@ -28,6 +28,17 @@ use crate::name::{Name, Version};
 use crate::policy::permissions::Permissions;
 use crate::policy::{Domain, FaultPolicy};
 
+/// Returns the option of `boot` and `serve` that attaches a device.
+#[cfg(feature = "devices")]
+const fn option_for(device: Selector) -> &'static str {
+    match device {
+        Selector::Virtio(1) | Selector::Class(2, 0) => "`--net`",
+        Selector::Model(0x8086, 0x10d3) => "`--iommu --net=model=e1000e`",
+        Selector::Virtio(4) => "`--device virtio-rng-pci`",
+        _ => "`--device` with QEMU's words for it, as `--device edu`,",
+    }
+}
+
 /// The advice for a file whose bytes are not those that the packer wrote.
 const REBUILD: &str = "rebuild the module or copy it again";
 
@@ -90,8 +101,9 @@ pub enum LoadError {
     /// There is no device that the module could drive.
     #[cfg(feature = "devices")]
     #[error(
-        "no device here is {device}, which the module drives; `bareflow devices` lists those that are there, and `--net` of \
-         `boot` and `serve` attaches a network card"
+        "no device here is {device}, which the module drives; `bareflow devices` lists those that are there, and {} of `boot` \
+         and `serve` attaches one",
+        option_for(*.device)
     )]
     NoSuchDevice {
         /// The device, as the module declares it.
@@ -99,7 +111,10 @@ pub enum LoadError {
     },
     /// Other modules have all devices that the module could drive.
     #[cfg(feature = "devices")]
-    #[error("{by} has the device {device}, which the module drives; unload it first, or push this one under its name")]
+    #[error(
+        "{by} has the device {device}, which the module drives; unload it first, or give this crate that name, so that a push \
+         replaces it"
+    )]
     DeviceTaken {
         /// The device, as the module declares it.
         device: Selector,

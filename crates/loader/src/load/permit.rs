@@ -20,12 +20,13 @@ use crate::provenance::Provenance;
 const EVENTS_INTERFACE: &str = "events";
 
 impl LoadOptions {
-    /// Checks that `valid` declares no more than the options allow.
+    /// Checks that `valid` declares no more than the options allow, as a load does.
     ///
     /// # Errors
-    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`], [`LoadError::EventsNotAllowed`].
+    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`], [`LoadError::EventsNotAllowed`], and
+    /// `LoadError::DeviceNotAllowed`.
     #[inline(always)]
-    pub(crate) fn permit(&self, valid: &ValidModule<'_>) -> Result<(), LoadError> {
+    pub fn permit(&self, valid: &ValidModule<'_>) -> Result<(), LoadError> {
         if self.allowed.services == Permissions::ALL {
             return Ok(());
         }
@@ -34,13 +35,11 @@ impl LoadOptions {
 }
 
 impl Allowed {
-    /// Checks the permissions that a module declares, its imports and its events.
-    ///
-    /// # Errors
-    /// [`LoadError::NotAllowed`], [`LoadError::InterfaceNotAllowed`], [`LoadError::EventsNotAllowed`].
+    /// Checks the permissions that a module declares, its imports, its devices and its events. `all` is checked by
+    /// [`permit`](LoadOptions::permit).
     #[cold]
     #[inline(never)]
-    pub fn check(&self, valid: &ValidModule<'_>) -> Result<(), LoadError> {
+    fn check(&self, valid: &ValidModule<'_>) -> Result<(), LoadError> {
         let declared = Permissions::declared(&valid.raw().header());
         let (mut refused, allowed) = (declared.difference(self.services), self.services);
         let allows = |interface: &str| self.interfaces().any(|allowed| allowed == interface);

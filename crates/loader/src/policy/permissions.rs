@@ -100,12 +100,22 @@ impl fmt::Display for Permissions {
 
 /// A part of a policy that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{part}\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME,device:NAME,device-trusted"
-)]
+#[error("\"{part}\" {}", expected(.part))]
 pub struct UnknownPermission<'text> {
     /// The part.
     pub part: &'text str,
+}
+
+/// Returns what was expected of a part.
+fn expected(part: &str) -> &'static str {
+    match part {
+        "all" => "goes only with device-trusted; leave out the others, which it allows already",
+        "none" => "goes with no other; leave it out",
+        _ => {
+            "can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME,\
+             device:virtio:NAME,device:pci:VVVV:DDDD,device:pci:class:CCSS,device-trusted"
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,11 +136,15 @@ mod tests {
         for (text, part) in [("", ""), ("log,", ""), ("log,network", "network"), ("all,log", "all"), ("Log", "Log")] {
             assert_eq!(Permissions::parse(text), Err(UnknownPermission { part }), "{text}");
         }
-        let text = UnknownPermission { part: "network" }.to_string();
+        let text = |part| UnknownPermission { part }.to_string();
         assert_eq!(
-            text,
-            "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME,device:NAME,device-trusted"
+            text("network"),
+            "\"network\" can't be allowed, expected all, none, or some of log,clock,call,heap,interfaces,grow,interface:NAME,\
+             device:virtio:NAME,device:pci:VVVV:DDDD,device:pci:class:CCSS,device-trusted"
         );
+        let all = "\"all\" goes only with device-trusted; leave out the others, which it allows already";
+        assert_eq!(text("all"), all);
+        assert_eq!(text("none"), "\"none\" goes with no other; leave it out");
     }
 
     #[test]
