@@ -13,7 +13,7 @@ use bareflow_host::HostPlatform;
 use bareflow_loader::{Allowed, Domain, KernelDomain, LoadError, ModuleManager, Timing};
 use bareflow_protocol::control::{Device, LoadOverrides, Push};
 use bareflow_protocol::{Request, Response};
-use common::kernel::{call, pages, push, unload, with_kernel};
+use common::kernel::{call, pages, push_restarted as push, unload, with_kernel};
 use common::{assert_code, bareflow, blob, driver_blob, test_blob};
 
 /// Returns a port of 127.0.0.1 that no one uses.

@@ -17,12 +17,12 @@ use bareflow_loader::Domain;
 use bareflow_protocol::{Request, Response};
 use bareflow_vhost::{Card, Disk, Lie, Queue};
 use bareflow_wire::stream::{Receiver, send};
-use common::kernel::{call, pages, unload, with_kernel};
+use common::kernel::{call, pages, push_restarted, unload, with_kernel};
 use common::qmp::qmp;
 use common::{assert_code, bareflow, blob, test_blob};
 use machine::{
-    Warnings, add_card, add_dice, add_disk, alone, ask, asker, counts, entropy_counts, load, push_restarted, question,
-    state, unload_all,
+    Warnings, add_card, add_dice, add_disk, alone, ask, asker, counts, entropy_counts, load, question, state,
+    unload_all,
 };
 
 /// The questions that a card asks while it does something else.
@@ -233,7 +233,7 @@ fn a_device_that_interrupts_without_end_holds_up_no_one() {
         |client| {
             let (mut before, mut warnings) = (None, Warnings::default());
             for _ in 0..2 {
-                push_restarted(client, &dice, Domain::User);
+                push_restarted(client, &dice, Domain::User, "");
                 await_answer(client, &card);
                 warnings.next(client);
                 for lie in Lie::ALL {

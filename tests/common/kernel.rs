@@ -49,6 +49,14 @@ pub fn push(client: &mut Client, blob: &[u8], domain: Domain, parameters: &str) 
     push_with(client, blob, LoadOverrides { domain: Some(domain.name()), parameters, ..LoadOverrides::default() });
 }
 
+/// Loads a module that is started again after a fault: the first handler may run out of time while the emulator translates its
+/// code.
+#[track_caller]
+pub fn push_restarted(client: &mut Client, blob: &[u8], domain: Domain, parameters: &str) {
+    let (domain, on_fault) = (Some(domain.name()), Some("restart"));
+    push_with(client, blob, LoadOverrides { domain, on_fault, parameters, ..LoadOverrides::default() });
+}
+
 /// Loads a module, which must succeed.
 #[track_caller]
 pub fn push_with(client: &mut Client, blob: &[u8], overrides: LoadOverrides<'_>) -> Loaded {

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use bareflow::client::Client;
 use bareflow::qemu::Machine;
 use bareflow_loader::Domain;
-use bareflow_protocol::control::LoadOverrides;
 use bareflow_protocol::{Request, Response};
 use bareflow_vhost::{Card, Disk};
 
 use crate::common::driver_blob;
-use crate::common::kernel::{call, push_with, unload};
+use crate::common::kernel::{call, push_restarted, unload};
 
 /// The time that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,17 +98,10 @@ fn counts_of(client: &mut Client, function: &str) -> [u64; 3] {
     [0, 1, 2].map(|place| u64::from_le_bytes(words[place]))
 }
 
-/// Loads a module that is started again after a fault: the first handler may run out of time while the emulator translates its
-/// code.
-pub fn push_restarted(client: &mut Client, blob: &[u8], domain: Domain) {
-    let on_fault = Some("restart");
-    push_with(client, blob, LoadOverrides { domain: Some(domain.name()), on_fault, ..LoadOverrides::default() });
-}
-
 /// Loads the driver and the echo.
 pub fn load(client: &mut Client, domain: Domain) {
     for name in ["virtio-net", "echo"] {
-        push_restarted(client, &fs::read(driver_blob(name)).unwrap(), domain);
+        push_restarted(client, &fs::read(driver_blob(name)).unwrap(), domain, "");
     }
 }
 

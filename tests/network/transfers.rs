@@ -7,10 +7,10 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use bareflow::client::Client;
+use bareflow_loader::Domain;
 use bareflow_protocol::Request;
-use bareflow_protocol::control::LoadOverrides;
 
-use crate::common::kernel::{call, push_with};
+use crate::common::kernel::{call, push_restarted};
 
 /// The time within which something comes, if it does at all.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -139,12 +139,10 @@ pub fn during(transfer: impl FnOnce(&dyn Fn()) -> Duration + Send, mut work: imp
     })
 }
 
-/// Loads a module into ring 3 that is started again after a fault: the first handler may run out of time while the emulator
-/// translates its code.
+/// Loads a module into ring 3 that is started again after a fault.
+#[track_caller]
 pub fn load(client: &mut Client, blob: &[u8], parameters: &str) {
-    let overrides =
-        LoadOverrides { domain: Some("user"), on_fault: Some("restart"), parameters, ..LoadOverrides::default() };
-    push_with(client, blob, overrides);
+    push_restarted(client, blob, Domain::User, parameters);
 }
 
 /// Makes the driver fault.
