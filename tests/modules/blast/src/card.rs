@@ -4,8 +4,6 @@ use bareflow_abi::Out;
 use bareflow_nic::{Buffer, Completion, Nic, NicError};
 use bareflow_regions::{Access, RegionError, Regions, RegionsClient};
 
-use super::runs::wait;
-
 /// The most frames at a time.
 pub const MOST: usize = 32;
 
@@ -64,12 +62,6 @@ impl<'client, N: Nic> Card<'client, N> {
         let mut out = Out::new(&mut self.done[..count.max(1)]);
         all(self.nic.send(&self.frames[..count], &mut out)?, count)?;
         Ok(out.written().len())
-    }
-
-    /// Sends frames, and waits until they are with the other card. None may be under way before.
-    pub fn send_all(&mut self, count: usize) -> Result<(), NicError> {
-        let sent = self.send(count)?;
-        if sent == count { Ok(()) } else { wait(count - sent, |_| self.send(0)) }
     }
 
     /// Takes the buffers back of all frames that were sent.
