@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use raw_cpuid::{CpuId, CpuIdReaderNative, ExtendedFeatures};
+use raw_cpuid::{CpuId, CpuIdReaderNative, ExtendedFeatures, Hypervisor};
 use x86_64::instructions::port::Port;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
@@ -48,6 +48,8 @@ pub fn enable() {
     // requires (Intel SDM volume 3, table 10-1), and a boot loader may leave any value.
     unsafe { asm!("fninit", "ldmxcsr [{}]", in(reg) &0x1f80_u32, options(nostack)) };
     HAS_XSAVE.store(xsave, Ordering::Relaxed);
+    let hypervisor = cpu.get_hypervisor_info().map(|hypervisor| hypervisor.identify());
+    IS_TRANSLATED.store(hypervisor == Some(Hypervisor::QEMU), Ordering::Relaxed);
     if xsave {
         let mut state = XCr0Flags::X87 | XCr0Flags::SSE;
         state.set(XCr0Flags::AVX, avx);
@@ -107,6 +109,15 @@ pub fn disable_pic() {
         // ignores the writes.
         unsafe { Port::<u8>::new(port).write(0xff) };
     }
+}
+
+/// Whether QEMU translates all code, when it first runs.
+static IS_TRANSLATED: AtomicBool = AtomicBool::new(false);
+
+/// Returns whether QEMU translates all code, when it first runs (its accelerator TCG, by the name in CPUID leaf 0x4000_0000). That may
+/// take far longer than the code itself.
+pub fn is_translated() -> bool {
+    IS_TRANSLATED.load(Ordering::Relaxed)
 }
 
 /// Returns the x86-64 level (1 to 4, x86-64 psABI section 3.1.1) that modules may use: the processor has it, and

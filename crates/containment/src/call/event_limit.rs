@@ -8,7 +8,11 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use bareflow_loader::EventLimits;
 
 use super::this_processor;
+use crate::cpu;
 use crate::timer::ticks_of;
+
+/// The factor of the limits where QEMU translates code: a handler that runs for the first time is held up by that.
+const TRANSLATED: u32 = 10;
 
 /// The level of no call.
 const NO_CALL: u64 = u64::MAX;
@@ -50,7 +54,8 @@ impl EventLimit {
 /// with what it calls goes on.
 pub fn call_within<T>(limits: EventLimits, call: impl FnOnce() -> T) -> T {
     let (level, limit) = (this_processor().stack_shift.load(Ordering::Relaxed), &this_processor().event_limit);
-    let outer = limit.begin(level, ticks_of(limits.own_us), ticks_of(limits.total_us));
+    let factor = if cpu::is_translated() { TRANSLATED } else { 1 };
+    let outer = limit.begin(level, factor * ticks_of(limits.own_us), factor * ticks_of(limits.total_us));
     let done = call();
     limit.end(outer);
     done
