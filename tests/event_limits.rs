@@ -90,7 +90,7 @@ fn timers_go_on_while_a_call_runs_that_takes_long() {
                 assert_eq!(called.result, 1);
                 // The machine may stand still meanwhile, so not all of them were due.
                 let due = took.as_millis() as i32 / 10;
-                assert!(during > 5 && during > due / 4, "{during} ticks in {took:?}, in the {} domain", domain.name());
+                assert!(during > 1 && during > due / 4, "{during} ticks in {took:?}, in the {} domain", domain.name());
             }
         },
     );
