@@ -25,14 +25,17 @@ const FRAMES: [Counts; FramePath::ALL.len()] = [
     [[4_528, 4_458], [641, 628]],
 ];
 
-/// The instructions of each path of a segment, by the length of its frame: bytes are copied and summed. A single one is polled for three times,
-/// and it depends on the clock which poll acknowledges: some 8,000 more or less.
+/// The instructions of each path of a segment, by the length of its frame: bytes are copied and summed. A single one is polled for three
+/// times, and it depends on the clock which poll acknowledges and how often the card is given buffers: some 8,000 more or less.
 const SEGMENTS: [[Counts; 2]; SegmentPath::ALL.len()] = [
-    [[[61_000, 37_600], [3_403, 3_441]], [[61_400, 40_000], [6_630, 6_579]]],
-    [[[61_000, 38_000], [3_421, 3_459]], [[61_400, 40_800], [6_653, 6_579]]],
-    [[[61_000, 38_000], [3_568, 3_459]], [[61_400, 40_800], [7_059, 6_703]]],
-    [[[61_000, 38_000], [3_572, 3_459]], [[61_400, 40_800], [7_072, 6_703]]],
+    [[SINGLE, [3_518, 3_441]], [SINGLE, [6_641, 6_580]]],
+    [[SINGLE, [3_535, 3_459]], [SINGLE, [6_653, 6_601]]],
+    [[SINGLE, [3_568, 3_590]], [SINGLE, [7_064, 6_822]]],
+    [[SINGLE, [3_572, 3_590]], [SINGLE, [7_072, 6_822]]],
 ];
+
+/// The instructions of a single segment, with the polls that it may lead to.
+const SINGLE: [u64; 2] = [65_000, 44_100];
 
 /// The most instructions for one module more on the way of a frame, for each number of frames at a time.
 const BOUNDS_FOR_A_MODULE: [u64; 2] = [1_500, 100];
