@@ -3,24 +3,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, Weak};
-use std::thread;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::connection::Connection;
 use crate::lie::Lie;
-use crate::lock;
 use crate::machine::Machine;
 use crate::ring::interrupt;
+use crate::{lock, poll};
 
 /// The length of the header before a frame (5.1.6), of zeros but for the number of buffers.
 const HEADER_BYTES: usize = 12;
 const HEADER: [u8; HEADER_BYTES] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-
-/// The time between two looks at what the machine sends.
-const POLL: Duration = Duration::from_micros(500);
 
 /// The interrupts of a storm between two looks at whom they go to.
 const BURST: usize = 100;
@@ -66,8 +62,7 @@ impl Card {
         let orders = Arc::default();
         let connection = Connection::listen(&socket, Arc::clone(&machine))?;
         let (sender, sent) = channel();
-        let (own_machine, own_orders) = (Arc::clone(&machine), Arc::downgrade(&orders));
-        thread::spawn(move || transmit(&own_machine, &own_orders, &sender));
+        poll(&machine, &orders, move |machine, orders: &mut Orders| transmit(machine, orders, &sender));
         Ok(Card { machine, orders, sent: Mutex::new(sent), connection, socket, _folder: folder })
     }
 
@@ -163,22 +158,12 @@ impl Card {
     }
 }
 
-/// Takes what the machine sends, as long as there is a card.
-fn transmit(machine: &Mutex<Machine>, orders: &Weak<Mutex<Orders>>, sent: &Sender<Vec<u8>>) {
-    while let Some(orders) = orders.upgrade() {
-        // A machine whose memory can't be reached is gone, and another one may come.
-        _ = transmit_some(machine, &mut lock(&orders), sent);
-        drop(orders);
-        thread::sleep(POLL);
-    }
-}
-
-fn transmit_some(machine: &Mutex<Machine>, orders: &mut Orders, sent: &Sender<Vec<u8>>) -> io::Result<()> {
+/// Takes what the machine sends.
+fn transmit(machine: &mut Machine, orders: &mut Orders, sent: &Sender<Vec<u8>>) -> io::Result<()> {
     let queue = Queue::Transmit as usize;
     if orders.is_silent[queue] {
         return Ok(());
     }
-    let mut machine = lock(machine);
     let Some((ring, memory)) = machine.ring(queue) else { return Ok(()) };
     while let Some(chain) = ring.take(memory) {
         let bytes = chain.read()?;

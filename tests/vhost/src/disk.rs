@@ -2,16 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
 use crate::connection::Connection;
 use crate::lie::Lie;
-use crate::lock;
 use crate::machine::Machine;
+use crate::{lock, poll};
 
 /// The size of a sector (5.2.4), and of a request's header (5.2.6).
 const SECTOR_BYTES: usize = 512;
@@ -25,9 +23,6 @@ const IN: u32 = 0;
 const OK: u8 = 0;
 const IO_ERROR: u8 = 1;
 const UNSUPPORTED: u8 = 2;
-
-/// The time between two looks at the ring.
-const POLL: Duration = Duration::from_micros(500);
 
 /// A disk that is only read, honest, and lies about the next request when it is told to.
 #[derive(Debug)]
@@ -58,8 +53,7 @@ impl Disk {
         let machine = Arc::new(Mutex::new(Machine::new(1, config)));
         let orders = Arc::new(Mutex::new(Orders { content, lie: None }));
         Connection::listen(&socket, Arc::clone(&machine))?;
-        let (own_machine, own_orders) = (Arc::clone(&machine), Arc::downgrade(&orders));
-        thread::spawn(move || serve(&own_machine, &own_orders));
+        poll(&machine, &orders, serve);
         Ok(Disk { machine, orders, socket, _folder: folder })
     }
 
@@ -85,18 +79,8 @@ impl Disk {
     }
 }
 
-/// Answers requests, as long as there is a disk.
-fn serve(machine: &Mutex<Machine>, orders: &Weak<Mutex<Orders>>) {
-    while let Some(orders) = orders.upgrade() {
-        // A machine whose memory can't be reached is gone, and another one may come.
-        _ = serve_some(machine, &mut lock(&orders));
-        drop(orders);
-        thread::sleep(POLL);
-    }
-}
-
-fn serve_some(machine: &Mutex<Machine>, orders: &mut Orders) -> io::Result<()> {
-    let mut machine = lock(machine);
+/// Answers the requests that there are.
+fn serve(machine: &mut Machine, orders: &mut Orders) -> io::Result<()> {
     let Some((ring, memory)) = machine.ring(0) else { return Ok(()) };
     while let Some(chain) = ring.take(memory) {
         let answer = orders.answer(&chain.read()?, chain.room());

@@ -23,8 +23,36 @@ pub use card::{Card, Queue};
 pub use disk::Disk;
 pub use lie::Lie;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use machine::Machine;
+
+/// The time between two looks at the rings of a device.
+const POLL: Duration = Duration::from_micros(500);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a thread that lets a device look at its rings again and again, as long as someone has its orders.
+fn poll<Orders: Send + 'static>(
+    machine: &Arc<Mutex<Machine>>,
+    orders: &Arc<Mutex<Orders>>,
+    look: impl Fn(&mut Machine, &mut Orders) -> io::Result<()> + Send + 'static,
+) {
+    let (machine, orders) = (Arc::clone(machine), Arc::downgrade(orders));
+    thread::spawn(move || {
+        while let Some(orders) = orders.upgrade() {
+            // The orders first, as wherever both are wanted.
+            let mut current = lock(&orders);
+            // A machine whose memory can't be reached is gone, and another one may come.
+            _ = look(&mut lock(&machine), &mut current);
+            drop(current);
+            drop(orders);
+            thread::sleep(POLL);
+        }
+    });
 }
